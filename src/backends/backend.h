@@ -1,0 +1,205 @@
+/* Backends: one server of one kind behind one ops table.  Everything is asynchronous on the loop.
+ *
+ * A caller always gives the whole path (every token from position 0 on); a backend knows what its server still has of it
+ * and sends only what is new.  When the server has lost a session (409, restart) the backend opens a new one and sends
+ * all of it, once, before it gives up.  So a caller never keeps book of caches. */
+#ifndef TIGHTWAD_BACKENDS_BACKEND_H
+#define TIGHTWAD_BACKENDS_BACKEND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "base/sampler.h"
+#include "config/config.h"
+#include "http/httpc.h"
+
+struct backend;
+struct backend_session;
+struct backend_call;
+
+enum backend_error {
+    BACKEND_OK,
+    BACKEND_UNREACHABLE, /* nothing listens, no route, no name */
+    BACKEND_TIMEOUT,     /* a deadline passed: a stopped process, a black-holed link */
+    BACKEND_BROKEN,      /* broke off in the middle, or talks nonsense */
+    BACKEND_REFUSED,     /* the server says no (4xx): message has its words */
+    BACKEND_OVERLOADED,  /* 429, 503: try later */
+    BACKEND_TOO_LONG,    /* the context is full */
+    BACKEND_UNSUPPORTED, /* this kind of server cannot do that */
+};
+
+/* What a server can do, found by asking it. */
+struct backend_caps {
+    bool draft_tokens; /* drafts token ids from token ids */
+    bool draft_text;   /* drafts text from text (Ollama) */
+    bool verify;       /* checks a draft in one pass */
+    bool generate;     /* generates tokens (ids known) from tokens */
+    bool chat;         /* OpenAI-like chat that can be passed on as text */
+    bool tokenize;     /* tokenize, detokenize */
+    bool templated;    /* renders chat messages into tokens */
+    bool shared_noise; /* draws with the sampler of base/sampler.h: same seed, same noise */
+};
+
+struct backend_info {
+    bool known;         /* a probe has succeeded since the server was last lost */
+    char *model;        /* name */
+    char *architecture; /* NULL: unknown */
+    char *version;      /* server and version, in words; NULL: unknown */
+    char fingerprint[65]; /* SHA-256 of the vocabulary in hex, "" unknown */
+    int32_t n_vocab;    /* 0: unknown */
+    int32_t n_ctx;      /* tokens per session, 0: unknown */
+    int32_t slots;      /* sessions at once, 0: unknown */
+    bool batch_invariant_known, batch_invariant;
+    double noise;       /* largest difference of a logit between batched and single; NAN: unknown */
+    struct backend_caps caps;
+    char *cannot_verify; /* why not, in words; NULL when caps.verify */
+    int64_t rtt_us;     /* of the probe, -1: unknown */
+    json_t *raw;        /* what the server said of itself, may be NULL */
+};
+
+struct backend_status {
+    enum backend_error error;
+    const char *message; /* words, never NULL; holds during the callback only */
+    int64_t elapsed_us;
+    uint64_t bytes_out, bytes_in; /* on the wire with headers */
+};
+
+/* A token as the target gave it. */
+struct backend_token {
+    int32_t id;
+    const char *piece; /* bytes, holds during the callback only */
+    size_t len;
+    bool end;          /* end of generation */
+    bool has_logprob;
+    float logprob;
+    const struct sampler_logprob *top; /* the most likely ones; their text by detokenize or top_piece */
+    const char *const *top_piece;
+    const size_t *top_len;
+    size_t n_top;
+};
+
+/* Every callback is called once per call, never from inside the function that started it, and never after
+ * backend_cancel.  It may start other calls and destroy sessions. */
+typedef void backend_probe_cb(void *arg, const struct backend_status *st, const struct backend_info *info);
+typedef void backend_tokens_cb(void *arg, const struct backend_status *st, const int32_t *tokens, size_t n);
+typedef void backend_text_cb(void *arg, const struct backend_status *st, const char *text, size_t len);
+
+struct backend_draft {
+    const int32_t *tokens;
+    const float *probs; /* the drafter's own probability of each, NAN where unknown; may be NULL */
+    size_t n;
+    const char *text;   /* text drafters: the text, and tokens is NULL */
+    size_t text_len;
+};
+typedef void backend_draft_cb(void *arg, const struct backend_status *st, const struct backend_draft *d);
+
+struct backend_verdict {
+    size_t accepted;                    /* how many of the draft the target agrees with */
+    const struct backend_token *tokens; /* accepted + 1 of them: the accepted ones, then the target's own next one.
+                                         * An end-of-generation token is always the last, never counted as accepted. */
+    float margin;                       /* smallest distance between best and second best over these, NAN unknown */
+};
+typedef void backend_verify_cb(void *arg, const struct backend_status *st, const struct backend_verdict *v);
+
+/* Tokens of a generation as they come; false pauses it until backend_resume (the same tokens are given again). */
+typedef bool backend_stream_cb(void *arg, const struct backend_token *tokens, size_t n);
+typedef void backend_done_cb(void *arg, const struct backend_status *st);
+
+/* A chat that is passed on: text as it comes; false pauses. finish: "stop", "length"; usage -1 where unknown. */
+typedef bool backend_chat_text_cb(void *arg, const char *text, size_t len, json_t *logprobs);
+typedef void backend_chat_done_cb(void *arg, const struct backend_status *st, const char *finish,
+                                  int64_t prompt_tokens, int64_t completion_tokens);
+
+struct backend_ops {
+    const char *name;
+    /* Each returns NULL and does nothing where the kind has no such function (the wrappers below then answer
+     * BACKEND_UNSUPPORTED on the loop).  Deadlines: timeout_ms over the whole call, 0 none. */
+    struct backend *(*create)(struct event_base *base, struct httpc *http, const struct config_server *cfg);
+    void (*destroy)(struct backend *b);
+    struct backend_call *(*probe)(struct backend *b, int timeout_ms, backend_probe_cb *cb, void *arg);
+    struct backend_call *(*tokenize)(struct backend *b, const char *text, size_t len, bool special,
+                                     backend_tokens_cb *cb, void *arg);
+    struct backend_call *(*detokenize)(struct backend *b, const int32_t *tokens, size_t n, backend_text_cb *cb,
+                                       void *arg);
+    /* messages → the tokens of the rendered prompt. */
+    struct backend_call *(*render)(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg);
+    struct backend_session *(*session_open)(struct backend *b, const struct sampler_params *p, size_t prompt_len);
+    void (*session_close)(struct backend_session *s); /* cancels its calls */
+    struct backend_call *(*draft)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                  float p_min, int timeout_ms, backend_draft_cb *cb, void *arg);
+    /* text drafters: continues text by about n tokens */
+    struct backend_call *(*draft_text)(struct backend_session *s, const char *text, size_t len, size_t n,
+                                       int timeout_ms, backend_draft_cb *cb, void *arg);
+    struct backend_call *(*verify)(struct backend_session *s, const int32_t *path, size_t n_path,
+                                   const int32_t *draft, size_t n_draft, int n_logprobs, int timeout_ms,
+                                   backend_verify_cb *cb, void *arg);
+    struct backend_call *(*generate)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                     int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
+                                     backend_done_cb *cb, void *arg);
+    struct backend_call *(*chat)(struct backend *b, const json_t *request, bool is_chat, int idle_timeout_ms,
+                                 backend_chat_text_cb *on_text, backend_chat_done_cb *cb, void *arg);
+    void (*cancel)(struct backend_call *call); /* work on the server stops; no callback any more */
+    void (*resume)(struct backend_call *call);
+};
+
+/* What every backend begins with; the kinds embed it first in their own struct. */
+struct backend {
+    const struct backend_ops *ops;
+    struct event_base *base;
+    struct httpc *http;
+    struct config_server cfg; /* a copy */
+    struct backend_info info; /* from the last successful probe */
+};
+
+/* The registered kinds, sorted by name, NULL at the end (backends.c). */
+extern const struct backend_ops *const backend_kinds[];
+const struct backend_ops *backend_kind(const char *name);
+
+/* cfg.backend "auto" asks the server what it is at the first probe.  NULL and a cause for an unknown kind. */
+struct backend *backend_create(struct event_base *base, struct httpc *http, const struct config_server *cfg,
+                               char **cause);
+void backend_destroy(struct backend *b); /* cancels all its calls; NULL is fine */
+const char *backend_error_name(enum backend_error e);
+
+/* Wrappers with the same arguments as the ops; where the kind has no such function the callback gets
+ * BACKEND_UNSUPPORTED from the loop. */
+struct backend_call *backend_probe(struct backend *b, int timeout_ms, backend_probe_cb *cb, void *arg);
+struct backend_call *backend_tokenize(struct backend *b, const char *text, size_t len, bool special,
+                                      backend_tokens_cb *cb, void *arg);
+struct backend_call *backend_detokenize(struct backend *b, const int32_t *tokens, size_t n, backend_text_cb *cb,
+                                        void *arg);
+struct backend_call *backend_render(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg);
+struct backend_session *backend_session_open(struct backend *b, const struct sampler_params *p, size_t prompt_len);
+void backend_session_close(struct backend_session *s); /* NULL is fine */
+struct backend_call *backend_draft(struct backend_session *s, const int32_t *path, size_t n_path, size_t n, float p_min,
+                                   int timeout_ms, backend_draft_cb *cb, void *arg);
+struct backend_call *backend_draft_text(struct backend_session *s, const char *text, size_t len, size_t n,
+                                        int timeout_ms, backend_draft_cb *cb, void *arg);
+struct backend_call *backend_verify(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
+                                    size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
+struct backend_call *backend_generate(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                      int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
+                                      backend_done_cb *cb, void *arg);
+struct backend_call *backend_chat(struct backend *b, const json_t *request, bool is_chat, int idle_timeout_ms,
+                                  backend_chat_text_cb *on_text, backend_chat_done_cb *cb, void *arg);
+void backend_cancel(struct backend_call *call);
+void backend_resume(struct backend_call *call);
+
+/* How two vocabularies compare. */
+enum backend_vocab_match {
+    BACKEND_VOCAB_SAME,     /* identical */
+    BACKEND_VOCAB_PADDED,   /* identical but for padding at the end: fine */
+    BACKEND_VOCAB_SAMPLED,  /* no fingerprint to be had, but probe texts tokenise alike and sizes agree */
+    BACKEND_VOCAB_DIFFERENT,
+    BACKEND_VOCAB_UNKNOWN,  /* one of them can't be asked */
+};
+typedef void backend_vocab_cb(void *arg, enum backend_vocab_match match, const char *reason);
+/* Both must have been probed.  Asks the servers for what is needed. */
+struct backend_call *backend_compare_vocab(struct backend *target, struct backend *draft, backend_vocab_cb *cb,
+                                           void *arg);
+
+#endif

@@ -1,0 +1,18 @@
+/* UTF-8 as it comes in pieces. */
+#ifndef TIGHTWAD_BASE_UTF8_H
+#define TIGHTWAD_BASE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct buf;
+
+bool utf8_valid(const char *s, size_t len);
+
+/* How many of the last bytes are the beginning of a character whose rest is still missing (0 to 3). */
+size_t utf8_incomplete_tail(const char *s, size_t len);
+
+/* Appends s to out with every invalid sequence replaced by U+FFFD (maximal subparts, as browsers do). */
+bool utf8_add_repaired(struct buf *out, const char *s, size_t len);
+
+#endif

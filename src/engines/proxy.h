@@ -1,0 +1,85 @@
+/* The speculative proxy: owns the target, the drafters, the queue and the answers. */
+#ifndef TIGHTWAD_ENGINES_PROXY_H
+#define TIGHTWAD_ENGINES_PROXY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+
+#include "config/config.h"
+#include "engines/snapshot.h"
+#include "http/httpc.h"
+#include "http/openai.h"
+
+struct proxy;
+struct proxy_answer;
+
+/* cfg is read, not kept.  Probing of the servers starts at once.  NULL and a cause when the configuration can't work. */
+struct proxy *proxy_create(struct event_base *base, struct httpc *http, const struct config *cfg, char **cause);
+void proxy_destroy(struct proxy *p); /* open answers end without callbacks */
+/* Applies what is reloadable (drafters, cap, limits); the answers in flight go on. */
+int proxy_reload(struct proxy *p, const struct config *cfg, char **cause);
+void proxy_set_listen(struct proxy *p, const char *text); /* for the snapshot */
+
+/* Calls fn (at once if so already) when every server has answered its first probe or failed it. */
+void proxy_when_probed(struct proxy *p, void (*fn)(void *arg), void *arg);
+
+/* How a request is served: by the request's model name. */
+enum proxy_mode { PROXY_SPECULATE, PROXY_TARGET, PROXY_DRAFT };
+
+struct proxy_ops {
+    /* The answer has left the queue and its prompt is known.  seed: the one in use. */
+    void (*on_start)(void *arg, int64_t prompt_tokens);
+    /* New text (valid UTF-8) and its tokens; text may be empty when tokens carry logprobs.  drafted: bit i of the array
+     * tells that token i was drafted.  False: the client reads too slowly, nothing more until proxy_answer_resume. */
+    bool (*on_text)(void *arg, const char *text, size_t len, const struct oai_token *tokens, const bool *drafted,
+                    size_t n);
+    /* The last call of an answer that ended well. */
+    void (*on_done)(void *arg, enum answer_finish finish, const struct oai_usage *usage);
+    /* The last call of one that did not.  status: HTTP. */
+    void (*on_error)(void *arg, int status, const char *type, const char *code, const char *message);
+};
+
+/* Takes the request over (q is copied out of and left empty).  NULL and *err filled when it is refused at once (queue
+ * full 429, unknown model 404, prompt too long 400 …).  Callbacks come from the loop, never from inside this call. */
+struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const struct proxy_ops *ops, void *arg,
+                                  struct oai_error *err);
+void proxy_answer_cancel(struct proxy_answer *a); /* client gone: work stops upstream; no callbacks any more */
+void proxy_answer_resume(struct proxy_answer *a);
+
+/* Names for GET /v1/models: NAME, NAME@target, NAME@draft.  Array of strings, new reference. */
+json_t *proxy_models(const struct proxy *p);
+const char *proxy_model(const struct proxy *p); /* the target's name */
+
+/* The newest snapshot; holds until the next tick. */
+const struct snapshot *proxy_snapshot(const struct proxy *p);
+/* Called after each tick and each round; remove with the same pair. */
+struct proxy_listener {
+    void (*on_tick)(void *arg, const struct snapshot *s);
+    void (*on_round)(void *arg, const struct snapshot_round *r);
+    void *arg;
+    struct proxy_listener *next; /* the proxy's */
+};
+void proxy_listen(struct proxy *p, struct proxy_listener *l);
+void proxy_unlisten(struct proxy *p, struct proxy_listener *l);
+
+/* Stops taking requests (503) and calls fn when the last answer has ended. */
+void proxy_drain(struct proxy *p, void (*fn)(void *arg), void *arg);
+
+/* For the command table. */
+int proxy_add_drafter(struct proxy *p, const struct config_server *s, char **cause);
+int proxy_remove_drafter(struct proxy *p, const char *name, char **cause);
+int proxy_pause_drafter(struct proxy *p, const char *name, bool paused, char **cause); /* name NULL: all */
+int proxy_set_max_draft_tokens(struct proxy *p, int64_t n, char **cause); /* 0: off, CONFIG_AUTO */
+/* What the commands `reload` and `stop` do; set by the program. */
+struct proxy_hooks {
+    int (*reload)(void *arg, char **cause);
+    void (*stop)(void *arg);
+    void *arg;
+};
+void proxy_set_hooks(struct proxy *p, const struct proxy_hooks *hooks);
+const struct proxy_hooks *proxy_get_hooks(const struct proxy *p);
+
+#endif

@@ -1,0 +1,79 @@
+/* An HTTP/1.1 server on the loop (evhttp inside): routes, limits, JSON and streamed replies with back-pressure. */
+#ifndef TIGHTWAD_HTTP_HTTPD_H
+#define TIGHTWAD_HTTP_HTTPD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+#include <jansson.h>
+
+struct httpd;
+struct httpd_request;
+
+struct httpd_opts {
+    size_t max_body;        /* bytes; more: 413 */
+    size_t max_headers;     /* bytes; more: 431 or 400 */
+    int idle_timeout_s;     /* a connection that sends no complete request within this is closed (slow loris) */
+    const char *token;      /* bearer token that every route not marked public wants; NULL: none (copied) */
+    bool private_peers_only; /* refuse (403) peers that are not loopback, RFC 1918, ULA, link-local or 100.64/10 */
+};
+
+enum httpd_method { HTTPD_GET = 1, HTTPD_POST = 2, HTTPD_DELETE = 4 };
+
+/* Called on the loop with a complete request.  The handler replies exactly once, now or later: one of httpd_reply_*,
+ * or httpd_stream_start … httpd_stream_end.  The request is gone after that. */
+typedef void httpd_handler(struct httpd_request *r, void *arg);
+
+struct httpd *httpd_create(struct event_base *base, const struct httpd_opts *opts);
+void httpd_destroy(struct httpd *h); /* closes all connections; NULL is fine */
+void httpd_set_token(struct httpd *h, const char *token);
+
+/* path: exact, or a prefix when it ends in "/".  public: served without the token.  A known path with another method
+ * answers 405 with Allow, an unknown one 404, both as OpenAI error objects. */
+void httpd_route(struct httpd *h, enum httpd_method method, const char *path, bool is_public, httpd_handler *fn,
+                 void *arg);
+
+/* Listens (TCP_NODELAY); port 0 picks a free one.  Returns the port, or -1 and a cause ("port 8088 on 127.0.0.1 is in
+ * use: …"). */
+int httpd_listen(struct httpd *h, const char *host, int port, char **cause);
+/* Listens on a unix socket (mode 0600; a stale file is replaced).  0, or -1 and a cause. */
+int httpd_listen_unix(struct httpd *h, const char *path, char **cause);
+
+const char *httpd_body(const struct httpd_request *r, size_t *len); /* NUL-terminated */
+const char *httpd_path(const struct httpd_request *r);
+const char *httpd_query(struct httpd_request *r, const char *key); /* decoded, or NULL; holds as long as r */
+const char *httpd_header(const struct httpd_request *r, const char *name);
+const char *httpd_peer(const struct httpd_request *r); /* address text, "unix" on a unix socket */
+bool httpd_peer_is_local(const struct httpd_request *r); /* loopback or unix socket */
+
+void httpd_add_header(struct httpd_request *r, const char *name, const char *value); /* before the reply */
+
+void httpd_reply_json(struct httpd_request *r, int status, json_t *body); /* steals body */
+void httpd_reply_text(struct httpd_request *r, int status, const char *content_type, const char *text, size_t len);
+/* {"error":{"message","type","param","code"}}; type by status (invalid_request_error, server_error …); param and code
+ * may be NULL.  429 and 503 get Retry-After: 1 unless set before. */
+void httpd_reply_error(struct httpd_request *r, int status, const char *param, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+
+/* A chunked reply.  send never blocks; bytes that the peer does not read yet are counted by pending.  A caller stops
+ * producing above HTTPD_HIGH_WATER and goes on when on_drain calls (below HTTPD_LOW_WATER). */
+enum { HTTPD_HIGH_WATER = 256 * 1024, HTTPD_LOW_WATER = 64 * 1024 };
+void httpd_stream_start(struct httpd_request *r, int status, const char *content_type);
+void httpd_stream_send(struct httpd_request *r, const char *data, size_t len);
+size_t httpd_stream_pending(const struct httpd_request *r);
+void httpd_stream_end(struct httpd_request *r);
+
+/* on_close: the client went away before the reply was complete; called at once, also before the reply has started; the
+ * handler must still end the request (any reply function), which then only frees it. */
+void httpd_on_close(struct httpd_request *r, void (*fn)(void *arg), void *arg);
+void httpd_on_drain(struct httpd_request *r, void (*fn)(void *arg), void *arg);
+
+struct httpd_counters {
+    uint64_t requests, bytes_in, bytes_out; /* bytes with headers, as near as evhttp shows them */
+    size_t connections;                     /* open now */
+};
+void httpd_get_counters(const struct httpd *h, struct httpd_counters *out);
+
+#endif
