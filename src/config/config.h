@@ -26,10 +26,10 @@ struct config_proxy {
     bool fallback_on_draft_failure;
     char *auth_token; /* NULL: none */
     int64_t max_tokens_limit;
-    int64_t max_body_size;  /* bytes */
-    int64_t target_wait_ms; /* how long a target that is gone is waited for */
-    int64_t max_queue;      /* requests that wait for a slot */
-    int64_t draft_timeout_ms; /* longest wait for a draft, before the round goes on without */
+    int64_t max_body_size;          /* bytes */
+    int64_t target_wait_ms;         /* how long a target that is gone is waited for */
+    int64_t max_queue;              /* requests that wait for a slot */
+    int64_t draft_timeout_ms;       /* longest wait for a draft, before the round goes on without */
     struct config_server *drafters; /* `draft:` is a list of one */
     size_t n_drafters;
     struct config_server target; /* url NULL: not configured */
@@ -38,8 +38,8 @@ struct config_proxy {
 struct config {
     char *path; /* the file it came from; NULL: none */
     struct config_proxy proxy;
-    char *log_level;  /* debug | info | warn | error */
-    char *log_format; /* text | json */
+    char *log_level;               /* debug | info | warn | error */
+    char *log_format;              /* text | json */
     struct config_origin *origins; /* for `config show` */
     size_t n_origins;
 };
@@ -60,12 +60,12 @@ void config_findings_finish(struct config_findings *f);
 void config_findings_print(const struct config_findings *f, FILE *to); /* a line each: WHERE: error: TEXT */
 
 /* The file in use by the search order (-c path given, $TIGHTWAD_CONFIG, ./tightwad.yaml, ./configs/cluster.yaml,
- * $XDG_CONFIG_HOME or ~/.config /tightwad/cluster.yaml, /etc/tightwad/cluster.yaml).  NULL: none there.  A path that was
- * named is returned even if it is missing.  Owned by the caller. */
+ * $XDG_CONFIG_HOME or ~/.config /tightwad/cluster.yaml, /etc/tightwad/cluster.yaml).  NULL: none there.  A path that
+ * was named is returned even if it is missing.  Owned by the caller. */
 char *config_find(const char *given);
 
-/* Reads path (NULL: no file) and the environment.  All findings are collected; returns NULL when one of them is an error.
- * Owned by the caller. */
+/* Reads path (NULL: no file) and the environment.  All findings are collected; returns NULL when one of them is an
+ * error. Owned by the caller. */
 struct config *config_load(const char *path, struct config_findings *findings);
 struct config *config_load_text(const char *name, const char *yaml, size_t len, struct config_findings *findings);
 void config_destroy(struct config *c);

@@ -1,0 +1,141 @@
+#include "config/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "config/origin.h"
+#include "config/url.h"
+#include "config/value.h"
+
+/* A server of the configuration, with what messages need. */
+struct seen {
+    struct config_server *server;
+    const char *key; /* "proxy.target" */
+    size_t index;
+    size_t line; /* of its section, 0: from the environment alone */
+    bool broken; /* its url has been complained about */
+    bool named;  /* by the user */
+};
+
+static void no_url(struct loader *l, const struct seen *s)
+{
+    bool target = s->server == &l->config->proxy.target;
+    const struct config_server *v = s->server;
+    if (s->line)
+        findings_add(l->findings, true, l->name, s->line, "%s has no url", s->key);
+    else if (v->model_name || v->api_key || strcmp(v->backend, "auto") != 0)
+        findings_add(l->findings, true, "environment", 0, "TIGHTWAD_%s_… variables are set, but not TIGHTWAD_%s_URL",
+                     target ? "TARGET" : "DRAFT", target ? "TARGET" : "DRAFT");
+}
+
+static const struct config_origin *url_origin(const struct loader *l, const struct seen *s)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        bool target = s->server == &l->config->proxy.target;
+        if (o->type != OPTION_URL || (o->place == OPTION_IN_TARGET) != target)
+            continue;
+        const struct config_origin *at = origin_get(l->config, o, s->index);
+        if (at)
+            return at;
+    }
+    return NULL;
+}
+
+static void check_server(struct loader *l, struct seen *s)
+{
+    struct config_server *v = s->server;
+    if (!v->url) {
+        if (!s->broken)
+            no_url(l, s);
+        return;
+    }
+    s->named = v->name != NULL;
+    if (!v->name)
+        v->name = url_host_port(v->url);
+    const struct config_origin *at = url_origin(l, s);
+    if (at && !url_has_port(v->url) && strncmp(v->url, "http://", 7) == 0)
+        findings_add(l->findings, false, at->file, at->line,
+                     "%s.url: http without a port means port 80; a node listens on 8081, llama-server on 8080 or 9931, "
+                     "Ollama on 11434",
+                     s->key);
+    if (strlen(v->name) > 63)
+        findings_add(l->findings, true, l->name, s->line, "%s.name is longer than 63 bytes", s->key);
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static void check_twins(struct loader *l, struct seen *list, size_t n)
+{
+    for (size_t i = 1; i < n; i++) {
+        struct config_server *a = list[i].server;
+        size_t same = 0;
+        for (size_t j = 0; j < i; j++) {
+            const struct config_server *b = list[j].server;
+            if (!a->url || !b->url)
+                continue;
+            if (same_text(a->url, b->url) && same_text(a->model_name, b->model_name))
+                findings_add(l->findings, true, l->name, list[i].line,
+                             "%s is the same server and model as %s in line %zu", list[i].key, list[j].key,
+                             list[j].line);
+            else if (strcmp(a->name, b->name) == 0 && list[i].named && list[j].named)
+                findings_add(l->findings, true, l->name, list[i].line,
+                             "the name \"%s\" is taken by the one in line %zu", a->name, list[j].line);
+            else if (strcmp(a->name, b->name) == 0)
+                same++;
+        }
+        if (same > 0) {
+            char *name = xasprintf("%s#%zu", a->name, same + 1);
+            free(a->name);
+            a->name = name;
+        }
+    }
+}
+
+void check_config(struct loader *l)
+{
+    struct config_proxy *p = &l->config->proxy;
+    struct seen target = {&p->target, "proxy.target", 0, l->target_line, l->target_broken, false};
+    struct seen list[DRAFTERS_MAX];
+    check_server(l, &target);
+    for (size_t i = 0; i < p->n_drafters; i++) {
+        list[i] = (struct seen){&p->drafters[i],
+                                l->drafters_line ? "proxy.drafters[]" : "proxy.draft",
+                                i,
+                                l->drafter_line[i],
+                                l->broken[i],
+                                false};
+        check_server(l, &list[i]);
+    }
+    check_twins(l, list, p->n_drafters);
+}
+
+char *config_restart_needed(const struct config *from, const struct config *to)
+{
+    struct buf b;
+    buf_init(&b, 65536);
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        if (o->reloadable || (o->place != OPTION_IN_CONFIG && o->place != OPTION_IN_TARGET))
+            continue;
+        const void *x = option_value(o, (struct config *)from, 0), *y = option_value(o, (struct config *)to, 0);
+        if (value_equal(o, x, y))
+            continue;
+        char *was = value_text(o, x), *is = value_text(o, y);
+        if (o->type == OPTION_SECRET)
+            buf_printf(&b, "%s%s", b.len ? ", " : "", o->key);
+        else
+            buf_printf(&b, "%s%s (%s → %s)", b.len ? ", " : "", o->key, was ? was : "none", is ? is : "none");
+        free(was);
+        free(is);
+    }
+    if (b.len)
+        return b.data;
+    buf_finish(&b);
+    return NULL;
+}

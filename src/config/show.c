@@ -1,0 +1,118 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "config/origin.h"
+#include "config/value.h"
+
+/* "default", "cluster.yaml:12" or "$TIGHTWAD_PORT".  A drafter's value may have come by way of `draft`, `drafters` or a
+ * variable: they share the offset.  Owned by the caller. */
+static char *origin_text(const struct config *c, const struct option *o, size_t index)
+{
+    const struct config_origin *at = origin_get(c, o, index);
+    for (size_t i = 0; i < option_count && o->place == OPTION_IN_DRAFTERS; i++) {
+        const struct option *other = &option_table[i];
+        const struct config_origin *found = NULL;
+        if (other->place == OPTION_IN_DRAFT && other->offset == o->offset)
+            found = origin_get(c, other, index);
+        if (found)
+            at = found;
+    }
+    if (!at)
+        return xstrdup("default");
+    return at->line ? xasprintf("%s:%zu", at->file, at->line) : xstrdup(at->file);
+}
+
+/* A value as YAML that means the same when it is read; NULL when it is not set.  Owned by the caller. */
+static char *yaml_value(const struct option *o, const void *at)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./_-:";
+    char *text = value_text(o, at);
+    if (!text || o->type > OPTION_HOST || o->type == OPTION_SECRET)
+        return text;
+    size_t n = strlen(text);
+    if (n && strspn(text, safe) == n && !strchr("-:", *text) && text[n - 1] != ':' && strcmp(text, "null") != 0)
+        return text;
+    struct buf b;
+    buf_init(&b, 2 * n + 8);
+    buf_addc(&b, '"');
+    for (const char *p = text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            buf_addc(&b, '\\');
+        else if (*p == '$' && p[1] == '{')
+            buf_addc(&b, '$');
+        buf_addc(&b, *p);
+    }
+    buf_addc(&b, '"');
+    free(text);
+    return b.data;
+}
+
+/* Whether o stands right in the section, not in one below it. */
+static bool belongs(const struct option *o, const char *section)
+{
+    size_t n = strlen(section);
+    return strncmp(o->key, section, n) == 0 && o->key[n] == '.' && !strpbrk(o->key + n + 1, ".");
+}
+
+static void show_options(const struct config *c, const char *section, size_t index, const char *indent,
+                         const char *first, FILE *to)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        if (!belongs(o, section))
+            continue;
+        char *value = yaml_value(o, option_value(o, (struct config *)c, index));
+        char *origin = origin_text(c, o, index);
+        char *line =
+            value ? xasprintf("%s%s: %s", first, option_leaf(o), value) : xasprintf("%s# %s:", first, option_leaf(o));
+        fprintf(to, "%-46s  # %s\n", line, value ? origin : "not set");
+        free(line);
+        free(origin);
+        free(value);
+        first = indent;
+    }
+}
+
+void config_show(const struct config *c, FILE *to)
+{
+    fprintf(to, "# %s%s\n", c->path ? "read from " : "no configuration file: defaults and the environment",
+            c->path ? c->path : "");
+    fprintf(to, "proxy:\n");
+    show_options(c, "proxy", 0, "  ", "  ", to);
+    fprintf(to, "  target:\n");
+    show_options(c, "proxy.target", 0, "    ", "    ", to);
+    fprintf(to, "  drafters:%s\n", c->proxy.n_drafters ? "" : " []");
+    for (size_t i = 0; i < c->proxy.n_drafters; i++)
+        show_options(c, "proxy.drafters[]", i, "      ", "    - ", to);
+    fprintf(to, "log:\n");
+    show_options(c, "log", 0, "  ", "  ", to);
+}
+
+static json_t *options_json(const struct config *c, const char *section, size_t index)
+{
+    json_t *list = json_object();
+    for (size_t i = 0; i < option_count; i++) {
+        const struct option *o = &option_table[i];
+        if (!belongs(o, section))
+            continue;
+        char *origin = origin_text(c, o, index);
+        json_t *value = value_json(o, option_value(o, (struct config *)c, index));
+        json_object_set_new(list, option_leaf(o), json_pack("{s:o,s:s}", "value", value, "from", origin));
+        free(origin);
+    }
+    return list;
+}
+
+json_t *config_show_json(const struct config *c)
+{
+    json_t *proxy = options_json(c, "proxy", 0);
+    json_object_set_new(proxy, "target", options_json(c, "proxy.target", 0));
+    json_t *drafters = json_array();
+    for (size_t i = 0; i < c->proxy.n_drafters; i++)
+        json_array_append_new(drafters, options_json(c, "proxy.drafters[]", i));
+    json_object_set_new(proxy, "drafters", drafters);
+    return json_pack("{s:s?,s:o,s:o}", "path", c->path, "proxy", proxy, "log", options_json(c, "log", 0));
+}

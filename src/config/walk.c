@@ -1,0 +1,259 @@
+#include "config/walk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "config/origin.h"
+#include "config/value.h"
+
+enum { PREFIX_MAX = 200 };
+
+static void walk_map(struct loader *l, const struct tree *t, const char *prefix, size_t index);
+
+static void set_default(const struct option *o, struct config *c, size_t index)
+{
+    void *at = option_value(o, c, index);
+    char *cause = NULL;
+    if (o->def && value_parse(o, o->def, at, &cause) != 0)
+        abort(); /* the table itself is wrong */
+}
+
+void walk_defaults(struct config *c)
+{
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_table[i].place == OPTION_IN_CONFIG || option_table[i].place == OPTION_IN_TARGET)
+            set_default(&option_table[i], c, 0);
+    }
+}
+
+bool walk_add_drafter(struct loader *l)
+{
+    struct config_proxy *p = &l->config->proxy;
+    if (p->n_drafters == DRAFTERS_MAX)
+        return false;
+    p->drafters = xreallocarray(p->drafters, p->n_drafters + 1, sizeof(*p->drafters));
+    p->drafters[p->n_drafters++] = (struct config_server){0};
+    for (size_t i = 0; i < option_count; i++) {
+        if (option_table[i].place == OPTION_IN_DRAFTERS)
+            set_default(&option_table[i], l->config, p->n_drafters - 1);
+    }
+    return true;
+}
+
+void walk_set(struct loader *l, const struct option *o, size_t index, const char *text, const char *file, size_t line)
+{
+    char *cause = NULL;
+    if (value_parse(o, text, option_value(o, l->config, index), &cause) == 0) {
+        origin_set(l->config, o, index, file, line);
+        return;
+    }
+    findings_add(l->findings, true, file, line, "%s", cause);
+    free(cause);
+    if (o->type == OPTION_URL && o->place == OPTION_IN_TARGET)
+        l->target_broken = true;
+    else if (o->type == OPTION_URL)
+        l->broken[index] = true;
+}
+
+static void set_scalar(struct loader *l, const struct option *o, size_t index, const struct tree *t)
+{
+    if (t->kind != TREE_SCALAR) {
+        findings_add(l->findings, true, l->name, t->line, "%s: one value is expected here, not a %s", o->key,
+                     t->kind == TREE_MAP ? "section" : "list");
+        return;
+    }
+    if (tree_is_null(t))
+        return;
+    char *cause = NULL;
+    char *text = value_expand(t->text, &cause);
+    if (text)
+        walk_set(l, o, index, text, l->name, t->line);
+    else
+        findings_add(l->findings, true, l->name, t->line, "%s: %s", o->key, cause);
+    if (!text && o->type == OPTION_URL)
+        *(o->place == OPTION_IN_TARGET ? &l->target_broken : &l->broken[index]) = true;
+    free(text);
+    free(cause);
+}
+
+/* Whether an option's key begins with the section key and then the rest. */
+static bool is_section(const char *key, const char *rest)
+{
+    size_t n = strlen(key), m = strlen(rest);
+    for (size_t i = 0; i < option_count; i++) {
+        if (strncmp(option_table[i].key, key, n) == 0 && strncmp(option_table[i].key + n, rest, m) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool in_list(const char *word, const char *const *list)
+{
+    for (; *list; list++) {
+        if (strcmp(*list, word) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The names that may stand right below prefix ("" or "proxy."), each once.  Returns how many. */
+static size_t names_below(const char *prefix, char names[][64], size_t max)
+{
+    size_t n = 0, plen = strlen(prefix);
+    for (size_t i = 0; i < option_count && n < max; i++) {
+        if (strncmp(option_table[i].key, prefix, plen) != 0)
+            continue;
+        const char *rest = option_table[i].key + plen;
+        size_t len = strcspn(rest, ".[");
+        bool known = false;
+        for (size_t j = 0; j < n && !known; j++)
+            known = strlen(names[j]) == len && strncmp(names[j], rest, len) == 0;
+        if (!known && len < sizeof(names[0])) {
+            memcpy(names[n], rest, len);
+            names[n++][len] = '\0';
+        }
+    }
+    return n;
+}
+
+static void unknown_key(struct loader *l, const struct tree *key, const char *prefix, const char *full)
+{
+    char names[64][64];
+    const char *list[64] = {0};
+    size_t n = names_below(prefix, names, ARRAY_LEN(names));
+    for (size_t i = 0; i < n; i++)
+        list[i] = names[i];
+    const char *near = config_nearest(key->text, list, n);
+    char *q = value_quote(key->text);
+    char in[PREFIX_MAX + 16] = "";
+    if (*prefix)
+        snprintf(in, sizeof(in), " in %.*s", (int)strlen(prefix) - 1, prefix);
+    const struct option *elsewhere = NULL;
+    for (size_t i = 0; i < option_count && !near && !elsewhere; i++) {
+        if (strcmp(option_leaf(&option_table[i]), key->text) == 0)
+            elsewhere = &option_table[i];
+    }
+    if (in_list(full, option_later_keys))
+        findings_add(l->findings, true, l->name, key->line, "%s is not supported by this version (%s)", q,
+                     TIGHTWAD_VERSION);
+    else if (in_list(key->text, option_old_keys))
+        findings_add(l->findings, false, l->name, key->line,
+                     "%s is a key of the older Python Tightwad; it means nothing here and is ignored", q);
+    else if (near)
+        findings_add(l->findings, true, l->name, key->line, "unknown key %s%s; did you mean %s?", q, in, near);
+    else if (elsewhere)
+        findings_add(l->findings, true, l->name, key->line, "unknown key %s%s; did you mean %s?", q, in,
+                     elsewhere->key);
+    else
+        findings_add(l->findings, true, l->name, key->line, "unknown key %s%s", q, in);
+    free(q);
+}
+
+static void note_section(struct loader *l, const char *key, size_t line)
+{
+    if (strcmp(key, "proxy.target") == 0)
+        l->target_line = line;
+    else if (strcmp(key, "proxy.draft") == 0)
+        l->draft_line = line;
+    else if (strcmp(key, "proxy.drafters") == 0)
+        l->drafters_line = line;
+}
+
+static void walk_list(struct loader *l, const struct tree *t, const char *full)
+{
+    if (t->kind != TREE_LIST) {
+        findings_add(l->findings, true, l->name, t->line, "%s: a list is expected (an entry begins with \"- \")", full);
+        return;
+    }
+    char prefix[PREFIX_MAX];
+    snprintf(prefix, sizeof(prefix), "%s[].", full);
+    for (size_t i = 0; i < t->n; i++) {
+        const struct tree *item = t->items[i];
+        if (item->kind != TREE_MAP) {
+            findings_add(l->findings, true, l->name, item->line, "%s: an entry is a section with a url in it: - url: …",
+                         full);
+            continue;
+        }
+        if (!walk_add_drafter(l)) {
+            findings_add(l->findings, true, l->name, item->line, "%s: more than %d drafters", full, DRAFTERS_MAX);
+            return;
+        }
+        size_t index = l->config->proxy.n_drafters - 1;
+        l->drafter_line[index] = item->line;
+        walk_map(l, item, prefix, index);
+    }
+}
+
+static void walk_section(struct loader *l, const struct tree *t, const char *full)
+{
+    if (t->kind != TREE_MAP) {
+        findings_add(l->findings, true, l->name, t->line, "%s: a section is expected (keys, indented below it)", full);
+        return;
+    }
+    char prefix[PREFIX_MAX];
+    snprintf(prefix, sizeof(prefix), "%s.", full);
+    size_t index = 0;
+    if (strcmp(full, "proxy.draft") == 0) {
+        if (!walk_add_drafter(l)) {
+            findings_add(l->findings, true, l->name, t->line, "%s: more than %d drafters", full, DRAFTERS_MAX);
+            return;
+        }
+        index = l->config->proxy.n_drafters - 1;
+        l->drafter_line[index] = t->line;
+    }
+    walk_map(l, t, prefix, index);
+}
+
+static void walk_entry(struct loader *l, const struct tree *key, const struct tree *value, const char *prefix,
+                       size_t index)
+{
+    char full[PREFIX_MAX];
+    int n = snprintf(full, sizeof(full), "%s%s", prefix, key->text);
+    if (n < 0 || (size_t)n >= sizeof(full)) {
+        unknown_key(l, key, prefix, "");
+        return;
+    }
+    const struct option *o = option_find(full);
+    bool list = !o && is_section(full, "[]."), section = !o && is_section(full, ".");
+    if (o) {
+        set_scalar(l, o, index, value);
+    } else if (!list && !section) {
+        unknown_key(l, key, prefix, full);
+    } else if (!tree_is_null(value)) {
+        note_section(l, full, key->line);
+        (list ? walk_list : walk_section)(l, value, full);
+    }
+}
+
+/* prefix: "" or "section.": what the keys of t come below. */
+static void walk_map(struct loader *l, const struct tree *t, const char *prefix, size_t index)
+{
+    for (size_t i = 0; i < t->n; i++) {
+        size_t same = 0;
+        while (same < i && strcmp(t->keys[same]->text, t->keys[i]->text) != 0)
+            same++;
+        if (same < i) {
+            char *q = value_quote(t->keys[i]->text);
+            findings_add(l->findings, true, l->name, t->keys[i]->line, "%s is given twice: also in line %zu", q,
+                         t->keys[same]->line);
+            free(q);
+            continue;
+        }
+        walk_entry(l, t->keys[i], t->items[i], prefix, index);
+    }
+}
+
+void walk_tree(struct loader *l, const struct tree *t)
+{
+    if (tree_is_null(t))
+        return;
+    if (t->kind != TREE_MAP) {
+        findings_add(l->findings, true, l->name, t->line, "a configuration begins with a section such as proxy:");
+        return;
+    }
+    walk_map(l, t, "", 0);
+    if (l->draft_line && l->drafters_line)
+        findings_add(l->findings, true, l->name, l->draft_line > l->drafters_line ? l->draft_line : l->drafters_line,
+                     "proxy.draft and proxy.drafters are both given: keep one (drafters may have one entry)");
+}
