@@ -1,0 +1,136 @@
+"""Servers that lie, stall or guess, for what a real one would never do on demand.  The real ones stand beside them in
+every test that uses these."""
+import contextlib
+import json
+import random
+import socket
+import socketserver
+import threading
+import time
+
+
+class FakeServer:
+    """HTTP/1.1 keep-alive.  routes: {(method, path): function(body or None) → (status, object)}; a function may raise
+    Drop to close the connection without a reply, or return (status, bytes) to send them as they are."""
+    backend = None
+
+    def __init__(self, routes=None, port=0):
+        self.routes = routes or {}
+        self.calls = []       # (method, path, body) in order
+        self.lock = threading.Lock()
+        self.delay = 0.0      # seconds before each reply
+        self.raw_reply = None # bytes sent instead of any reply
+        self.partial = None   # only so many bytes of a reply are sent, then the connection is closed
+        self.open = set()
+        fake = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            disable_nagle_algorithm = True
+
+            def handle(self):
+                fake.open.add(self.connection)
+                with contextlib.suppress(OSError):
+                    while fake._one(self.rfile, self.wfile):
+                        pass
+                fake.open.discard(self.connection)
+
+        class TCPServer(socketserver.ThreadingTCPServer):
+            allow_reuse_address = True
+            daemon_threads = True
+            request_queue_size = 128
+
+        self.server = TCPServer(("127.0.0.1", port), Handler)
+        self.port = self.server.server_address[1]
+        self.url = "http://127.0.0.1:%d" % self.port
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+
+    def _one(self, rfile, wfile):
+        line = rfile.readline().decode("latin-1").split()
+        if len(line) < 2:
+            return False
+        length, keep = 0, True
+        while True:
+            h = rfile.readline().strip().lower()
+            if not h:
+                break
+            if h.startswith(b"content-length:"):
+                length = int(h[15:])
+            if h.startswith(b"connection:") and b"close" in h:
+                keep = False
+        data = rfile.read(length) if length else b""
+        body = json.loads(data) if data else None
+        path = line[1].split("?")[0]
+        with self.lock:
+            self.calls.append((line[0], path, body))
+        if self.delay:
+            time.sleep(self.delay)
+        if self.raw_reply is not None:
+            wfile.write(self.raw_reply)
+            return False
+        fn = self.routes.get((line[0], path))
+        try:
+            status, reply = fn(body) if fn else (404, {"error": {"message": "no such path", "type": "invalid_request_error"}})
+        except Drop:
+            return False
+        text = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
+        out = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(text)) + text
+        if self.partial is not None:
+            wfile.write(out[:self.partial])
+            return False
+        wfile.write(out)
+        wfile.flush()
+        return keep
+
+    def count(self, path):
+        with self.lock:
+            return sum(1 for c in self.calls if c[1] == path)
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+        for s in list(self.open):
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+
+class Drop(Exception):
+    pass
+
+
+class FakeNode(FakeServer):
+    """A drafter that speaks the node protocol and says it has the vocabulary of the node whose /v1/node reply is given.
+    It drafts by draft_tokens(path, n), random tokens unless replaced."""
+
+    def __init__(self, info, seed=1, port=0):
+        self.info = dict(info, model="fake", path="fake.gguf", slots=64)
+        self.rng = random.Random(seed)
+        self.sessions = {}
+        self.next_session = self.rng.randrange(1 << 30)
+        self.drafted = 0
+        super().__init__({
+            ("GET", "/health"): lambda body: (200, {"status": "ok"}),
+            ("GET", "/v1/node"): lambda body: (200, self.info),
+            ("POST", "/v1/node/session"): self.on_session,
+            ("POST", "/v1/node/draft"): self.on_draft,
+        }, port)
+
+    def draft_tokens(self, path, n):
+        return [self.rng.randrange(self.info["n_vocab"]) for _ in range(n)]
+
+    def on_session(self, body):
+        with self.lock:
+            self.next_session += 1
+            self.sessions[self.next_session] = []
+            return 200, {"session": self.next_session}
+
+    def on_draft(self, body):
+        with self.lock:
+            path = self.sessions.get(body["session"])
+            if path is None or body["keep"] > len(path):
+                return 409, {"error": {"message": "session lost", "type": "server_error", "code": "session_lost"},
+                             "have": len(path or [])}
+            path[body["keep"]:] = body["tokens"]
+            tokens = self.draft_tokens(path, body["n"])
+            self.drafted += len(tokens)
+            path += tokens
+            return 200, {"tokens": tokens, "probs": [0.9] * len(tokens)}
