@@ -1,8 +1,8 @@
 /* Backends: one server of one kind behind one ops table.  Everything is asynchronous on the loop.
  *
- * A caller always gives the whole path (every token from position 0 on); a backend knows what its server still has of it
- * and sends only what is new.  When the server has lost a session (409, restart) the backend opens a new one and sends
- * all of it, once, before it gives up.  So a caller never keeps book of caches. */
+ * A caller always gives the whole path (every token from position 0 on); a backend knows what its server still has of
+ * it and sends only what is new.  When the server has lost a session (409, restart) the backend opens a new one and
+ * sends all of it, once, before it gives up.  So a caller never keeps book of caches. */
 #ifndef TIGHTWAD_BACKENDS_BACKEND_H
 #define TIGHTWAD_BACKENDS_BACKEND_H
 
@@ -34,31 +34,32 @@ enum backend_error {
 
 /* What a server can do, found by asking it. */
 struct backend_caps {
-    bool draft_tokens; /* drafts token ids from token ids */
-    bool draft_text;   /* drafts text from text (Ollama) */
-    bool verify;       /* checks a draft in one pass */
-    bool generate;     /* generates tokens (ids known) from tokens */
-    bool chat;         /* OpenAI-like chat that can be passed on as text */
-    bool tokenize;     /* tokenize, detokenize */
-    bool templated;    /* renders chat messages into tokens */
-    bool shared_noise; /* draws with the sampler of base/sampler.h: same seed, same noise */
+    bool draft_tokens;       /* drafts token ids from token ids */
+    bool draft_text;         /* drafts text from text (Ollama) */
+    bool verify;             /* checks a draft in one pass */
+    bool verify_greedy_only; /* verify works at temperature 0 without penalties and bias, and only then */
+    bool generate;           /* generates tokens (ids known) from tokens */
+    bool chat;               /* OpenAI-like chat that can be passed on as text */
+    bool tokenize;           /* tokenize, detokenize */
+    bool templated;          /* renders chat messages into tokens */
+    bool shared_noise;       /* draws with the sampler of base/sampler.h: same seed, same noise */
 };
 
 struct backend_info {
-    bool known;         /* a probe has succeeded since the server was last lost */
-    char *model;        /* name */
-    char *architecture; /* NULL: unknown */
-    char *version;      /* server and version, in words; NULL: unknown */
+    bool known;           /* a probe has succeeded since the server was last lost */
+    char *model;          /* name */
+    char *architecture;   /* NULL: unknown */
+    char *version;        /* server and version, in words; NULL: unknown */
     char fingerprint[65]; /* SHA-256 of the vocabulary in hex, "" unknown */
-    int32_t n_vocab;    /* 0: unknown */
-    int32_t n_ctx;      /* tokens per session, 0: unknown */
-    int32_t slots;      /* sessions at once, 0: unknown */
+    int32_t n_vocab;      /* 0: unknown */
+    int32_t n_ctx;        /* tokens per session, 0: unknown */
+    int32_t slots;        /* sessions at once, 0: unknown */
     bool batch_invariant_known, batch_invariant;
-    double noise;       /* largest difference of a logit between batched and single; NAN: unknown */
+    double noise; /* largest difference of a logit between batched and single; NAN: unknown */
     struct backend_caps caps;
     char *cannot_verify; /* why not, in words; NULL when caps.verify */
-    int64_t rtt_us;     /* of the probe, -1: unknown */
-    json_t *raw;        /* what the server said of itself, may be NULL */
+    int64_t rtt_us;      /* of the probe, -1: unknown */
+    json_t *raw;         /* what the server said of itself, may be NULL */
 };
 
 struct backend_status {
@@ -73,7 +74,7 @@ struct backend_token {
     int32_t id;
     const char *piece; /* bytes, holds during the callback only */
     size_t len;
-    bool end;          /* end of generation */
+    bool end; /* end of generation */
     bool has_logprob;
     float logprob;
     const struct sampler_logprob *top; /* the most likely ones; their text by detokenize or top_piece */
@@ -92,7 +93,7 @@ struct backend_draft {
     const int32_t *tokens;
     const float *probs; /* the drafter's own probability of each, NAN where unknown; may be NULL */
     size_t n;
-    const char *text;   /* text drafters: the text, and tokens is NULL */
+    const char *text; /* text drafters: the text, and tokens is NULL */
     size_t text_len;
 };
 typedef void backend_draft_cb(void *arg, const struct backend_status *st, const struct backend_draft *d);
@@ -107,52 +108,65 @@ typedef void backend_verify_cb(void *arg, const struct backend_status *st, const
 
 /* Tokens of a generation as they come; false pauses it until backend_resume (the same tokens are given again). */
 typedef bool backend_stream_cb(void *arg, const struct backend_token *tokens, size_t n);
+/* BACKEND_OK: n tokens or the end token have come; BACKEND_TOO_LONG: the context is full, the tokens until there were
+ * given. */
 typedef void backend_done_cb(void *arg, const struct backend_status *st);
 
 /* A chat that is passed on: text as it comes; false pauses. finish: "stop", "length"; usage -1 where unknown. */
 typedef bool backend_chat_text_cb(void *arg, const char *text, size_t len, json_t *logprobs);
-typedef void backend_chat_done_cb(void *arg, const struct backend_status *st, const char *finish,
-                                  int64_t prompt_tokens, int64_t completion_tokens);
+typedef void backend_chat_done_cb(void *arg, const struct backend_status *st, const char *finish, int64_t prompt_tokens,
+                                  int64_t completion_tokens);
+
+/* A session that is open on the server, and the tokens of its prompt.  session is NULL on failure, else the caller's.
+ */
+typedef void backend_start_cb(void *arg, const struct backend_status *st, struct backend_session *session,
+                              const int32_t *prompt, size_t n_prompt);
 
 struct backend_ops {
     const char *name;
-    /* Each returns NULL and does nothing where the kind has no such function (the wrappers below then answer
-     * BACKEND_UNSUPPORTED on the loop).  Deadlines: timeout_ms over the whole call, 0 none. */
-    struct backend *(*create)(struct event_base *base, struct httpc *http, const struct config_server *cfg);
-    void (*destroy)(struct backend *b);
+    /* The kind's own part of a backend, b->state: made when the kind is known, freed at the end.  May be NULL. */
+    void (*init)(struct backend *b);
+    void (*finish)(struct backend *b);
+    /* A function that the kind does not have is NULL here (the wrappers below then answer BACKEND_UNSUPPORTED on the
+     * loop).  Deadlines: timeout_ms over the whole call, 0 none. */
     struct backend_call *(*probe)(struct backend *b, int timeout_ms, backend_probe_cb *cb, void *arg);
+    /* special: text is a prompt: special tokens in it are read as such, and BOS is put before it where the model wants
+     * one.  Without it the text is plain and nothing is added. */
     struct backend_call *(*tokenize)(struct backend *b, const char *text, size_t len, bool special,
                                      backend_tokens_cb *cb, void *arg);
     struct backend_call *(*detokenize)(struct backend *b, const int32_t *tokens, size_t n, backend_text_cb *cb,
                                        void *arg);
     /* messages → the tokens of the rendered prompt. */
     struct backend_call *(*render)(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg);
+    /* Renders messages (or tokenizes text where messages is NULL) and opens a session on it in one trip. */
+    struct backend_call *(*session_start)(struct backend *b, const struct sampler_params *p, const json_t *messages,
+                                          const char *text, size_t len, backend_start_cb *cb, void *arg);
     struct backend_session *(*session_open)(struct backend *b, const struct sampler_params *p, size_t prompt_len);
-    void (*session_close)(struct backend_session *s); /* cancels its calls */
-    struct backend_call *(*draft)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
-                                  float p_min, int timeout_ms, backend_draft_cb *cb, void *arg);
+    void (*session_close)(struct backend_session *s); /* frees it; its calls are cancelled before */
+    struct backend_call *(*draft)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n, float p_min,
+                                  int timeout_ms, backend_draft_cb *cb, void *arg);
     /* text drafters: continues text by about n tokens */
     struct backend_call *(*draft_text)(struct backend_session *s, const char *text, size_t len, size_t n,
                                        int timeout_ms, backend_draft_cb *cb, void *arg);
-    struct backend_call *(*verify)(struct backend_session *s, const int32_t *path, size_t n_path,
-                                   const int32_t *draft, size_t n_draft, int n_logprobs, int timeout_ms,
-                                   backend_verify_cb *cb, void *arg);
+    struct backend_call *(*verify)(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
+                                   size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
     struct backend_call *(*generate)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                      int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
                                      backend_done_cb *cb, void *arg);
     struct backend_call *(*chat)(struct backend *b, const json_t *request, bool is_chat, int idle_timeout_ms,
                                  backend_chat_text_cb *on_text, backend_chat_done_cb *cb, void *arg);
-    void (*cancel)(struct backend_call *call); /* work on the server stops; no callback any more */
-    void (*resume)(struct backend_call *call);
 };
 
-/* What every backend begins with; the kinds embed it first in their own struct. */
 struct backend {
-    const struct backend_ops *ops;
+    const struct backend_ops *ops; /* for "auto": those of the detector until the first probe has found the kind */
     struct event_base *base;
     struct httpc *http;
-    struct config_server cfg; /* a copy */
-    struct backend_info info; /* from the last successful probe */
+    struct config_server cfg;         /* a copy */
+    struct backend_info info;         /* from the last successful probe; known is false while none has succeeded */
+    struct backend_call *calls;       /* those under way */
+    struct backend_session *sessions; /* those open */
+    void *state;                      /* the kind's own */
+    bool doubted; /* the last probe was answered, but not as this kind answers: "auto" looks again */
 };
 
 /* The registered kinds, sorted by name, NULL at the end (backends.c). */
@@ -173,6 +187,11 @@ struct backend_call *backend_tokenize(struct backend *b, const char *text, size_
 struct backend_call *backend_detokenize(struct backend *b, const int32_t *tokens, size_t n, backend_text_cb *cb,
                                         void *arg);
 struct backend_call *backend_render(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg);
+/* The prompt of a request and the target's session for it: one trip where the server can, else two.  Where the kind has
+ * no sessions or cannot tokenize the callback gets BACKEND_UNSUPPORTED. */
+struct backend_call *backend_session_start(struct backend *b, const struct sampler_params *p, const json_t *messages,
+                                           const char *text, size_t len, backend_start_cb *cb, void *arg);
+/* Never fails: nothing is asked before the first call.  The parameters are copied. */
 struct backend_session *backend_session_open(struct backend *b, const struct sampler_params *p, size_t prompt_len);
 void backend_session_close(struct backend_session *s); /* NULL is fine */
 struct backend_call *backend_draft(struct backend_session *s, const int32_t *path, size_t n_path, size_t n, float p_min,
@@ -186,19 +205,22 @@ struct backend_call *backend_generate(struct backend_session *s, const int32_t *
                                       backend_done_cb *cb, void *arg);
 struct backend_call *backend_chat(struct backend *b, const json_t *request, bool is_chat, int idle_timeout_ms,
                                   backend_chat_text_cb *on_text, backend_chat_done_cb *cb, void *arg);
+/* Work on the server stops (its connection is closed); no callback any more.  May be called in any callback but the
+ * call's own last one.  NULL is fine. */
 void backend_cancel(struct backend_call *call);
-void backend_resume(struct backend_call *call);
+void backend_resume(struct backend_call *call); /* goes on after on_tokens or on_text returned false */
 
 /* How two vocabularies compare. */
 enum backend_vocab_match {
-    BACKEND_VOCAB_SAME,     /* identical */
-    BACKEND_VOCAB_PADDED,   /* identical but for padding at the end: fine */
-    BACKEND_VOCAB_SAMPLED,  /* no fingerprint to be had, but probe texts tokenise alike and sizes agree */
+    BACKEND_VOCAB_SAME,    /* identical */
+    BACKEND_VOCAB_PADDED,  /* identical but for padding at the end: fine */
+    BACKEND_VOCAB_SAMPLED, /* no fingerprint to be had, but probe texts tokenise alike and sizes agree */
     BACKEND_VOCAB_DIFFERENT,
-    BACKEND_VOCAB_UNKNOWN,  /* one of them can't be asked */
+    BACKEND_VOCAB_UNKNOWN, /* one of them can't be asked */
 };
 typedef void backend_vocab_cb(void *arg, enum backend_vocab_match match, const char *reason);
-/* Both must have been probed.  Asks the servers for what is needed. */
+/* Both must have been probed.  Asks the servers for what is needed.  The call belongs to target; cancel it before draft
+ * is destroyed. */
 struct backend_call *backend_compare_vocab(struct backend *target, struct backend *draft, backend_vocab_cb *cb,
                                            void *arg);
 
