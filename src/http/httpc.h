@@ -26,18 +26,18 @@ struct httpc_result {
     int status;          /* HTTP status, 0 if none came */
     const char *body;    /* the whole body (NUL-terminated), or what was not given to on_data; never NULL */
     size_t len;
-    const char *content_type; /* "" if none */
+    const char *content_type;     /* "" if none */
     uint64_t bytes_out, bytes_in; /* on the wire with headers, without TLS and TCP */
     int64_t elapsed_us;
 };
 
 struct httpc_opts {
     const char *url;
-    const char *method;        /* NULL: POST with a body, else GET */
-    const char *unix_socket;   /* path, or NULL */
-    const char *bearer;        /* API key, or NULL */
+    const char *method;         /* NULL: POST with a body, else GET */
+    const char *unix_socket;    /* path, or NULL */
+    const char *bearer;         /* API key, or NULL */
     const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
-    const char *body;          /* JSON unless headers name a Content-Type; copied */
+    const char *body;           /* JSON unless headers name a Content-Type; copied */
     size_t len;
     int connect_timeout_ms; /* 0: 3000 */
     int timeout_ms;         /* whole call; 0: none */

@@ -1,4 +1,4 @@
-/* An HTTP/1.1 server on the loop (evhttp inside): routes, limits, JSON and streamed replies with back-pressure. */
+/* An HTTP/1.1 server on the loop: routes, limits, JSON and streamed replies with back-pressure. */
 #ifndef TIGHTWAD_HTTP_HTTPD_H
 #define TIGHTWAD_HTTP_HTTPD_H
 
@@ -13,10 +13,10 @@ struct httpd;
 struct httpd_request;
 
 struct httpd_opts {
-    size_t max_body;        /* bytes; more: 413 */
-    size_t max_headers;     /* bytes; more: 431 or 400 */
-    int idle_timeout_s;     /* a connection that sends no complete request within this is closed (slow loris) */
-    const char *token;      /* bearer token that every route not marked public wants; NULL: none (copied) */
+    size_t max_body;         /* bytes; more: 413 */
+    size_t max_headers;      /* bytes; more: 431 or 400 */
+    int idle_timeout_s;      /* a connection that sends no complete request within this is closed (slow loris) */
+    const char *token;       /* bearer token that every route not marked public wants; NULL: none (copied) */
     bool private_peers_only; /* refuse (403) peers that are not loopback, RFC 1918, ULA, link-local or 100.64/10 */
 };
 
@@ -27,8 +27,11 @@ enum httpd_method { HTTPD_GET = 1, HTTPD_POST = 2, HTTPD_DELETE = 4 };
 typedef void httpd_handler(struct httpd_request *r, void *arg);
 
 struct httpd *httpd_create(struct event_base *base, const struct httpd_opts *opts);
-void httpd_destroy(struct httpd *h); /* closes all connections; NULL is fine */
+void httpd_destroy(struct httpd *h); /* closes all connections without a word to handlers, whose
+                                          requests still have to be ended or are lost; not from inside a callback of
+                                          this server; NULL is fine */
 void httpd_set_token(struct httpd *h, const char *token);
+void httpd_set_private_peers_only(struct httpd *h, bool on);
 
 /* path: exact, or a prefix when it ends in "/".  public: served without the token.  A known path with another method
  * answers 405 with Allow, an unknown one 404, both as OpenAI error objects. */
@@ -45,7 +48,7 @@ const char *httpd_body(const struct httpd_request *r, size_t *len); /* NUL-termi
 const char *httpd_path(const struct httpd_request *r);
 const char *httpd_query(struct httpd_request *r, const char *key); /* decoded, or NULL; holds as long as r */
 const char *httpd_header(const struct httpd_request *r, const char *name);
-const char *httpd_peer(const struct httpd_request *r); /* address text, "unix" on a unix socket */
+const char *httpd_peer(const struct httpd_request *r);   /* address text, "unix" on a unix socket */
 bool httpd_peer_is_local(const struct httpd_request *r); /* loopback or unix socket */
 
 void httpd_add_header(struct httpd_request *r, const char *name, const char *value); /* before the reply */

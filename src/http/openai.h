@@ -1,5 +1,5 @@
-/* The OpenAI shapes: requests parsed and checked once, replies written once.  The node's endpoint and the proxy both use
- * these. */
+/* The OpenAI shapes: requests parsed and checked once, replies written once.  The node's endpoint and the proxy both
+ * use these. */
 #ifndef TIGHTWAD_HTTP_OPENAI_H
 #define TIGHTWAD_HTTP_OPENAI_H
 
@@ -18,9 +18,9 @@ struct oai_limits {
 
 struct oai_request {
     bool chat;
-    char *model;        /* NULL: none named */
-    json_t *messages;   /* chat: checked array of {role, content: string}; text parts are joined */
-    char *prompt;       /* completions, text */
+    char *model;            /* NULL: none named */
+    json_t *messages;       /* chat: checked array of {role, content: string}; text parts are joined */
+    char *prompt;           /* completions, text */
     int32_t *prompt_tokens; /* completions, a list of ids */
     size_t n_prompt_tokens;
     bool stream, include_usage, echo;
@@ -28,13 +28,13 @@ struct oai_request {
     bool seed_given;
     struct sampler_params sampling; /* with a random seed when none was given */
     char **stops;
-    size_t n_stops; /* at most 16, none empty */
-    int logprobs;   /* -1: none wanted; else how many alternatives, 0..20 */
+    size_t n_stops;   /* at most 16, none empty */
+    int logprobs;     /* -1: none wanted; else how many alternatives, 0..20 */
     json_t *original; /* the request as it came, for servers that it is passed on to */
 };
 
 struct oai_error {
-    int status; /* 400 … */
+    int status;                   /* 400 … */
     char *message, *param, *code; /* owned; param and code may be NULL */
 };
 
@@ -53,19 +53,25 @@ struct oai_token {
     const char *piece; /* bytes */
     size_t len;
     float logprob;
-    const struct oai_top { int32_t id; const char *piece; size_t len; float logprob; } *top;
+    const struct oai_top {
+        int32_t id;
+        const char *piece;
+        size_t len;
+        float logprob;
+    } * top;
     size_t n_top;
 };
 
 struct oai_usage {
-    int64_t prompt_tokens, completion_tokens, drafted_tokens, accepted_tokens; /* the last two: -1 where they mean nothing */
+    int64_t prompt_tokens, completion_tokens, drafted_tokens,
+        accepted_tokens; /* the last two: -1 where they mean nothing */
 };
 
 /* One reply in the making. */
 struct oai_reply {
-    char id[48];      /* chatcmpl-… or cmpl-… */
-    int64_t created;  /* seconds since 1970 */
-    char *model;      /* owned */
+    char id[48];     /* chatcmpl-… or cmpl-… */
+    int64_t created; /* seconds since 1970 */
+    char *model;     /* owned */
     bool chat, stream, include_usage, started;
     int64_t text_offset; /* completions' logprobs: characters given so far */
     uint64_t seed;

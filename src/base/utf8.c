@@ -1,0 +1,79 @@
+#include "base/utf8.h"
+
+#include "base/buf.h"
+
+enum sequence { SEQUENCE_VALID, SEQUENCE_INVALID, SEQUENCE_INCOMPLETE };
+
+/* Looks at the character that begins at s (len > 0).  *n: its bytes; those of the maximal subpart when it is invalid
+ * (Unicode 15, table 3-7 and "U+FFFD substitution of maximal subparts"); those present when its rest is missing. */
+static enum sequence look(const unsigned char *s, size_t len, size_t *n)
+{
+    size_t want;
+    unsigned char low = 0x80, high = 0xbf; /* range of the second byte */
+
+    *n = 1;
+    if (s[0] < 0x80)
+        return SEQUENCE_VALID;
+    if (s[0] < 0xc2 || s[0] > 0xf4)
+        return SEQUENCE_INVALID;
+    want = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    if (s[0] == 0xe0)
+        low = 0xa0; /* shorter forms exist below */
+    else if (s[0] == 0xed)
+        high = 0x9f; /* surrogates above */
+    else if (s[0] == 0xf0)
+        low = 0x90;
+    else if (s[0] == 0xf4)
+        high = 0x8f; /* U+10FFFF is the last */
+    for (; *n < want; ++*n) {
+        if (*n == len)
+            return SEQUENCE_INCOMPLETE;
+        if (s[*n] < low || s[*n] > high)
+            return SEQUENCE_INVALID;
+        low = 0x80;
+        high = 0xbf;
+    }
+    return SEQUENCE_VALID;
+}
+
+bool utf8_valid(const char *s, size_t len)
+{
+    size_t i = 0, n;
+
+    while (i < len) {
+        if (look((const unsigned char *)s + i, len - i, &n) != SEQUENCE_VALID)
+            return false;
+        i += n;
+    }
+    return true;
+}
+
+size_t utf8_incomplete_tail(const char *s, size_t len)
+{
+    size_t n;
+
+    for (size_t back = 1; back <= 3 && back <= len; back++) {
+        unsigned char c = (unsigned char)s[len - back];
+
+        if (c >= 0xc0)
+            return look((const unsigned char *)s + len - back, back, &n) == SEQUENCE_INCOMPLETE ? back : 0;
+        if (c < 0x80)
+            return 0;
+    }
+    return 0;
+}
+
+bool utf8_add_repaired(struct buf *out, const char *s, size_t len)
+{
+    size_t i = 0, from = 0, n;
+
+    while (i < len) {
+        if (look((const unsigned char *)s + i, len - i, &n) != SEQUENCE_VALID) {
+            if (!buf_add(out, s + from, i - from) || !buf_adds(out, "\xef\xbf\xbd"))
+                return false;
+            from = i + n;
+        }
+        i += n;
+    }
+    return buf_add(out, s + from, len - from);
+}
