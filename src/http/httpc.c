@@ -46,6 +46,7 @@ struct httpc_call {
     bool finished; /* curl is done with it; code says how */
     CURLcode code;
     bool paused;                 /* on_data said false */
+    bool full;                   /* STREAM_MAX is reached */
     bool in_callback, cancelled; /* cancelled inside its own callback: freed when that returns */
 };
 
