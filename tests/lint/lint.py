@@ -21,7 +21,7 @@ CODE = (".c", ".h")
 TEXT = CODE + (".py", ".sh", ".md", ".build", ".txt", ".yaml", ".yml", ".json", ".js", ".mjs", ".1", ".5", ".in")
 # Put together from parts, so that this file does not contain what it looks for.
 MARKERS = re.compile(r"\b(%s)\b" % "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]))
-FORBIDDEN = re.compile("|".join(map(re.escape, [
+FORBIDDEN = re.compile(r"(?<!\w)(?:%s)" % "|".join(map(re.escape, [
     "/wo" + "rk/", "/fa" + "rm/", "/ro" + "ot/", "/tmp/te" + "am", "deb.deb" + "ian.org", "registry.np" + "mjs",
     "pypi" + ".org", "files.python" + "hosted", "crates" + ".io", "localho" + "st:4873"])))
 
