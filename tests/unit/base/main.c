@@ -1,0 +1,29 @@
+/* The unit tests of src/base as one TAP plan: each file exports its tests, all run as one group. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+extern const struct CMUnitTest json_tests[], sampler_tests[], stats_tests[];
+extern const size_t json_count, sampler_count, stats_count;
+
+enum { TESTS_MAX = 256 };
+static struct CMUnitTest base[TESTS_MAX];
+static size_t count;
+
+static void add(const struct CMUnitTest *tests, size_t n)
+{
+    for (size_t i = 0; i < n && count < TESTS_MAX; i++)
+        base[count++] = tests[i];
+}
+
+int main(void)
+{
+    add(json_tests, json_count);
+    add(sampler_tests, sampler_count);
+    add(stats_tests, stats_count);
+    return _cmocka_run_group_tests("base", base, count, NULL, NULL);
+}
