@@ -1,0 +1,376 @@
+/* tightwad proxy start: the endpoint itself, until it is stopped. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+
+#include "api/api.h"
+#include "api/control.h"
+#include "base/cause.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "cmd/cmd.h"
+#include "cmd/term.h"
+#include "engines/proxy.h"
+#include "http/httpc.h"
+
+extern const struct cmd cmd_proxy_start;
+
+static const struct cmd_option options[] = {
+    {0, "no-ui", NULL, "no dashboard, log lines only (this release has no dashboard yet)"},
+    {0, "daemon", NULL, "go to the background once it listens; the log goes to a file"},
+    {0},
+};
+
+enum {
+    WATCH_MS = 1000,  /* how often the file is looked at */
+    PROBE_MS = 15000, /* the three lines are printed after this at the latest */
+};
+
+struct start {
+    struct event_base *base;
+    struct config *cfg;
+    char *path; /* the configuration file in use, NULL: none */
+    struct httpc *http;
+    struct proxy *proxy;
+    struct api *api;
+    struct proxy_listener listener;
+    bool probed, shown, stopping, changed;
+    struct stat seen; /* the file when it was last looked at */
+    int ready_fd;     /* the starter of a daemon waits here; -1 */
+    struct event *sigterm, *sigint, *sighup, *watch, *late;
+};
+
+static int reload(void *arg, char **cause)
+{
+    struct start *s = arg;
+    struct config_findings findings = {0};
+    struct config *next = config_load(s->path, &findings);
+    for (size_t i = 0; i < findings.n; i++)
+        (findings.list[i].error ? log_error : log_warn)("%s: %s", findings.list[i].where, findings.list[i].text);
+    size_t n = findings.n;
+    config_findings_finish(&findings);
+    if (next == NULL)
+        return cause_set(cause, "the configuration has errors (%zu in the log): the old one stays in force", n);
+    char *restart = config_restart_needed(s->cfg, next);
+    if (restart != NULL)
+        log_warn("%s: changes take effect at the next start", restart);
+    free(restart);
+    if (proxy_reload(s->proxy, next, cause) != 0) {
+        config_destroy(next);
+        return cause_prefix(cause, "the old configuration stays in force");
+    }
+    api_reload(s->api, next);
+    enum log_level level;
+    if (log_level_from_name(next->log_level, &level))
+        log_set_level(level);
+    config_destroy(s->cfg);
+    s->cfg = next;
+    log_info("configuration loaded%s%s", s->path != NULL ? " from " : "", s->path != NULL ? s->path : "");
+    return 0;
+}
+
+static void reload_or_say(struct start *s)
+{
+    char *cause = NULL;
+    if (reload(s, &cause) != 0)
+        log_error("%s", cause);
+    free(cause);
+}
+
+static void on_drained(void *arg)
+{
+    struct start *s = arg;
+    event_base_loopbreak(s->base);
+}
+
+static void stop(void *arg)
+{
+    struct start *s = arg;
+    if (s->stopping)
+        return;
+    s->stopping = true;
+    const struct snapshot *snap = proxy_snapshot(s->proxy);
+    if (snap->running + snap->queued > 0)
+        log_info("stopping: %u answers are finished first (a second Ctrl-C stops at once)",
+                 snap->running + snap->queued);
+    api_drain(s->api, on_drained, s);
+}
+
+static void on_stop_signal(evutil_socket_t fd, short what, void *arg)
+{
+    struct start *s = arg;
+    (void)fd;
+    (void)what;
+    if (s->stopping)
+        event_base_loopbreak(s->base);
+    else
+        stop(s);
+}
+
+static void on_hup(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    reload_or_say(arg);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* An edit is taken over when the file has been the same for one look: an editor may write it in pieces. */
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+    struct start *s = arg;
+    struct stat now;
+    (void)fd;
+    (void)what;
+    if (stat(s->path, &now) != 0 || !S_ISREG(now.st_mode))
+        return;
+    if (!same_file(&now, &s->seen)) {
+        s->seen = now;
+        s->changed = true;
+    } else if (s->changed) {
+        s->changed = false;
+        reload_or_say(s);
+    }
+}
+
+static void print_line(FILE *to, bool good, const char *what, const char *text)
+{
+    bool colour = term_colour(to);
+    fprintf(to, "%s%s%s %-9s %s\n", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
+            term_escape(colour, TERM_PLAIN), what, text);
+}
+
+static void print_backend(FILE *to, const struct snapshot_backend *b)
+{
+    bool target = b->role == ROLE_TARGET;
+    char *text;
+    if (b->health == HEALTH_UP && b->reason[0] == '\0')
+        text = xasprintf("%s at %s (%s%s%.1f ms away)", b->model[0] != '\0' ? b->model : b->name, b->url,
+                         b->version[0] != '\0' ? b->version : b->kind, ", ",
+                         (double)(b->rtt_us > 0 ? b->rtt_us : 0) / 1000);
+    else if (b->health == HEALTH_UP)
+        text = xasprintf("%s at %s: %s", b->model[0] != '\0' ? b->model : b->name, b->url, b->reason);
+    else
+        text = xasprintf(
+            "%s: %s\n            %s", b->url, b->reason[0] != '\0' ? b->reason : "no answer yet",
+            target ? "requests wait for it; start it, or correct proxy.target.url (`tightwad doctor` says more)"
+                   : "the target answers alone until it is there (`tightwad doctor` says more)");
+    print_line(to, b->health == HEALTH_UP && b->reason[0] == '\0', target ? "target" : "drafter", text);
+    free(text);
+}
+
+/* What the guide promises: a line for each drafter, the target and the address. */
+static void show(struct start *s, const struct snapshot *snap)
+{
+    s->shown = true;
+    for (size_t i = 1; i < snap->n_backends; i++)
+        print_backend(stdout, &snap->backend[i]);
+    if (snap->n_backends <= 1)
+        print_line(stdout, false, "drafter",
+                   "none is configured: the target answers alone (name one under proxy.draft)");
+    if (snap->n_backends > 0)
+        print_backend(stdout, &snap->backend[0]);
+    char *text = snap->speculating
+                     ? xasprintf("%s/v1 (speculating; answers are the target's %s)", api_url(s->api), snap->exactness)
+                     : xasprintf("%s/v1 (no speculation: %s)", api_url(s->api), snap->why_not);
+    print_line(stdout, true, "listening", text);
+    free(text);
+    fflush(stdout);
+}
+
+static void on_tick(void *arg, const struct snapshot *snap)
+{
+    struct start *s = arg;
+    if (s->probed && !s->shown)
+        show(s, snap);
+}
+
+static void on_probed(void *arg)
+{
+    struct start *s = arg;
+    s->probed = true; /* the next tick shows what was found */
+}
+
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    on_probed(arg);
+}
+
+static struct event *add_event(struct start *s, int fd, short what, event_callback_fn fn, int ms)
+{
+    struct event *ev = event_new(s->base, fd, what, fn, s);
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    event_add(ev, ms > 0 ? &tv : NULL);
+    return ev;
+}
+
+static int begin(struct start *s, char **cause)
+{
+    s->base = event_base_new();
+    s->http = httpc_create(s->base);
+    s->proxy = proxy_create(s->base, s->http, s->cfg, cause);
+    if (s->proxy == NULL)
+        return -1;
+    s->api = api_create(s->base, s->cfg, s->proxy, cause);
+    if (s->api == NULL)
+        return -1;
+    struct proxy_hooks hooks = {.reload = reload, .stop = stop, .arg = s};
+    proxy_set_hooks(s->proxy, &hooks);
+    s->listener = (struct proxy_listener){.on_tick = on_tick, .arg = s};
+    proxy_listen(s->proxy, &s->listener);
+    proxy_when_probed(s->proxy, on_probed, s);
+    s->sigterm = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_stop_signal, 0);
+    s->sigint = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_stop_signal, 0);
+    s->sighup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hup, 0);
+    s->late = add_event(s, -1, EV_TIMEOUT, on_late, PROBE_MS);
+    if (s->path != NULL && stat(s->path, &s->seen) == 0 && S_ISREG(s->seen.st_mode))
+        s->watch = add_event(s, -1, EV_TIMEOUT | EV_PERSIST, on_watch, WATCH_MS);
+    return 0;
+}
+
+static void finish(struct start *s)
+{
+    struct event *events[] = {s->sigterm, s->sigint, s->sighup, s->watch, s->late};
+    for (size_t i = 0; i < ARRAY_LEN(events); i++) {
+        if (events[i] != NULL)
+            event_free(events[i]);
+    }
+    api_destroy(s->api);
+    if (s->proxy != NULL)
+        proxy_unlisten(s->proxy, &s->listener);
+    proxy_destroy(s->proxy);
+    httpc_destroy(s->http);
+    if (s->base != NULL)
+        event_base_free(s->base);
+    config_destroy(s->cfg);
+    free(s->path);
+}
+
+/* In the child: a session of its own, the log into a file, and a byte to the starter when it serves. */
+static void leave_terminal(struct start *s, const char *log)
+{
+    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && null >= 0) {
+        dup2(null, STDIN_FILENO);
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+    }
+    if (fd > 2)
+        close(fd);
+    if (null > 2)
+        close(null);
+    if (write(s->ready_fd, "1", 1) != 1)
+        log_warn("the starter has gone");
+    close(s->ready_fd);
+    s->ready_fd = -1;
+}
+
+static int serve(struct start *s, const char *log)
+{
+    char *cause = NULL;
+    int rc = CMD_OK;
+    if (begin(s, &cause) != 0) {
+        print_line(stderr, false, "listening", cause);
+        free(cause);
+        rc = CMD_FAILED;
+    } else {
+        log_info("tightwad " TIGHTWAD_VERSION " listens at %s%s%s", api_url(s->api),
+                 s->path != NULL ? ", configured by " : "", s->path != NULL ? s->path : "");
+        if (log != NULL)
+            leave_terminal(s, log);
+        event_base_dispatch(s->base);
+        log_info("stopped");
+    }
+    finish(s);
+    return rc;
+}
+
+/* The starter of a daemon: 0 as soon as the child serves, else the child's exit code. */
+static int wait_ready(int fd, const char *log, int port)
+{
+    char c;
+    ssize_t n;
+    while ((n = read(fd, &c, 1)) < 0 && errno == EINTR)
+        ;
+    if (n != 1)
+        return CMD_FAILED; /* the child has said why */
+    printf("started on port %d; the log is %s; `tightwad proxy status` shows it, `tightwad proxy stop` ends it\n", port,
+           log);
+    return CMD_OK;
+}
+
+static int daemonise(struct start *s)
+{
+    char *cause = NULL;
+    if (control_dir_make(&cause) != 0) {
+        finish(s);
+        return cmd_fail_cause(cause);
+    }
+    char *dir = control_dir(), *log = xasprintf("%s/proxy-%d.log", dir, (int)s->cfg->proxy.port);
+    int fds[2], rc = CMD_FAILED;
+    free(dir);
+    if (pipe2(fds, O_CLOEXEC) != 0) {
+        cmd_fail("no pipe: %s", strerror(errno));
+        finish(s);
+        free(log);
+        return CMD_FAILED;
+    }
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(fds[0]);
+        setsid();
+        s->ready_fd = fds[1];
+        rc = serve(s, log);
+    } else {
+        close(fds[1]);
+        rc = pid > 0 ? wait_ready(fds[0], log, (int)s->cfg->proxy.port) : cmd_fail("no process: %s", strerror(errno));
+        close(fds[0]);
+        finish(s);
+    }
+    free(log);
+    return rc;
+}
+
+static int run(struct cmd_env *env, const struct cmd_args *args)
+{
+    struct start s = {.ready_fd = -1};
+    enum log_level level;
+    s.cfg = cmd_load_config(env, true);
+    if (s.cfg == NULL)
+        return CMD_FAILED;
+    s.path = xstrdup(s.cfg->path);
+    if (log_level_from_name(s.cfg->log_level, &level))
+        log_set_level(level);
+    log_set_json(strcmp(s.cfg->log_format, "json") == 0);
+    return cmd_args_has(args, "daemon") ? daemonise(&s) : serve(&s, NULL);
+}
+
+const struct cmd cmd_proxy_start = {
+    .name = "start",
+    .usage = "[--no-ui] [--daemon]",
+    .summary = "serve the OpenAI-compatible endpoint",
+    .help =
+        "Prints a line with ✓ or ✗ for the drafter, the target and the address, then log lines until it is stopped by\n"
+        "Ctrl-C, SIGTERM or `tightwad proxy stop`: the answers under way are finished first.\n"
+        "An edit of the configuration file, or SIGHUP, takes over what is marked reloadable: adding a drafter needs "
+        "no\n"
+        "restart.\n\n"
+        "  TIGHTWAD_TARGET_URL=http://big:8081 TIGHTWAD_DRAFT_URL=http://small:8081 tightwad proxy start",
+    .options = options,
+    .run = run,
+};

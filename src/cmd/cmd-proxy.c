@@ -1,0 +1,194 @@
+/* tightwad proxy stop, proxy status: a running instance, over its control socket. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "cmd/client.h"
+#include "cmd/cmd.h"
+#include "cmd/instance.h"
+#include "cmd/term.h"
+
+extern const struct cmd cmd_proxy, cmd_proxy_start, cmd_proxy_status, cmd_proxy_stop;
+
+static const struct cmd_option stop_options[] = {
+    {'p', "port", "PORT", "the one that listens on this port"},
+    {0},
+};
+
+static const struct cmd_option status_options[] = {
+    {'p', "port", "PORT", "the one that listens on this port"},
+    {0, "json", NULL, "the whole snapshot as JSON"},
+    {0},
+};
+
+static int connect_to(struct client *c, struct cmd_env *env, const struct cmd_args *args, char **cause)
+{
+    int64_t port = 0;
+    if (cmd_args_int(args, "port", 1, 65535, &port, cause) != 0)
+        return CMD_USAGE;
+    return instance_find(c, env, (int)port, cause) == 0 ? CMD_OK : CMD_FAILED;
+}
+
+static int run_stop(struct cmd_env *env, const struct cmd_args *args)
+{
+    struct client c = {0};
+    char *cause = NULL;
+    int rc = connect_to(&c, env, args, &cause);
+    if (rc != CMD_OK)
+        return cmd_fail_cause(cause), rc;
+    json_t *request = json_pack("{s:s}", "command", "stop");
+    json_t *reply = client_get(&c, "/v1/tightwad/command", request, 10000, &cause);
+    json_decref(request);
+    if (reply == NULL) {
+        rc = cmd_fail_cause(cause);
+    } else {
+        /* It answers, drains and goes; its socket goes last. */
+        int64_t until = clock_us() + 600 * 1000000LL, tell = clock_us() + 1000000;
+        json_decref(reply);
+        while ((reply = client_get(&c, "/v1/tightwad/status", NULL, 2000, NULL)) != NULL && clock_us() < until) {
+            if (tell != 0 && clock_us() > tell) {
+                fprintf(stderr, "tightwad: it finishes the answers under way …\n");
+                tell = 0;
+            }
+            json_decref(reply);
+            event_base_loopexit(c.base, &(struct timeval){0, 100000});
+            event_base_loop(c.base, EVLOOP_NO_EXIT_ON_EMPTY);
+        }
+        printf("stopped\n");
+        json_decref(reply);
+    }
+    client_finish(&c);
+    return rc;
+}
+
+static const char *text(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s != NULL ? s : "";
+}
+
+static double number(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+static int64_t whole(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+static void print_duration(double seconds)
+{
+    if (seconds < 120)
+        printf("%.0f s", seconds);
+    else if (seconds < 7200)
+        printf("%.0f min", seconds / 60);
+    else if (seconds < 172800)
+        printf("%.0f h", seconds / 3600);
+    else
+        printf("%.0f days", seconds / 86400);
+}
+
+static void print_backend(const json_t *b, bool colour)
+{
+    bool target = strcmp(text(b, "role"), "target") == 0, up = strcmp(text(b, "health"), "up") == 0;
+    const char *reason = text(b, "reason");
+    printf("%s%s%s %-8s %s", term_escape(colour, up ? TERM_GOOD : TERM_BAD), up ? "✓" : "✗",
+           term_escape(colour, TERM_PLAIN), target ? "target" : "drafter", text(b, "name"));
+    if (text(b, "model")[0] != '\0')
+        printf("  %s", text(b, "model"));
+    if (!isnan(number(b, "rtt_us")))
+        printf("  %.1f ms", number(b, "rtt_us") / 1000);
+    if (!target && number(b, "drafted") > 0)
+        printf("  %.1f %% of %" PRId64 " accepted", 100 * number(b, "accepted") / number(b, "drafted"),
+               whole(b, "drafted"));
+    if (!isnan(number(b, "tokens_per_second")))
+        printf("  %.0f tokens/s", number(b, "tokens_per_second"));
+    if (json_is_true(json_object_get(b, "paused")))
+        printf("  paused");
+    else if (!target && up && !json_is_true(json_object_get(b, "active")))
+        printf("  stands by");
+    printf("%s%s\n", reason[0] != '\0' ? "\n           " : "", reason);
+}
+
+static void print_status(const json_t *s)
+{
+    bool colour = term_colour(stdout);
+    size_t i;
+    json_t *b;
+    printf("%s at %s, up for ", text(s, "model"), text(s, "listen"));
+    print_duration(number(s, "uptime_ms") / 1000);
+    printf(", tightwad %s\n", text(s, "version"));
+    json_array_foreach(json_object_get(s, "backends"), i, b)
+    {
+        print_backend(b, colour);
+    }
+    if (json_is_true(json_object_get(s, "speculating")))
+        printf("speculating, answers are the target's %s", text(s, "exactness"));
+    else
+        printf("not speculating: %s", text(s, "why_not"));
+    printf("\n%" PRId64 " answered, %" PRId64 " failed, %" PRId64 " cancelled, %" PRId64 " refused; %" PRId64
+           " running, %" PRId64 " queued\n",
+           whole(s, "requests_ok"), whole(s, "requests_failed"), whole(s, "requests_cancelled"),
+           whole(s, "requests_refused"), whole(s, "running"), whole(s, "queued"));
+    if (number(s, "drafted") > 0) {
+        printf("%" PRId64 " tokens in %" PRId64 " rounds; %.1f %% of %" PRId64 " drafted ones accepted (%s)",
+               whole(s, "emitted"), whole(s, "rounds"), 100 * number(s, "accepted") / number(s, "drafted"),
+               whole(s, "drafted"), text(s, "acceptance_source"));
+        if (!isnan(number(s, "acceptance")))
+            printf(", lately %.1f %%", 100 * number(s, "acceptance"));
+        printf("\n");
+    }
+}
+
+static int run_status(struct cmd_env *env, const struct cmd_args *args)
+{
+    struct client c = {0};
+    char *cause = NULL;
+    int rc = connect_to(&c, env, args, &cause);
+    if (rc != CMD_OK)
+        return cmd_fail_cause(cause), rc;
+    json_t *s = client_get(&c, "/v1/tightwad/status", NULL, 10000, &cause);
+    if (s == NULL) {
+        rc = cmd_fail_cause(cause);
+    } else if (cmd_args_has(args, "json")) {
+        char *dump = json_dumps(s, JSON_INDENT(2));
+        puts(dump);
+        free(dump);
+    } else {
+        print_status(s);
+    }
+    json_decref(s);
+    client_finish(&c);
+    return rc;
+}
+
+const struct cmd cmd_proxy_stop = {
+    .name = "stop",
+    .usage = "[--port PORT]",
+    .summary = "end the running proxy when the answers under way are finished",
+    .options = stop_options,
+    .run = run_stop,
+};
+
+const struct cmd cmd_proxy_status = {
+    .name = "status",
+    .usage = "[--port PORT] [--json]",
+    .summary = "what the running proxy does, its servers and what they accept",
+    .options = status_options,
+    .run = run_status,
+};
+
+static const struct cmd *const subs[] = {&cmd_proxy_start, &cmd_proxy_status, &cmd_proxy_stop, NULL};
+
+const struct cmd cmd_proxy = {
+    .name = "proxy",
+    .usage = "start|status|stop",
+    .summary = "run the endpoint: drafters, the target and the OpenAI-compatible address",
+    .subs = subs,
+};

@@ -1,0 +1,124 @@
+#include "cmd/prompts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/cause.h"
+#include "base/mem.h"
+
+enum { MAX_PROMPTS = 100000 };
+
+static void add(struct prompts *p, char *text)
+{
+    p->list = xreallocarray(p->list, p->n + 1, sizeof(*p->list));
+    p->list[p->n++] = text;
+}
+
+int prompts_load(struct prompts *p, const char *path, char **cause)
+{
+    *p = (struct prompts){0};
+    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
+    if (f == NULL)
+        return cause_set(cause, "%s cannot be read: %s", path, strerror(errno));
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t len;
+    while (p->n < MAX_PROMPTS && (len = getline(&line, &size, f)) >= 0) {
+        while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
+            line[--len] = '\0';
+        if (line[0] != '\0' && line[0] != '#')
+            add(p, xstrdup(line));
+    }
+    free(line);
+    if (f != stdin)
+        fclose(f);
+    if (p->n == 0)
+        return cause_set(cause, "%s has no prompts: one a line is wanted", path);
+    return 0;
+}
+
+/* splitmix64: small, and the same everywhere. */
+static uint64_t draw(uint64_t *state, uint64_t below)
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (z ^ (z >> 31)) % below;
+}
+
+static const char *const animals[] = {"fox",   "bear", "owl",  "cat",  "dog",  "mouse", "frog",    "rabbit",
+                                      "horse", "duck", "wolf", "crow", "goat", "otter", "hedgehog"};
+static const char *const things[] = {"a silver key", "an old map",  "a blue stone",  "a broken lamp",
+                                     "a paper boat", "a tiny door", "a lost letter", "a clay jar"};
+static const char *const words[] = {"tree",    "river", "bread", "garden", "winter", "golden", "machine",
+                                    "cluster", "model", "table", "forest", "window", "token",  "morning"};
+static const char *const countries[] = {"France", "Italy",  "Norway", "Japan",  "Kenya", "Peru",
+                                        "Canada", "Greece", "Turkey", "Poland", "Ghana", "Cuba"};
+static const char *const topics[] = {"speculative decoding", "a draft model", "a token",       "the acceptance rate",
+                                     "a pool of machines",   "the swarm",     "a quality gate"};
+
+#define PICK(state, list) (list)[draw(state, ARRAY_LEN(list))]
+
+static char *make(uint64_t *s)
+{
+    int a = (int)draw(s, 90), b = (int)draw(s, 60);
+    switch (draw(s, 9)) {
+    case 0:
+        return xasprintf("What is %d + %d?", a, b);
+    case 1:
+        return xasprintf("How much is %d - %d, please?", a + b, b);
+    case 2:
+        return xasprintf("Count from %d to %d.", b, b + 3 + a % 25);
+    case 3:
+        return xasprintf("Tell me a story about a %s.", PICK(s, animals));
+    case 4:
+        return xasprintf("Write a story about a %s and a %s with %s.", PICK(s, animals), PICK(s, animals),
+                         PICK(s, things));
+    case 5:
+        return xasprintf("Repeat: %s %s %s %d %s", PICK(s, words), PICK(s, words), PICK(s, words), a, PICK(s, words));
+    case 6:
+        return xasprintf("What is the capital of %s, and how do you spell %s?", PICK(s, countries), PICK(s, words));
+    case 7:
+        return xasprintf("Explain %s in %d words.", PICK(s, topics), 10 + a);
+    default:
+        return xasprintf("Name %d things that are near %s, and what a %s would say.", 2 + a % 7, PICK(s, things),
+                         PICK(s, animals));
+    }
+}
+
+void prompts_make(struct prompts *p, size_t n, uint64_t seed)
+{
+    *p = (struct prompts){0};
+    uint64_t state = seed;
+    for (size_t tries = 0; p->n < n && tries < n * 20 + 100; tries++) {
+        char *text = make(&state);
+        size_t i = 0;
+        while (i < p->n && strcmp(p->list[i], text) != 0)
+            i++;
+        if (i == p->n)
+            add(p, text);
+        else
+            free(text);
+    }
+}
+
+void prompts_finish(struct prompts *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        free(p->list[i]);
+    free(p->list);
+    *p = (struct prompts){0};
+}
+
+json_t *prompts_messages(const char *system, const char *prompt)
+{
+    json_t *list = json_array();
+    if (system != NULL)
+        json_array_append_new(list, json_pack("{s:s,s:s}", "role", "system", "content", system));
+    json_array_append_new(list, json_pack("{s:s,s:s}", "role", "user", "content", prompt));
+    return list;
+}
