@@ -21,7 +21,7 @@ static size_t count(const struct cmd_option *options)
 char *cmd_did_you_mean(const char *prefix, const char *word, const char *const *names, size_t n)
 {
     const char *near = n > 0 ? config_nearest(word, names, n) : NULL;
-    return near != NULL ? xasprintf("; did you mean %s%s?", prefix, near) : xstrdup("");
+    return near != NULL ? xasprintf("; did you mean `%s%s`?", prefix, near) : xstrdup("");
 }
 
 static int unknown(const struct cmd_option *options, const char *given, char **cause)

@@ -272,9 +272,10 @@ static void take_usage(struct client_answer *a, const json_t *o)
         return;
     a->prompt_tokens = number(usage, "prompt_tokens", -1);
     a->completion_tokens = number(usage, "completion_tokens", -1);
-    const json_t *own = json_object_get(usage, "tightwad");
-    a->drafted = number(own, "drafted_tokens", -1);
-    a->accepted = number(own, "accepted_tokens", -1);
+    const json_t *details = json_object_get(usage, "completion_tokens_details");
+    int64_t rejected = number(details, "rejected_prediction_tokens", -1);
+    a->accepted = number(details, "accepted_prediction_tokens", -1);
+    a->drafted = a->accepted >= 0 && rejected >= 0 ? a->accepted + rejected : -1;
 }
 
 static void take_choice(struct run *r, const json_t *o, const char *part)
@@ -305,7 +306,10 @@ static void take_pieces(struct run *r, const json_t *o)
         const json_t *flag = json_array_get(pair, 1);
         bool drafted = json_is_true(flag) || json_integer_value(flag) == 1;
         *(drafted ? &a->by_drafter : &a->by_target) += 1;
-        add_piece(r, json_string_length(json_array_get(pair, 0)), drafted ? PAINT_DRAFTED : PAINT_TARGET);
+        /* A piece that is part of a character comes as an array of byte values. */
+        const json_t *piece = json_array_get(pair, 0);
+        size_t len = json_is_array(piece) ? json_array_size(piece) : json_string_length(piece);
+        add_piece(r, len, drafted ? PAINT_DRAFTED : PAINT_TARGET);
     }
 }
 

@@ -9,13 +9,13 @@
 #include "base/cause.h"
 #include "base/mem.h"
 
+extern const struct cmd cmd_bench;
+extern const struct cmd cmd_chat;
 extern const struct cmd cmd_node;
 extern const struct cmd cmd_worker;
 
 const struct cmd *const cmd_table[] = {
-    &cmd_node,
-    &cmd_worker,
-    NULL,
+    &cmd_bench, &cmd_chat, &cmd_node, &cmd_worker, NULL,
 };
 
 static const struct cmd_option common_options[] = {
