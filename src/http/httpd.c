@@ -136,6 +136,11 @@ void httpd_set_private_peers_only(struct httpd *h, bool on)
     h->opts.private_peers_only = on;
 }
 
+void httpd_set_max_body(struct httpd *h, size_t max)
+{
+    h->opts.max_body = max;
+}
+
 void httpd_route(struct httpd *h, enum httpd_method method, const char *path, bool is_public, httpd_handler *fn,
                  void *arg)
 {
@@ -491,5 +496,9 @@ bool httpd_peer_is_local(const struct httpd_request *r)
 
 void httpd_get_counters(const struct httpd *h, struct httpd_counters *out)
 {
+    const struct httpd_conn *c;
+
     *out = h->counters;
+    TAILQ_FOREACH(c, &h->conns, entry)
+    out->pending += evbuffer_get_length(bufferevent_get_output(c->bev));
 }

@@ -32,6 +32,7 @@ void httpd_destroy(struct httpd *h); /* closes all connections without a word to
                                           this server; NULL is fine */
 void httpd_set_token(struct httpd *h, const char *token);
 void httpd_set_private_peers_only(struct httpd *h, bool on);
+void httpd_set_max_body(struct httpd *h, size_t max);
 
 /* path: exact, or a prefix when it ends in "/".  public: served without the token.  A known path with another method
  * answers 405 with Allow, an unknown one 404, both as OpenAI error objects. */
@@ -74,8 +75,9 @@ void httpd_on_close(struct httpd_request *r, void (*fn)(void *arg), void *arg);
 void httpd_on_drain(struct httpd_request *r, void (*fn)(void *arg), void *arg);
 
 struct httpd_counters {
-    uint64_t requests, bytes_in, bytes_out; /* bytes with headers, as near as evhttp shows them */
+    uint64_t requests, bytes_in, bytes_out; /* bytes of whole connections, heads included */
     size_t connections;                     /* open now */
+    size_t pending;                         /* bytes of replies on all of them that are not written yet */
 };
 void httpd_get_counters(const struct httpd *h, struct httpd_counters *out);
 

@@ -60,6 +60,7 @@ static const struct param {
     {"repeat_last_n", BOTH, TAKEN},
     {"repeat_penalty", BOTH, TAKEN},
     {"response_format", BOTH, REFUSED, {"{\"type\":\"text\"}"}},
+    {"return_tokens_as_token_ids", BOTH, TAKEN},
     {"safety_identifier", BOTH, NEUTRAL},
     {"seed", BOTH, TAKEN},
     {"service_tier", BOTH, NEUTRAL},
@@ -284,6 +285,8 @@ static int parse_logprobs(struct parse *p)
     bool on = false;
 
     r->logprobs = -1;
+    if (get_bool(p, "return_tokens_as_token_ids", &r->tokens_as_ids) < 0)
+        return -1;
     if (!r->chat) {
         if (get_int(p, "logprobs", 0, TOP_LOGPROBS_MAX, &n) < 0)
             return -1;

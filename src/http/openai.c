@@ -30,6 +30,7 @@ void oai_reply_init(struct oai_reply *r, const struct oai_request *q, const char
     r->chat = q->chat;
     r->stream = q->stream;
     r->include_usage = q->include_usage;
+    r->tokens_as_ids = q->tokens_as_ids;
     r->seed = q->sampling.seed;
 }
 
@@ -55,20 +56,24 @@ static json_t *text_json(const char *s, size_t len)
     return v;
 }
 
-/* A token that is only a part of a character is written as its bytes in hexadecimal. */
-static json_t *token_json(const char *prefix, const char *s, size_t len)
+/* The name of a token in logprobs.  One that is only a part of a character is written as its bytes in hexadecimal. */
+static json_t *token_json(const struct oai_reply *r, int32_t id, const char *s, size_t len)
 {
-    struct buf hex;
+    struct buf name;
     json_t *v;
 
-    if (utf8_valid(s, len))
+    if (!r->tokens_as_ids && utf8_valid(s, len))
         return json_stringn(s, len);
-    buf_init(&hex, SIZE_MAX);
-    buf_adds(&hex, prefix);
-    for (size_t i = 0; i < len; i++)
-        buf_printf(&hex, "\\x%02x", (unsigned char)s[i]);
-    v = json_stringn(hex.data, hex.len);
-    buf_finish(&hex);
+    buf_init(&name, SIZE_MAX);
+    if (r->tokens_as_ids) {
+        buf_printf(&name, "token_id:%" PRId32, id);
+    } else {
+        buf_adds(&name, r->chat ? "" : "bytes:");
+        for (size_t i = 0; i < len; i++)
+            buf_printf(&name, "\\x%02x", (unsigned char)s[i]);
+    }
+    v = json_stringn(name.data, name.len);
+    buf_finish(&name);
     return v;
 }
 
@@ -95,18 +100,18 @@ static json_t *logprob_json(float logprob)
     return json_real(strtod(text, NULL));
 }
 
-static json_t *chat_entry(const char *piece, size_t len, float logprob)
+static json_t *chat_entry(const struct oai_reply *r, int32_t id, const char *piece, size_t len, float logprob)
 {
-    return json_pack("{s:o,s:o,s:o}", "token", token_json("", piece, len), "logprob", logprob_json(logprob), "bytes",
+    return json_pack("{s:o,s:o,s:o}", "token", token_json(r, id, piece, len), "logprob", logprob_json(logprob), "bytes",
                      bytes_json(piece, len));
 }
 
-static void add_chat_token(json_t *logprobs, const struct oai_token *t)
+static void add_chat_token(const struct oai_reply *r, json_t *logprobs, const struct oai_token *t)
 {
-    json_t *entry = chat_entry(t->piece, t->len, t->logprob), *top = json_array();
+    json_t *entry = chat_entry(r, t->id, t->piece, t->len, t->logprob), *top = json_array();
 
     for (size_t i = 0; i < t->n_top; i++)
-        json_array_append_new(top, chat_entry(t->top[i].piece, t->top[i].len, t->top[i].logprob));
+        json_array_append_new(top, chat_entry(r, t->top[i].id, t->top[i].piece, t->top[i].len, t->top[i].logprob));
     json_object_set_new(entry, "top_logprobs", top);
     json_array_append_new(json_object_get(logprobs, "content"), entry);
 }
@@ -120,9 +125,9 @@ static int64_t characters(const char *s, size_t len)
     return n;
 }
 
-static void set_top(json_t *o, const char *piece, size_t len, float logprob)
+static void set_top(const struct oai_reply *r, json_t *o, int32_t id, const char *piece, size_t len, float logprob)
 {
-    json_t *key = token_json("bytes:", piece, len);
+    json_t *key = token_json(r, id, piece, len);
 
     if (!json_object_get(o, json_string_value(key)))
         json_object_set_new(o, json_string_value(key), logprob_json(logprob));
@@ -137,10 +142,10 @@ static void add_completions_token(struct oai_reply *r, json_t *logprobs, const s
         /* The token itself is always among them, as OpenAI has it. */
         top = json_object();
         for (size_t i = 0; i < t->n_top; i++)
-            set_top(top, t->top[i].piece, t->top[i].len, t->top[i].logprob);
-        set_top(top, t->piece, t->len, t->logprob);
+            set_top(r, top, t->top[i].id, t->top[i].piece, t->top[i].len, t->top[i].logprob);
+        set_top(r, top, t->id, t->piece, t->len, t->logprob);
     }
-    json_array_append_new(json_object_get(logprobs, "tokens"), token_json("bytes:", t->piece, t->len));
+    json_array_append_new(json_object_get(logprobs, "tokens"), token_json(r, t->id, t->piece, t->len));
     json_array_append_new(json_object_get(logprobs, "token_logprobs"), logprob_json(t->logprob));
     json_array_append_new(json_object_get(logprobs, "top_logprobs"), top);
     json_array_append_new(json_object_get(logprobs, "text_offset"), json_integer(r->text_offset));
@@ -158,7 +163,7 @@ static void add_tokens(struct oai_reply *r, json_t *logprobs, const struct oai_t
 {
     for (size_t i = 0; i < n; i++) {
         if (r->chat)
-            add_chat_token(logprobs, &tokens[i]);
+            add_chat_token(r, logprobs, &tokens[i]);
         else
             add_completions_token(r, logprobs, &tokens[i]);
     }
@@ -170,11 +175,14 @@ static json_t *usage_json(const struct oai_usage *u)
                           (json_int_t)u->completion_tokens, "total_tokens",
                           (json_int_t)(u->prompt_tokens + u->completion_tokens));
 
-    if (u->drafted_tokens >= 0 && u->accepted_tokens >= 0)
-        json_object_set_new(o, "completion_tokens_details",
-                            json_pack("{s:I,s:I}", "accepted_prediction_tokens", (json_int_t)u->accepted_tokens,
-                                      "rejected_prediction_tokens",
-                                      (json_int_t)(u->drafted_tokens - u->accepted_tokens)));
+    if (u->drafted_tokens < 0 || u->accepted_tokens < 0)
+        return o;
+    json_object_set_new(o, "completion_tokens_details",
+                        json_pack("{s:I,s:I}", "accepted_prediction_tokens", (json_int_t)u->accepted_tokens,
+                                  "rejected_prediction_tokens", (json_int_t)(u->drafted_tokens - u->accepted_tokens)));
+    json_object_set_new(o, "tightwad",
+                        json_pack("{s:I,s:I}", "drafted_tokens", (json_int_t)u->drafted_tokens, "accepted_tokens",
+                                  (json_int_t)u->accepted_tokens));
     return o;
 }
 

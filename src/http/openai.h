@@ -72,7 +72,7 @@ struct oai_reply {
     char id[48];     /* chatcmpl-… or cmpl-… */
     int64_t created; /* seconds since 1970 */
     char *model;     /* owned */
-    bool chat, stream, include_usage, started;
+    bool chat, stream, include_usage, tokens_as_ids, started;
     int64_t text_offset; /* completions' logprobs: characters given so far */
     uint64_t seed;
     json_t *logprobs; /* collected for a reply in one piece */

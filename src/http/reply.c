@@ -186,7 +186,7 @@ void httpd_stream_send(struct httpd_request *r, const char *data, size_t len)
     evbuffer_add(out, data, len);
     if (!r->raw)
         evbuffer_add(out, "\r\n", 2);
-    if (evbuffer_get_length(out) > HTTPD_HIGH_WATER)
+    if (evbuffer_get_length(out) >= HTTPD_HIGH_WATER)
         r->above = true;
 }
 
