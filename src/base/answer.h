@@ -1,6 +1,6 @@
 /* From tokens to the text of an answer: stop strings across token borders, UTF-8 that is never cut, max_tokens, the end
- * of generation.  The node's own endpoint and the proxy use this one piece, so both write the same bytes; how the tokens
- * are grouped when they arrive changes nothing of the text. */
+ * of generation.  The node's own endpoint and the proxy use this one piece, so both write the same bytes; how the
+ * tokens are grouped when they arrive changes nothing of the text. */
 #ifndef TIGHTWAD_BASE_ANSWER_H
 #define TIGHTWAD_BASE_ANSWER_H
 
@@ -28,14 +28,14 @@ enum answer_finish answer_feed(struct answer *a, const char *piece, size_t len, 
 /* Ends an open answer for want of context or tokens (ANSWER_LENGTH). */
 void answer_cut(struct answer *a);
 
-/* Text that may be sent now: valid UTF-8, and no byte that could still turn out to belong to a stop string.  The pointer
- * holds until the next call on a; taking removes it.  After the end everything left is given (an incomplete character as
- * U+FFFD). *len may be 0. */
+/* Text that may be sent now: valid UTF-8, and no byte that could still turn out to belong to a stop string.  The
+ * pointer holds until the next call on a; taking removes it.  After the end everything left is given (an incomplete
+ * character as U+FFFD). *len may be 0. */
 const char *answer_take(struct answer *a, size_t *len);
 
 enum answer_finish answer_state(const struct answer *a);
-const char *answer_finish_name(enum answer_finish f); /* "stop", "length", NULL while open */
-int64_t answer_tokens(const struct answer *a);        /* tokens taken into account, the end token included */
+const char *answer_finish_name(enum answer_finish f);         /* "stop", "length", NULL while open */
+int64_t answer_tokens(const struct answer *a);                /* tokens taken into account, the end token included */
 const char *answer_text(const struct answer *a, size_t *len); /* all text so far that was or may be sent */
 
 #endif

@@ -20,6 +20,7 @@ struct chunked {
     size_t skipped;  /* bytes of extensions and trailers */
 };
 
+/* To be called before a body begins. */
 void chunked_init(struct chunked *c);
 
 /* Takes bytes from *in (moving it and *len on) until there is something to say.  *data points into the input. */

@@ -28,9 +28,10 @@ struct oai_request {
     bool seed_given;
     struct sampler_params sampling; /* with a random seed when none was given */
     char **stops;
-    size_t n_stops;   /* at most 16, none empty */
-    int logprobs;     /* -1: none wanted; else how many alternatives, 0..20 */
-    json_t *original; /* the request as it came, for servers that it is passed on to */
+    size_t n_stops;     /* at most 16, none empty */
+    int logprobs;       /* -1: none wanted; else how many alternatives, 0..20 */
+    bool tokens_as_ids; /* logprobs name tokens \"token_id:N\" (return_tokens_as_token_ids) */
+    json_t *original;   /* the request as it came, for servers that it is passed on to */
 };
 
 struct oai_error {
@@ -78,6 +79,7 @@ struct oai_reply {
     json_t *logprobs; /* collected for a reply in one piece */
 };
 
+/* model: the name that the reply carries, copied.  The rest comes from the request. */
 void oai_reply_init(struct oai_reply *r, const struct oai_request *q, const char *model);
 void oai_reply_finish(struct oai_reply *r);
 
