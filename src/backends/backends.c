@@ -10,8 +10,7 @@
 #include "base/mem.h"
 
 const struct backend_ops *const backend_kinds[] = {
-    &backend_node_ops,
-    NULL,
+    &backend_llamacpp_ops, &backend_node_ops, &backend_ollama_ops, &backend_openai_ops, NULL,
 };
 
 const struct backend_ops *backend_kind(const char *name)

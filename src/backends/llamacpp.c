@@ -1,0 +1,436 @@
+/* A stock llama-server: drafts token ids through /completion, answers chats by itself.  What it can do is asked at the
+ * first probe and again when another model or version answers.
+ *
+ * Drafts are not streamed: a stream leaves out the ids of tokens that end inside a character.  They are greedy at any
+ * temperature: without shared noise the most likely token is the one that agrees most often. */
+#include "backends/calls.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/chat.h"
+#include "backends/echo.h"
+#include "backends/wire.h"
+#include "base/cause.h"
+#include "base/json.h"
+#include "base/mem.h"
+
+enum { LLAMACPP_BODY_MAX = 64 << 20, LLAMACPP_SLOTS_MAX = 4096 };
+
+struct llamacpp {
+    uint8_t *taken; /* by slot: a session drafts there */
+    int32_t slots;
+};
+
+struct llamacpp_session {
+    struct backend_session s;
+    int32_t slot; /* -1: the server chooses */
+};
+
+static void init(struct backend *b)
+{
+    b->state = xcalloc(1, sizeof(struct llamacpp));
+}
+
+static void finish(struct backend *b)
+{
+    struct llamacpp *l = b->state;
+    free(l->taken);
+    free(l);
+}
+
+/* --- probe: /health, /props, /v1/models, then what has to be tried --- */
+
+struct probe_call {
+    struct backend_call c;
+    struct backend_info info; /* in the making */
+    int32_t token;            /* one to try a draft with */
+};
+
+static void release_probe(struct backend_call *c)
+{
+    backend_info_reset(&((struct probe_call *)c)->info);
+}
+
+static void set_slots(struct backend *b, int32_t slots)
+{
+    struct llamacpp *l = b->state;
+    if (slots <= l->slots)
+        return;
+    l->taken = xrealloc(l->taken, (size_t)slots);
+    memset(l->taken + l->slots, 0, (size_t)(slots - l->slots));
+    l->slots = slots;
+}
+
+static void probe_end(struct probe_call *p)
+{
+    struct backend *b = p->c.b;
+    set_slots(b, p->info.slots);
+    backend_info_reset(&b->info);
+    b->info = p->info;
+    p->info = (struct backend_info){0};
+    call_end_probe(&p->c);
+}
+
+static void on_echo(struct backend_call *c, const struct httpc_result *r)
+{
+    struct probe_call *p = (struct probe_call *)c;
+    struct echo_answer a;
+    if (echo_read(r, 2, 0, &a) == 0 && a.ids)
+        backend_info_set_string(
+            &p->info.cannot_verify,
+            "it returns prompt log probabilities: use it as backend openai, which verifies by them");
+    else
+        backend_info_set_string(&p->info.cannot_verify, "llama-server returns no log probabilities of a given text; a "
+                                                        "tightwad-node with the same model file verifies");
+    echo_finish(&a);
+    probe_end(p);
+}
+
+static void on_tried_draft(struct backend_call *c, const struct httpc_result *r)
+{
+    struct probe_call *p = (struct probe_call *)c;
+    char *message = NULL, *body;
+    if (call_reply_error(c, r, &message) == BACKEND_OK) {
+        json_t *o = json_parse_object(r->body, r->len, NULL);
+        json_t *tokens = json_object_get(o, "tokens");
+        p->info.caps.draft_tokens = json_array_size(tokens) == 1 && json_is_integer(json_array_get(tokens, 0));
+        json_decref(o);
+    }
+    free(message);
+    body = echo_body(p->info.model, (int32_t[]){p->token, p->token}, 2, 1);
+    call_post_text(c, "/v1/completions", body, strlen(body), on_echo);
+    free(body);
+}
+
+static void on_tried_tokenize(struct backend_call *c, const struct httpc_result *r)
+{
+    struct probe_call *p = (struct probe_call *)c;
+    char *message = NULL;
+    json_t *o = call_reply_error(c, r, &message) == BACKEND_OK ? json_parse_object(r->body, r->len, NULL) : NULL;
+    json_t *id = json_array_get(json_object_get(o, "tokens"), 0);
+    free(message);
+    if (json_is_integer(id) && json_integer_value(id) >= 0 && json_integer_value(id) <= INT32_MAX) {
+        p->info.caps.tokenize = true;
+        p->token = (int32_t)json_integer_value(id);
+    }
+    json_decref(o);
+    call_post(c, "/completion",
+              json_pack("{s:[i],s:i,s:i,s:b,s:b,s:[s]}", "prompt", p->token, "n_predict", 1, "temperature", 0,
+                        "return_tokens", 1, "cache_prompt", 0, "response_fields", "tokens"),
+              on_tried_draft);
+}
+
+/* "/models/qwen-0.6b.gguf" → "qwen-0.6b" */
+static char *model_name(const char *id)
+{
+    const char *slash = strrchr(id, '/');
+    size_t len;
+    if (slash != NULL && strlen(id) > 5 && strcmp(id + strlen(id) - 5, ".gguf") == 0)
+        id = slash + 1;
+    len = strlen(id);
+    if (len > 5 && strcmp(id + len - 5, ".gguf") == 0)
+        len -= 5;
+    return xstrndup(id, len);
+}
+
+static void on_models(struct backend_call *c, const struct httpc_result *r)
+{
+    struct probe_call *p = (struct probe_call *)c;
+    json_t *o = call_reply_object(c, r);
+    if (o == NULL)
+        return;
+    json_t *one = json_array_get(json_object_get(o, "data"), 0);
+    const char *id = json_string_value(json_object_get(one, "id"));
+    json_int_t n_vocab = json_integer_value(json_object_get(json_object_get(one, "meta"), "n_vocab"));
+    if (id != NULL && p->info.model == NULL)
+        p->info.model = model_name(id);
+    if (n_vocab > 0 && n_vocab <= INT32_MAX)
+        p->info.n_vocab = (int32_t)n_vocab;
+    json_decref(o);
+    call_post(c, "/tokenize", json_pack("{s:s,s:b}", "content", "a", "add_special", 0), on_tried_tokenize);
+}
+
+static int read_props(struct backend_info *i, json_t *o, char **cause)
+{
+    const json_t *settings = json_object_get(o, "default_generation_settings");
+    const char *build = NULL, *template = NULL, *path = NULL;
+    int64_t slots = 0, n_ctx = 0;
+    if (json_get_int(o, "total_slots", 0, LLAMACPP_SLOTS_MAX, &slots, cause) < 0 ||
+        json_get_int(settings, "n_ctx", 0, INT32_MAX, &n_ctx, cause) < 0 ||
+        json_get_string(o, "build_info", &build, cause) < 0 || json_get_string(o, "model_path", &path, cause) < 0 ||
+        json_get_string(o, "chat_template", &template, cause) < 0)
+        return -1;
+    i->slots = (int32_t)slots;
+    i->n_ctx = (int32_t)n_ctx;
+    i->version = build != NULL ? xasprintf("llama-server %s", build) : xstrdup("llama-server");
+    i->model = path != NULL && path[0] != '\0' ? model_name(path) : NULL;
+    i->caps.chat = true;
+    i->caps.templated = template != NULL && template[0] != '\0';
+    i->raw = json_incref(o);
+    return 0;
+}
+
+static bool same_server(const struct backend_info *a, const struct backend_info *b)
+{
+    return a->known && a->version != NULL && b->version != NULL && strcmp(a->version, b->version) == 0 &&
+           a->slots == b->slots && a->n_ctx == b->n_ctx && (a->model == NULL) == (b->model == NULL) &&
+           (a->model == NULL || strcmp(a->model, b->model) == 0);
+}
+
+static void on_props(struct backend_call *c, const struct httpc_result *r)
+{
+    struct probe_call *p = (struct probe_call *)c;
+    char *cause = NULL;
+    json_t *o = call_reply_object(c, r);
+    if (o == NULL)
+        return;
+    int ok = read_props(&p->info, o, &cause);
+    json_decref(o);
+    if (ok < 0) {
+        call_fail(c, BACKEND_BROKEN, "%s answers /props, but not as llama-server does: %s", c->b->cfg.url, cause);
+        free(cause);
+    } else if (same_server(&c->b->info, &p->info)) {
+        c->b->info.rtt_us = p->info.rtt_us;
+        call_end_probe(c);
+    } else {
+        call_get(c, "/v1/models", on_models);
+    }
+}
+
+static void on_health(struct backend_call *c, const struct httpc_result *r)
+{
+    char *message = NULL;
+    enum backend_error e = call_reply_error(c, r, &message);
+    ((struct probe_call *)c)->info.rtt_us = r->elapsed_us;
+    if (e != BACKEND_OK)
+        call_fail(c, e, "%s", message);
+    else
+        call_get(c, "/props", on_props);
+    free(message);
+}
+
+static struct backend_call *probe(struct backend *b, int timeout_ms, backend_probe_cb *cb, void *arg)
+{
+    struct probe_call *p = call_create(sizeof(*p), b, NULL, CALL_PROBE, timeout_ms, arg);
+    p->c.cb.probe = cb;
+    p->c.release = release_probe;
+    p->info.noise = NAN;
+    call_get(&p->c, "/health", on_health);
+    return &p->c;
+}
+
+/* --- the tokenizer --- */
+
+static void on_tokens(struct backend_call *c, const struct httpc_result *r)
+{
+    char *cause = NULL;
+    int32_t *tokens = NULL;
+    size_t n;
+    json_t *o = call_reply_object(c, r);
+    if (o == NULL)
+        return;
+    int ok = wire_get_tokens(json_object_get(o, "tokens"), "tokens", c->b->info.n_vocab, SIZE_MAX, &tokens, &n, &cause);
+    json_decref(o);
+    if (ok < 0)
+        call_fail(c, BACKEND_BROKEN, "%s: %s", c->b->cfg.url, cause);
+    else
+        call_end_tokens(c, tokens, n);
+    free(cause);
+    free(tokens);
+}
+
+static void ask_tokens(struct backend_call *c, const char *text, size_t len, bool special)
+{
+    json_t *content = json_stringn(text, len);
+    if (content == NULL)
+        call_fail_later(c, BACKEND_UNSUPPORTED, "llama-server tokenizes valid UTF-8 only");
+    else
+        call_post(c, "/tokenize",
+                  json_pack("{s:o,s:b,s:b}", "content", content, "add_special", special, "parse_special", special),
+                  on_tokens);
+}
+
+static struct backend_call *tokenize(struct backend *b, const char *text, size_t len, bool special,
+                                     backend_tokens_cb *cb, void *arg)
+{
+    struct backend_call *c = call_create(sizeof(*c), b, NULL, CALL_TOKENS, CALL_TIMEOUT_MS, arg);
+    c->cb.tokens = cb;
+    ask_tokens(c, text, len, special);
+    return c;
+}
+
+static void on_detokenized(struct backend_call *c, const struct httpc_result *r)
+{
+    json_t *o = call_reply_object(c, r);
+    if (o == NULL)
+        return;
+    json_t *text = json_object_get(o, "content");
+    if (!json_is_string(text))
+        call_fail(c, BACKEND_BROKEN, "%s: /detokenize without \"content\"", c->b->cfg.url);
+    else
+        call_end_text(c, json_string_value(text), json_string_length(text));
+    json_decref(o);
+}
+
+static struct backend_call *detokenize(struct backend *b, const int32_t *tokens, size_t n, backend_text_cb *cb,
+                                       void *arg)
+{
+    struct backend_call *c = call_create(sizeof(*c), b, NULL, CALL_TEXT, CALL_TIMEOUT_MS, arg);
+    c->cb.text = cb;
+    call_post(c, "/detokenize", json_pack("{s:o}", "tokens", json_tokens(tokens, n)), on_detokenized);
+    return c;
+}
+
+static void on_rendered(struct backend_call *c, const struct httpc_result *r)
+{
+    json_t *o = call_reply_object(c, r);
+    if (o == NULL)
+        return;
+    json_t *prompt = json_object_get(o, "prompt");
+    if (!json_is_string(prompt))
+        call_fail(c, BACKEND_BROKEN, "%s: /apply-template without \"prompt\"", c->b->cfg.url);
+    else
+        ask_tokens(c, json_string_value(prompt), json_string_length(prompt), true);
+    json_decref(o);
+}
+
+static struct backend_call *render(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg)
+{
+    struct backend_call *c = call_create(sizeof(*c), b, NULL, CALL_TOKENS, CALL_TIMEOUT_MS, arg);
+    c->cb.tokens = cb;
+    call_post(c, "/apply-template", json_pack("{s:o}", "messages", json_deep_copy(messages)), on_rendered);
+    return c;
+}
+
+/* --- drafts --- */
+
+static struct backend_session *session_open(struct backend *b, const struct sampler_params *p, size_t prompt_len)
+{
+    struct llamacpp *l = b->state;
+    struct llamacpp_session *s = session_create(sizeof(*s), b, p, prompt_len);
+    s->slot = -1;
+    for (int32_t i = 0; i < l->slots && s->slot < 0; i++)
+        if (!l->taken[i])
+            s->slot = i;
+    if (s->slot >= 0)
+        l->taken[s->slot] = 1;
+    return &s->s;
+}
+
+static void session_close(struct backend_session *s)
+{
+    struct llamacpp *l = s->b->state;
+    int32_t slot = ((struct llamacpp_session *)s)->slot;
+    if (slot >= 0)
+        l->taken[slot] = 0;
+    session_finish(s);
+}
+
+struct draft_call {
+    struct backend_call c;
+    size_t n;
+};
+
+static void on_draft(struct backend_call *c, const struct httpc_result *r)
+{
+    struct draft_call *d = (struct draft_call *)c;
+    int32_t *tokens = NULL;
+    char *cause = NULL;
+    struct backend_draft draft = {0};
+    json_t *o = call_reply_object(c, r);
+    if (o == NULL)
+        return;
+    int ok =
+        wire_get_tokens(json_object_get(o, "tokens"), "tokens", c->b->info.n_vocab, d->n, &tokens, &draft.n, &cause);
+    json_decref(o);
+    draft.tokens = tokens;
+    if (ok < 0)
+        call_fail(c, BACKEND_BROKEN, "draft from %s: %s", c->b->cfg.url, cause);
+    else
+        call_end_draft(c, &draft);
+    free(cause);
+    free(tokens);
+}
+
+/* Parameters that move the most likely token: the draft should follow them as the target does. */
+static void add_params(struct buf *b, const struct sampler_params *p)
+{
+    bool counted = p->frequency_penalty != 0 || p->presence_penalty != 0;
+    if (p->repeat_penalty != 1)
+        buf_printf(b, ",\"repeat_penalty\":%.6g", p->repeat_penalty);
+    if (counted)
+        buf_printf(b, ",\"frequency_penalty\":%.6g,\"presence_penalty\":%.6g", p->frequency_penalty,
+                   p->presence_penalty);
+    if (p->repeat_penalty != 1 || counted)
+        buf_printf(b, ",\"repeat_last_n\":%d", counted ? -1 : p->repeat_last_n);
+    if (p->n_bias == 0)
+        return;
+    buf_adds(b, ",\"logit_bias\":[");
+    for (size_t i = 0; i < p->n_bias; i++)
+        buf_printf(b, "%s[%d,%.6g]", i > 0 ? "," : "", p->bias[i].token, (double)p->bias[i].bias);
+    buf_addc(b, ']');
+}
+
+static void no_draft(struct backend_call *c)
+{
+    call_end_draft(c, &(struct backend_draft){0});
+}
+
+static struct backend_call *draft(struct backend_session *s, const int32_t *path, size_t n_path, size_t n, float p_min,
+                                  int timeout_ms, backend_draft_cb *cb, void *arg)
+{
+    struct draft_call *d = call_create(sizeof(*d), s->b, s, CALL_DRAFT, timeout_ms, arg);
+    char *why = backend_check_tokens(s->b, path, n_path);
+    struct buf body;
+    d->c.cb.draft = cb;
+    d->n = n;
+    if (why != NULL || n_path == 0) {
+        call_fail_later(&d->c, BACKEND_UNSUPPORTED, "%s", why != NULL ? why : "nothing to continue: no token");
+        free(why);
+        return &d->c;
+    }
+    if (n == 0) { /* the server makes one even of none */
+        call_defer(&d->c, no_draft);
+        return &d->c;
+    }
+    buf_init(&body, LLAMACPP_BODY_MAX);
+    buf_adds(&body, "{\"prompt\":");
+    wire_add_tokens(&body, path, n_path);
+    buf_printf(&body,
+               ",\"n_predict\":%zu,\"temperature\":0,\"return_tokens\":true,\"cache_prompt\":true,\"id_slot\":%d,"
+               "\"response_fields\":[\"tokens\"]",
+               n, ((struct llamacpp_session *)s)->slot);
+    add_params(&body, &s->params);
+    buf_addc(&body, '}');
+    call_post_text(&d->c, "/completion", body.data, body.len, on_draft);
+    buf_finish(&body);
+    return &d->c;
+}
+
+/* --- chats --- */
+
+static struct backend_call *chat(struct backend *b, const json_t *request, bool is_chat, int idle_timeout_ms,
+                                 backend_chat_text_cb *on_text, backend_chat_done_cb *cb, void *arg)
+{
+    json_t *body = chat_body(b, request);
+    /* what a model thinks aloud stays in the text instead of a field that is not passed on */
+    json_object_set_new(body, "reasoning_format", json_string("none"));
+    return chat_start(b, is_chat ? "/v1/chat/completions" : "/v1/completions", body, is_chat, idle_timeout_ms, on_text,
+                      cb, arg);
+}
+
+const struct backend_ops backend_llamacpp_ops = {
+    .name = "llamacpp",
+    .init = init,
+    .finish = finish,
+    .probe = probe,
+    .tokenize = tokenize,
+    .detokenize = detokenize,
+    .render = render,
+    .session_open = session_open,
+    .session_close = session_close,
+    .draft = draft,
+    .chat = chat,
+};
