@@ -1,0 +1,68 @@
+"""Speculation over a slow link pays only if little crosses it: under 150 bytes per output token, headers and all, at any
+length of the context."""
+from harness import *
+from prompts import long_chat, story_prompts
+
+LIMIT = 150
+
+
+def per_token(t, proxy, relays, prompt):
+    """(bytes per output token after the prefill, tokens of context before the answer)."""
+    at = []
+
+    def first(a):
+        if not at:
+            at.append((sum(r.bytes for r in relays), a.chunks))
+    for r in relays:
+        r.forget()
+    a = chat(proxy.url, prompt, stream=True, temperature=0, on_chunk=first)
+    t.check(a.done, repr(a))
+    exchanges = [e for r in relays for e in r.exchanges()]
+    # The prefill: opening the session, and the first request on it, which carries the prompt.
+    rounds = {}
+    for r in relays:
+        kinds = [e for e in r.exchanges() if e.path in ("/v1/node/verify", "/v1/node/draft", "/v1/node/generate")]
+        rounds[r] = kinds[1:]
+    size = sum(e.bytes_up + e.bytes_down for kinds in rounds.values() for e in kinds)
+    target = rounds[relays[0]]
+    tokens = sum(e.reply_json()["accepted"] + 1 for e in target if e.path == "/v1/node/verify")
+    t.check(tokens > 10, "only %d tokens came by verify: %r" % (tokens, [e.path for e in exchanges]))
+    return size / tokens, a.usage["prompt_tokens"]
+
+
+@test("under %d bytes per output token at 400 tokens of context, and no more than at 30" % LIMIT)
+def _(t):
+    target, drafter = t.node("target"), t.node("draft")
+    relays = [t.relay(target, record=True), t.relay(drafter, record=True)]
+    proxy = t.proxy(relays[0], [relays[1]], max_draft_tokens=16)
+    chat(proxy.url, "What is 3 + 4?", temperature=0)
+    short, long = [], []
+    for i, p in enumerate(story_prompts(4, "wire")):
+        size, context = per_token(t, proxy, relays, p)
+        t.note("%d tokens of context: %.1f bytes per token" % (context, size))
+        short.append(size)
+        for characters in range(1400, 300, -40):
+            messages = long_chat(100 + i, characters)
+            if len(post(target.url + "/v1/node/template", {"messages": messages}).json()["tokens"]) <= 420:
+                break
+        size, context = per_token(t, proxy, relays, messages)
+        t.between(context, 330, 420, "context")
+        t.note("%d tokens of context: %.1f bytes per token" % (context, size))
+        long.append(size)
+    t.less(sum(long) / len(long), LIMIT, "bytes per output token, long context")
+    t.less(sum(short) / len(short), LIMIT, "bytes per output token, short context")
+
+
+@test("the status counts the bytes that the relays count")
+def _(t):
+    target, drafter = t.node("target"), t.node("draft")
+    relays = [t.relay(target), t.relay(drafter)]
+    proxy = t.proxy(relays[0], [relays[1]])
+    for p in story_prompts(3, "bytes"):
+        chat(proxy.url, p, temperature=0)
+    s = proxy.status()
+    for name, counted in (("wire_out", sum(r.up for r in relays)), ("wire_in", sum(r.down for r in relays))):
+        t.between(s[name], counted * 0.9, counted * 1.1, name)
+
+
+main()
