@@ -124,7 +124,10 @@ char *config_restart_needed(const struct config *from, const struct config *to)
         if (o->reloadable || (o->place != OPTION_IN_CONFIG && o->place != OPTION_IN_TARGET))
             continue;
         const void *x = option_value(o, (struct config *)from, 0), *y = option_value(o, (struct config *)to, 0);
-        if (value_equal(o, x, y))
+        /* A name that is made from the url needs no mention of its own. */
+        bool made = o->place == OPTION_IN_TARGET && o->offset == offsetof(struct config_server, name) &&
+                    !origin_get(from, o, 0) && !origin_get(to, o, 0);
+        if (made || value_equal(o, x, y))
             continue;
         char *was = value_text(o, x), *is = value_text(o, y);
         if (o->type == OPTION_SECRET)

@@ -78,8 +78,9 @@ void config_show(const struct config *c, FILE *to);
 json_t *config_show_json(const struct config *c);
 
 /* Adds a drafter to / removes it from the file's text, keeping the user's comments; atomically (written beside it,
- * renamed).  0, or -1 and a cause. */
+ * renamed).  A file that is not there is made.  name: its name, url or host:port.  0, or -1 and a cause. */
 int config_file_add_drafter(const char *path, const struct config_server *s, char **cause);
+int config_file_remove_drafter(const char *path, const char *name, char **cause);
 
 /* The reference page made from the option table (Markdown), compared with doc/configuration.md by a test. */
 void config_reference(FILE *to);

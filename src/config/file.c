@@ -2,11 +2,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/mem.h"
 
 int file_read(const char *path, size_t max, struct buf *b, char **cause)
 {
@@ -24,5 +28,66 @@ int file_read(const char *path, size_t max, struct buf *b, char **cause)
             rc = cause_set(cause, "%s", errno == EISDIR ? "it is a folder, not a file" : strerror(errno));
     }
     close(fd);
+    return rc;
+}
+
+static bool write_all(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, text, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        text += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+/* Makes the renaming itself last. */
+static void sync_folder(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}
+
+int file_replace(const char *path, const char *text, size_t len, char **cause)
+{
+    char *real = realpath(path, NULL); /* the file behind a link, which keeps pointing there */
+    if (!real)
+        real = xstrdup(path);
+    char *copy = xstrdup(real);
+    const char *folder = dirname(copy);
+    char *temp = xasprintf("%s.XXXXXX", real);
+    struct stat st;
+    bool there = stat(real, &st) == 0;
+    int rc = 0;
+    int fd = mkostemp(temp, O_CLOEXEC);
+    if (fd < 0) {
+        rc = cause_set(cause, "can't write in %s: %s", folder, strerror(errno));
+        goto out;
+    }
+    if (there && fchmod(fd, st.st_mode & 07777) != 0)
+        rc = cause_set(cause, "can't keep the file's mode: %s", strerror(errno));
+    if (there && (st.st_uid != geteuid() || st.st_gid != getegid()) && fchown(fd, st.st_uid, st.st_gid) != 0 &&
+        st.st_uid != geteuid())
+        rc = cause_set(cause, "the file belongs to another user");
+    if (rc == 0 && (!write_all(fd, text, len) || fsync(fd) != 0))
+        rc = cause_set(cause, "can't write it: %s", strerror(errno));
+    close(fd);
+    if (rc == 0 && rename(temp, real) != 0)
+        rc = cause_set(cause, "can't replace it: %s", strerror(errno));
+    if (rc == 0)
+        sync_folder(folder);
+    else
+        unlink(temp);
+out:
+    free(temp);
+    free(copy);
+    free(real);
     return rc;
 }

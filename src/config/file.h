@@ -1,4 +1,4 @@
-/* Reading a whole small file. */
+/* Reading and replacing a whole small file. */
 #ifndef TIGHTWAD_CONFIG_FILE_H
 #define TIGHTWAD_CONFIG_FILE_H
 
@@ -7,5 +7,10 @@
 /* Fills b (initialised by this, with a cap of max bytes; finished by the caller whatever comes back).  -1 and a cause
  * without the path in it. */
 int file_read(const char *path, size_t max, struct buf *b, char **cause);
+
+/* Puts the text in the place of the file at once: a reader sees the old text or the new one, also after a power cut.
+ * The file's mode (and owner, where that is allowed) is kept; a new one gets mode 0600, since it may hold keys.  A
+ * symbolic link stays one.  -1 and a cause without the path in it; the file is unchanged then. */
+int file_replace(const char *path, const char *text, size_t len, char **cause);
 
 #endif

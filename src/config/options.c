@@ -72,7 +72,7 @@ const struct option option_table[] = {
      .help = "How many requests may wait for a free slot of the target. One more is answered with 429."},
     {.key = "proxy.max_tokens_limit", AT(proxy.max_tokens_limit), .type = OPTION_INT, .def = "16384", .min = 1,
      .max = 1 << 24, .unit = "tokens", .reloadable = true,
-     .help = "The longest answer a request may ask for, and the length of one that asks for nothing."},
+     .help = "The longest answer a request may ask for."},
     {.key = "proxy.max_body_size", AT(proxy.max_body_size), .type = OPTION_SIZE, .def = "10MiB", .min = 1024,
      .max = 1 << 30, .help = "The largest request body. A larger one is answered with 413."},
     {.key = "proxy.auth_token", AT(proxy.auth_token), .type = OPTION_SECRET, .env = "$TIGHTWAD_PROXY_TOKEN",
@@ -126,6 +126,12 @@ const struct option *option_find(const char *key)
             return &option_table[i];
     }
     return NULL;
+}
+
+bool option_in_section(const struct option *o, const char *section)
+{
+    size_t n = strlen(section);
+    return strncmp(o->key, section, n) == 0 && o->key[n] == '.' && !strchr(o->key + n + 1, '.');
 }
 
 const char *option_leaf(const struct option *o)

@@ -58,8 +58,9 @@ extern const size_t option_section_count;
 extern const char *const option_old_keys[];   /* of the Python Tightwad; NULL-terminated */
 extern const char *const option_later_keys[]; /* full keys of later releases; NULL-terminated */
 
-const struct option *option_find(const char *key); /* NULL: no such */
-const char *option_leaf(const struct option *o);   /* the last part of its key */
+const struct option *option_find(const char *key);                   /* NULL: no such */
+bool option_in_section(const struct option *o, const char *section); /* right in it, not in one below */
+const char *option_leaf(const struct option *o);                     /* the last part of its key */
 
 /* Where the value of o lives in c; index: the entry, for OPTION_IN_DRAFTERS.  NULL when there is no such drafter. */
 void *option_value(const struct option *o, struct config *c, size_t index);

@@ -1,7 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
 #include "config/config.h"
 #include "config/origin.h"
@@ -20,6 +19,8 @@ static char *origin_text(const struct config *c, const struct option *o, size_t 
         if (found)
             at = found;
     }
+    if (!at && strcmp(option_leaf(o), "name") == 0)
+        return xstrdup("from the url");
     if (!at)
         return xstrdup("default");
     return at->line ? xasprintf("%s:%zu", at->file, at->line) : xstrdup(at->file);
@@ -28,33 +29,12 @@ static char *origin_text(const struct config *c, const struct option *o, size_t 
 /* A value as YAML that means the same when it is read; NULL when it is not set.  Owned by the caller. */
 static char *yaml_value(const struct option *o, const void *at)
 {
-    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./_-:";
     char *text = value_text(o, at);
     if (!text || o->type > OPTION_HOST || o->type == OPTION_SECRET)
         return text;
-    size_t n = strlen(text);
-    if (n && strspn(text, safe) == n && !strchr("-:", *text) && text[n - 1] != ':' && strcmp(text, "null") != 0)
-        return text;
-    struct buf b;
-    buf_init(&b, 2 * n + 8);
-    buf_addc(&b, '"');
-    for (const char *p = text; *p; p++) {
-        if (*p == '"' || *p == '\\')
-            buf_addc(&b, '\\');
-        else if (*p == '$' && p[1] == '{')
-            buf_addc(&b, '$');
-        buf_addc(&b, *p);
-    }
-    buf_addc(&b, '"');
+    char *yaml = value_yaml(text);
     free(text);
-    return b.data;
-}
-
-/* Whether o stands right in the section, not in one below it. */
-static bool belongs(const struct option *o, const char *section)
-{
-    size_t n = strlen(section);
-    return strncmp(o->key, section, n) == 0 && o->key[n] == '.' && !strpbrk(o->key + n + 1, ".");
+    return yaml;
 }
 
 static void show_options(const struct config *c, const char *section, size_t index, const char *indent,
@@ -62,7 +42,7 @@ static void show_options(const struct config *c, const char *section, size_t ind
 {
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];
-        if (!belongs(o, section))
+        if (!option_in_section(o, section))
             continue;
         char *value = yaml_value(o, option_value(o, (struct config *)c, index));
         char *origin = origin_text(c, o, index);
@@ -96,7 +76,7 @@ static json_t *options_json(const struct config *c, const char *section, size_t 
     json_t *list = json_object();
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];
-        if (!belongs(o, section))
+        if (!option_in_section(o, section))
             continue;
         char *origin = origin_text(c, o, index);
         json_t *value = value_json(o, option_value(o, (struct config *)c, index));

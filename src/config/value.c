@@ -281,6 +281,30 @@ json_t *value_json(const struct option *o, const void *at)
     return j ? j : json_null();
 }
 
+char *value_yaml_quoted(const char *text)
+{
+    struct buf b;
+    buf_init(&b, 2 * strlen(text) + 8);
+    buf_addc(&b, '"');
+    for (const char *p = text; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            buf_addc(&b, '\\');
+        else if (*p == '$' && p[1] == '{')
+            buf_addc(&b, '$');
+        buf_addc(&b, *p);
+    }
+    buf_addc(&b, '"');
+    return b.data;
+}
+
+char *value_yaml(const char *text)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./_-:";
+    size_t n = strlen(text);
+    bool plain = n && strspn(text, safe) == n && !strchr("-:", *text) && text[n - 1] != ':';
+    return plain && strcmp(text, "null") != 0 ? xstrdup(text) : value_yaml_quoted(text);
+}
+
 bool value_equal(const struct option *o, const void *a, const void *b)
 {
     if (o->type == OPTION_BOOL)

@@ -24,6 +24,11 @@ json_t *value_json(const struct option *o, const void *at); /* numbers in the un
 bool value_equal(const struct option *o, const void *a, const void *b);
 void value_clear(const struct option *o, void *at); /* frees and empties */
 
+/* text as a YAML scalar that is read as the same text: plain where that is safe, else in quotes.  Owned by the caller.
+ */
+char *value_yaml(const char *text);
+char *value_yaml_quoted(const char *text); /* always in quotes */
+
 /* text for a message: at most 60 bytes of it, in quotes, control characters replaced.  Owned by the caller. */
 char *value_quote(const char *text);
 
