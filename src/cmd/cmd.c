@@ -11,11 +11,13 @@
 
 extern const struct cmd cmd_bench;
 extern const struct cmd cmd_chat;
+extern const struct cmd cmd_config;
+extern const struct cmd cmd_inspect;
 extern const struct cmd cmd_node;
 extern const struct cmd cmd_worker;
 
 const struct cmd *const cmd_table[] = {
-    &cmd_bench, &cmd_chat, &cmd_node, &cmd_worker, NULL,
+    &cmd_bench, &cmd_chat, &cmd_config, &cmd_inspect, &cmd_node, &cmd_worker, NULL,
 };
 
 static const struct cmd_option common_options[] = {

@@ -107,6 +107,8 @@ static char *number_text(const struct option *o, int64_t v)
 {
     if (o->type == OPTION_INT)
         return v == CONFIG_AUTO && o->or_auto ? xstrdup("auto") : xasprintf("%lld", (long long)v);
+    if (v == 0)
+        return xstrdup("0");
     const char *name = NULL;
     int64_t scale = unit_for(v, o->type == OPTION_SIZE ? size_units : duration_units, &name);
     return xasprintf("%lld%s", (long long)(v / scale), name);
