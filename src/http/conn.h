@@ -16,6 +16,8 @@
 #include "http/head.h"
 #include "http/httpd.h"
 
+struct httpd_listener;
+
 enum conn_state {
     CONN_HEAD,   /* between requests, or a head is arriving */
     CONN_BODY,   /* a body is arriving */
@@ -75,11 +77,17 @@ struct httpd_request {
 struct event_base *httpd_base(const struct httpd *h);
 const struct httpd_opts *httpd_options(const struct httpd *h);
 void httpd_count_bytes(struct httpd *h, size_t in, size_t out);
+void httpd_add_listener(struct httpd *h, struct httpd_listener *l); /* owned by h from now on */
 void httpd_conn_opened(struct httpd *h, struct httpd_conn *c);
 void httpd_conn_closed(struct httpd *h, struct httpd_conn *c);
 /* Finds the handler of a request whose head is there and checks peer, method and token.  False: it was refused, that is
  * replied to. */
 bool httpd_admit(struct httpd_request *r);
+
+/* listen.c */
+struct sockaddr;
+void peer_describe(struct peer *p, const struct sockaddr *sa);
+void listener_destroy(struct httpd_listener *l);
 
 /* conn.c */
 void conn_accept(struct httpd *h, evutil_socket_t fd, const struct peer *peer); /* takes fd */
