@@ -12,13 +12,23 @@
 extern const struct cmd cmd_bench;
 extern const struct cmd cmd_chat;
 extern const struct cmd cmd_config;
+extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_inspect;
 extern const struct cmd cmd_node;
 extern const struct cmd cmd_worker;
 
+/* clang-format off */
 const struct cmd *const cmd_table[] = {
-    &cmd_bench, &cmd_chat, &cmd_config, &cmd_inspect, &cmd_node, &cmd_worker, NULL,
+    &cmd_bench,
+    &cmd_chat,
+    &cmd_config,
+    &cmd_doctor,
+    &cmd_inspect,
+    &cmd_node,
+    &cmd_worker,
+    NULL,
 };
+/* clang-format on */
 
 static const struct cmd_option common_options[] = {
     {'c', "config", "FILE", "the configuration file (else the first found, see cluster.yaml(5))"},
@@ -232,13 +242,14 @@ static int run_verb(struct cmd_env *env, const char *path, const struct cmd *c, 
         free(longer);
         return rc;
     }
-    if (c->run != NULL)
+    bool word = i < argc && argv[i][0] != '-';
+    if (c->run != NULL && !(word && c->max_words == 0))
         return run_parsed(env, path, c, argc, argv);
     if (i < argc && is_help(argv[i])) {
         print_verb_help(path, c, stdout);
         return CMD_OK;
     }
-    if (i < argc && argv[i][0] != '-')
+    if (word)
         return unknown_verb(c->subs, path, argv[i]);
     fprintf(stderr, "tightwad: %s wants one of:\n", path);
     print_verbs(c->subs, stderr);

@@ -1,0 +1,32 @@
+/* Child processes that end with this one. */
+#ifndef TIGHTWAD_CMD_CHILD_H
+#define TIGHTWAD_CMD_CHILD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct child {
+    pid_t pid;        /* 0: none */
+    const char *name; /* for messages; borrowed */
+    int out;          /* the reading end of its stdout and stderr, non-blocking; -1: closed or not asked for */
+};
+
+/* Starts argv[0] with argv (found in $PATH when it has no slash); it gets SIGTERM when this process dies, however that
+ * happens.  env: "NAME=VALUE" to set or "NAME" to unset, NULL-terminated, or NULL.  capture: its stdout and stderr come
+ * to c->out, else they are /dev/null.  0, or -1 and a cause. */
+int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, bool capture,
+                char **cause);
+/* SIGTERM, and SIGKILL after grace_ms; reaped in any case. */
+void child_stop(struct child *c, int grace_ms);
+/* Whether it has ended by itself (it is reaped then); how, in words owned by the caller. */
+bool child_ended(struct child *c, char **how);
+
+/* The stdout of a short command, at most max bytes, or NULL when it can't be run, fails, or takes longer than
+ * timeout_ms.  Owned by the caller. */
+char *child_output(const char *const *argv, int timeout_ms, size_t max);
+
+/* A TCP port of 127.0.0.1 that is free now; wanted when that one is (0: any).  -1: none. */
+int child_free_port(int wanted);
+
+#endif

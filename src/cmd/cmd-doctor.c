@@ -1,0 +1,195 @@
+/* tightwad doctor: what is wrong with this set-up, why, and what to do about it. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cmd/cmd.h"
+#include "cmd/doctor-judge.h"
+#include "cmd/doctor-measure.h"
+#include "cmd/term.h"
+
+extern const struct cmd cmd_doctor;
+
+static const struct cmd_option options[] = {
+    {0, "json", NULL, "findings and measurements as one JSON object"},
+    {0},
+};
+
+static void progress(const char *text)
+{
+    fprintf(stderr, "\r\033[K%s", text);
+    fflush(stderr);
+}
+
+static void print_server(const struct doctor_server *s, bool colour)
+{
+    bool good = s->reach == DOCTOR_ANSWERS;
+    printf("%s%s%s %-8s %s", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
+           term_escape(colour, TERM_PLAIN), s->target ? "target" : "drafter", s->url);
+    if (good && s->model != NULL)
+        printf("  %s", s->model);
+    if (good && s->version != NULL)
+        printf(" (%s)", s->version);
+    printf("\n");
+    if (!good)
+        return;
+    printf("           %.1f ms away", s->rtt_ms);
+    if (s->target) {
+        printf(s->verifies ? ", verifies" : ", does not verify");
+        if (!isnan(s->alone_ms) && s->alone_ms > 0)
+            printf(", %.0f tokens/s alone", 1000 / s->alone_ms);
+        if (!isnan(s->pass_ms))
+            printf(", a pass %.1f ms and %.2f ms a drafted token", s->pass_ms, s->pass_more_ms);
+        if (s->batch_invariant_known)
+            printf(", %s", s->batch_invariant ? "exact byte for byte" : "exact up to near-ties");
+    } else {
+        if (s->vocab_reason != NULL)
+            printf(", vocabulary: %s", s->vocab_reason);
+        if (!isnan(s->draft_ms) && s->draft_ms > 0)
+            printf(", drafts %.0f tokens/s", 1000 / s->draft_ms);
+        if (s->drafted > 0)
+            printf(", %.0f %% of %zu drafted tokens accepted%s", 100 * doctor_acceptance(s), s->drafted,
+                   s->compared ? " (by comparing)" : "");
+    }
+    printf("\n");
+}
+
+static void print_findings(const struct doctor_findings *f, bool colour)
+{
+    static const enum term_style styles[] = {TERM_DIM, TERM_WARN, TERM_BAD};
+    for (int level = DOCTOR_ERROR; level >= DOCTOR_NOTE; level--) {
+        for (size_t i = 0; i < f->n; i++) {
+            const struct doctor_finding *d = &f->list[i];
+            if ((int)d->level != level)
+                continue;
+            printf("\n%s%s%s: %s\n", term_escape(colour, styles[level]), doctor_level_name(d->level),
+                   term_escape(colour, TERM_PLAIN), d->what);
+            printf("  cause: %s\n  fix:   %s\n", d->cause, d->fix);
+        }
+    }
+}
+
+static void print_words(const struct doctor_facts *facts, const struct doctor_findings *f)
+{
+    bool colour = term_colour(stdout);
+    printf("configuration: %s\n", facts->config != NULL ? facts->config : "none (defaults and environment)");
+    if (facts->target.url != NULL)
+        print_server(&facts->target, colour);
+    for (size_t i = 0; i < facts->n_drafters; i++)
+        print_server(&facts->drafters[i], colour);
+    print_findings(f, colour);
+    size_t serious = 0;
+    for (size_t i = 0; i < f->n; i++)
+        serious += f->list[i].level != DOCTOR_NOTE;
+    if (serious == 0)
+        printf("\nNothing is wrong.\n");
+}
+
+static void set_number(json_t *o, const char *key, double v)
+{
+    json_object_set_new(o, key, isnan(v) ? json_null() : json_real(v));
+}
+
+static void set_text(json_t *o, const char *key, const char *v)
+{
+    json_object_set_new(o, key, v != NULL ? json_string(v) : json_null());
+}
+
+static json_t *server_json(const struct doctor_server *s)
+{
+    static const char *const vocab[] = {"unknown", "same", "likely the same", "different"};
+    json_t *o = json_object();
+    set_text(o, "role", s->target ? "target" : "drafter");
+    set_text(o, "name", s->name);
+    set_text(o, "url", s->url);
+    set_text(o, "backend", s->kind);
+    set_text(o, "model", s->model);
+    set_text(o, "version", s->version);
+    json_object_set_new(o, "answers", json_boolean(s->reach == DOCTOR_ANSWERS));
+    set_number(o, "rtt_ms", s->rtt_ms);
+    if (s->target) {
+        json_object_set_new(o, "verifies", json_boolean(s->verifies));
+        json_object_set_new(o, "batch_invariant",
+                            s->batch_invariant_known ? json_boolean(s->batch_invariant) : json_null());
+        set_number(o, "noise", s->noise);
+        set_number(o, "alone_ms", s->alone_ms);
+        set_number(o, "pass_ms", s->pass_ms);
+        set_number(o, "pass_more_ms", s->pass_more_ms);
+    } else {
+        set_text(o, "vocabulary", vocab[s->vocab]);
+        set_text(o, "vocabulary_reason", s->vocab_reason);
+        json_object_set_new(o, "drafted", json_integer((json_int_t)s->drafted));
+        json_object_set_new(o, "accepted", json_integer((json_int_t)s->accepted));
+        set_number(o, "acceptance", doctor_acceptance(s));
+        set_text(o, "acceptance_source", s->drafted == 0 ? NULL : s->compared ? "compared" : "verified");
+        set_number(o, "draft_ms", s->draft_ms);
+        set_number(o, "draft_fixed_ms", s->draft_fixed_ms);
+    }
+    return o;
+}
+
+static void print_json(const struct doctor_facts *facts, const struct doctor_findings *f, bool ok)
+{
+    json_t *servers = json_array(), *list = json_array(), *o = json_object();
+    if (facts->target.url != NULL)
+        json_array_append_new(servers, server_json(&facts->target));
+    for (size_t i = 0; i < facts->n_drafters; i++)
+        json_array_append_new(servers, server_json(&facts->drafters[i]));
+    for (size_t i = 0; i < f->n; i++) {
+        const struct doctor_finding *d = &f->list[i];
+        json_t *one = json_object();
+        set_text(one, "id", d->id);
+        set_text(one, "level", doctor_level_name(d->level));
+        set_text(one, "server", d->server);
+        set_text(one, "what", d->what);
+        set_text(one, "cause", d->cause);
+        set_text(one, "fix", d->fix);
+        json_array_append_new(list, one);
+    }
+    json_object_set_new(o, "ok", json_boolean(ok));
+    set_text(o, "version", TIGHTWAD_VERSION);
+    set_text(o, "config", facts->config);
+    json_object_set_new(o, "servers", servers);
+    json_object_set_new(o, "findings", list);
+    char *text = json_dumps(o, JSON_INDENT(2));
+    puts(text);
+    free(text);
+    json_decref(o);
+}
+
+static int run(struct cmd_env *env, const struct cmd_args *args)
+{
+    struct config *cfg = cmd_load_config(env, false);
+    if (cfg == NULL)
+        return CMD_FAILED;
+    bool show = isatty(STDERR_FILENO), ok = true;
+    struct doctor_survey *s = doctor_measure(cfg, show ? progress : NULL);
+    if (show)
+        progress("");
+    struct doctor_findings f;
+    doctor_judge(doctor_survey_facts(s), &f);
+    for (size_t i = 0; i < f.n; i++)
+        ok = ok && f.list[i].level != DOCTOR_ERROR;
+    if (cmd_args_has(args, "json"))
+        print_json(doctor_survey_facts(s), &f, ok);
+    else
+        print_words(doctor_survey_facts(s), &f);
+    doctor_findings_finish(&f);
+    doctor_survey_destroy(s);
+    config_destroy(cfg);
+    return ok ? CMD_OK : CMD_FAILED;
+}
+
+const struct cmd cmd_doctor = {
+    .name = "doctor",
+    .usage = "[--json]",
+    .summary = "ask every configured server, measure, and say what is wrong and how to mend it",
+    .help = "Needs no running proxy: it asks the servers of the configuration themselves, compares the vocabularies "
+            "and makes\n"
+            "a few short rounds.  Every finding comes with its cause and its fix.  Ends with 1 when one is an error.",
+    .options = options,
+    .run = run,
+};

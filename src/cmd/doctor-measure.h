@@ -1,0 +1,16 @@
+/* What doctor measures: it asks the configured servers themselves, so a proxy need not run. */
+#ifndef TIGHTWAD_CMD_DOCTOR_MEASURE_H
+#define TIGHTWAD_CMD_DOCTOR_MEASURE_H
+
+#include "cmd/doctor-judge.h"
+#include "config/config.h"
+
+struct doctor_survey;
+
+/* Asks every server (some seconds each; says what it does by progress, which may be NULL).  cfg must outlive the
+ * result, which is owned by the caller. */
+struct doctor_survey *doctor_measure(const struct config *cfg, void (*progress)(const char *text));
+const struct doctor_facts *doctor_survey_facts(const struct doctor_survey *s);
+void doctor_survey_destroy(struct doctor_survey *s);
+
+#endif
