@@ -251,9 +251,9 @@ def server_entry(what):
 
 
 class Proxy(Server):
-    """tightwad with a cluster.yaml of its own; options go into its section `proxy`."""
+    """tightwad with a cluster.yaml of its own; options go into its section `proxy`.  under: a program that runs it."""
 
-    def __init__(self, folder, target, drafters=(), port=None, env=None, wait=True, **options):
+    def __init__(self, folder, target, drafters=(), port=None, env=None, wait=True, under=(), **options):
         self.folder, self.target, self.drafters, self.options = folder, target, list(drafters), options
         self.config = os.path.join(folder, "cluster.yaml")
         port = port or free_port()
@@ -263,7 +263,7 @@ class Proxy(Server):
         os.makedirs(run, mode=0o700, exist_ok=True)
         clean = {k: None for k in os.environ if k.startswith("TIGHTWAD_")}
         clean.update(XDG_RUNTIME_DIR=run, XDG_CONFIG_HOME=folder, HOME=folder, **(env or {}))
-        self.listen(port, [os.path.join(BUILD, "tightwad"), "proxy", "start", "-c", self.config, "--no-ui"],
+        self.listen(port, list(under) + [os.path.join(BUILD, "tightwad"), "proxy", "start", "-c", self.config, "--no-ui"],
                     name="tightwad", env=clean, cwd=folder)
         if wait:
             self.ready()
