@@ -1,0 +1,159 @@
+#include "api/control.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/cause.h"
+#include "base/json.h"
+#include "base/mem.h"
+#include "engines/command.h"
+
+#define SOCKET_PREFIX "control-"
+#define SOCKET_SUFFIX ".sock"
+
+char *control_dir(void)
+{
+    const char *run = getenv("XDG_RUNTIME_DIR");
+    if (run && *run == '/')
+        return xasprintf("%s/tightwad", run);
+    return xasprintf("/tmp/tightwad-%lu", (unsigned long)getuid());
+}
+
+char *control_path(int port)
+{
+    char *dir = control_dir();
+    char *path = xasprintf("%s/" SOCKET_PREFIX "%d" SOCKET_SUFFIX, dir, port);
+    free(dir);
+    return path;
+}
+
+static int is_socket_name(const struct dirent *d)
+{
+    size_t n = strlen(d->d_name), suffix = strlen(SOCKET_SUFFIX);
+    return n > suffix && strncmp(d->d_name, SOCKET_PREFIX, strlen(SOCKET_PREFIX)) == 0 &&
+           strcmp(d->d_name + n - suffix, SOCKET_SUFFIX) == 0;
+}
+
+char **control_list(size_t *n)
+{
+    char *dir = control_dir();
+    struct dirent **found = NULL;
+    int count = scandir(dir, &found, is_socket_name, alphasort);
+    *n = count > 0 ? (size_t)count : 0;
+    char **list = xcalloc(*n + 1, sizeof(*list));
+    for (size_t i = 0; i < *n; i++) {
+        list[i] = xasprintf("%s/%s", dir, found[i]->d_name);
+        free(found[i]);
+    }
+    free(found);
+    free(dir);
+    return list;
+}
+
+/* In /tmp anybody may have made the name first, hence lstat and the checks. */
+int control_dir_make(char **cause)
+{
+    char *dir = control_dir();
+    struct stat st;
+    int rc = 0;
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        rc = cause_set(cause, "can't make %s: %s", dir, strerror(errno));
+    else if (lstat(dir, &st) < 0)
+        rc = cause_set(cause, "can't look at %s: %s", dir, strerror(errno));
+    else if (!S_ISDIR(st.st_mode))
+        rc = cause_set(cause, "%s is not a directory", dir);
+    else if (st.st_uid != getuid())
+        rc = cause_set(cause, "%s belongs to another user (uid %lu)", dir, (unsigned long)st.st_uid);
+    else if ((st.st_mode & 077) != 0)
+        rc = cause_set(cause, "%s has mode %04o, so others may enter it: it must be 0700", dir,
+                       (unsigned)(st.st_mode & 07777));
+    free(dir);
+    return rc;
+}
+
+bool control_alive(const char *path)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    if (strlen(path) >= sizeof(sa.sun_path))
+        return false;
+    strcpy(sa.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return false;
+    bool alive = connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) == 0 || errno == EAGAIN;
+    close(fd);
+    return alive;
+}
+
+char *control_listen(struct httpd *h, int port, char **cause)
+{
+    if (control_dir_make(cause) < 0)
+        return NULL;
+    char *path = control_path(port);
+    if (httpd_listen_unix(h, path, cause) == 0)
+        return path;
+    free(path);
+    return NULL;
+}
+
+json_t *control_commands_json(void)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < command_count; i++) {
+        const struct command *c = &command_table[i];
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", c->name, "args", c->args, "help", c->help));
+    }
+    return json_pack("{s:o}", "commands", list);
+}
+
+static void handle_commands(struct httpd_request *r, void *arg)
+{
+    httpd_reply_json(r, 200, control_commands_json());
+}
+
+/* Without a token only this machine may command, and a web page that a browser on this machine shows is not this
+ * machine: browsers name the page in Origin. */
+static const char *why_refused(const struct control *c, const struct httpd_request *r)
+{
+    if (*c->token_set || strcmp(httpd_peer(r), "unix") == 0)
+        return NULL;
+    if (!httpd_peer_is_local(r))
+        return "commands from other machines need a token: set proxy.auth_token";
+    if (httpd_header(r, "Origin"))
+        return "commands from web pages need a token: set proxy.auth_token";
+    return NULL;
+}
+
+static void handle_command(struct httpd_request *r, void *arg)
+{
+    const struct control *c = arg;
+    const char *refused = why_refused(c, r);
+    if (refused) {
+        httpd_reply_error(r, 403, NULL, "token_required", "%s", refused);
+        return;
+    }
+    size_t len;
+    const char *body = httpd_body(r, &len);
+    char *cause = NULL;
+    json_t *request = json_parse_object(body, len, &cause), *answer = NULL;
+    if (request)
+        answer = command_run(c->proxy, request, &cause);
+    json_decref(request);
+    if (answer)
+        httpd_reply_json(r, 200, answer);
+    else
+        httpd_reply_error(r, 400, NULL, "command_failed", "%s", cause ? cause : "the command failed");
+    free(cause);
+}
+
+void control_route(const struct control *c, struct httpd *h)
+{
+    httpd_route(h, HTTPD_GET, "/v1/tightwad/commands", false, handle_commands, (void *)c);
+    httpd_route(h, HTTPD_POST, "/v1/tightwad/command", false, handle_command, (void *)c);
+}

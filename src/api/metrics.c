@@ -1,0 +1,257 @@
+#include "api/metrics.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/utf8.h"
+
+enum { METRICS_MAX = 256 * 1024 };
+
+enum metric_type { COUNTER, GAUGE };
+
+/* What the bytes at an offset are. */
+enum field {
+    FIELD_U64,
+    FIELD_U32,
+    FIELD_BOOL,
+    FIELD_DOUBLE, /* NAN: unknown */
+    FIELD_I64,    /* below 0: unknown */
+    FIELD_HEALTH, /* up 1, down 0, unknown: no sample */
+    FIELD_SIZE,
+};
+
+/* A row is one family.  Of several rows with one name only the first has help: the others are further samples. */
+struct metric {
+    const char *name;
+    const char *help;
+    enum metric_type type;
+    enum field field;
+    size_t offset;
+    double scale;      /* to the base unit */
+    const char *label; /* further label of this sample, `result="ok"`, or NULL */
+};
+
+#define OF_SNAPSHOT(f) offsetof(struct snapshot, f)
+#define OF_BACKEND(f) offsetof(struct snapshot_backend, f)
+
+static const struct metric snapshot_metrics[] = {
+    {"tightwad_uptime_seconds", "Time since the start.", GAUGE, FIELD_I64, OF_SNAPSHOT(uptime_ms), 1e-3},
+    {"tightwad_speculating", "1 when drafts are verified, 0 when the target works alone.", GAUGE, FIELD_BOOL,
+     OF_SNAPSHOT(speculating), 1},
+    {"tightwad_rounds_total", "Rounds of draft and verify.", COUNTER, FIELD_U64, OF_SNAPSHOT(rounds), 1},
+    {"tightwad_drafted_tokens_total", "Tokens drafted and checked.", COUNTER, FIELD_U64, OF_SNAPSHOT(drafted), 1},
+    {"tightwad_accepted_tokens_total", "Drafted tokens that the target agreed with.", COUNTER, FIELD_U64,
+     OF_SNAPSHOT(accepted), 1},
+    {"tightwad_emitted_tokens_total", "Completion tokens of all requests.", COUNTER, FIELD_U64, OF_SNAPSHOT(emitted),
+     1},
+    {"tightwad_draft_failures_total", "Drafts that failed or came too late.", COUNTER, FIELD_U64,
+     OF_SNAPSHOT(draft_failures), 1},
+    {"tightwad_fallback_rounds_total", "Rounds without a usable draft.", COUNTER, FIELD_U64,
+     OF_SNAPSHOT(fallback_rounds), 1},
+    {"tightwad_resumed_answers_total", "Answers that went on after the target was lost.", COUNTER, FIELD_U64,
+     OF_SNAPSHOT(resumed), 1},
+    {"tightwad_near_ties_total", "Emitted tokens whose margin was within the noise of the target.", COUNTER, FIELD_U64,
+     OF_SNAPSHOT(near_ties), 1},
+    {"tightwad_acceptance_ratio", "Share of drafted tokens accepted over the last rounds.", GAUGE, FIELD_DOUBLE,
+     OF_SNAPSHOT(acceptance), 1},
+    {"tightwad_tokens_per_second", "Completion tokens per second over the last seconds.", GAUGE, FIELD_DOUBLE,
+     OF_SNAPSHOT(tokens_per_second), 1},
+    {"tightwad_tokens_per_round", "Tokens emitted by a round, recently.", GAUGE, FIELD_DOUBLE,
+     OF_SNAPSHOT(tokens_per_round), 1},
+    {"tightwad_round_draft_seconds", "Median time of drafting in the last rounds.", GAUGE, FIELD_DOUBLE,
+     OF_SNAPSHOT(draft_ms), 1e-3},
+    {"tightwad_round_verify_seconds", "Median time of verifying in the last rounds.", GAUGE, FIELD_DOUBLE,
+     OF_SNAPSHOT(verify_ms), 1e-3},
+    {"tightwad_round_wait_seconds", "Median time that the target waited for a draft in the last rounds.", GAUGE,
+     FIELD_DOUBLE, OF_SNAPSHOT(wait_ms), 1e-3},
+    {"tightwad_wire_sent_bytes_total", "Bytes sent to the servers, with headers.", COUNTER, FIELD_U64,
+     OF_SNAPSHOT(wire_out), 1},
+    {"tightwad_wire_received_bytes_total", "Bytes received from the servers, with headers.", COUNTER, FIELD_U64,
+     OF_SNAPSHOT(wire_in), 1},
+    {"tightwad_requests_total", "Requests by how they ended.", COUNTER, FIELD_U64, OF_SNAPSHOT(requests_ok), 1,
+     "result=\"ok\""},
+    {"tightwad_requests_total", NULL, COUNTER, FIELD_U64, OF_SNAPSHOT(requests_failed), 1, "result=\"failed\""},
+    {"tightwad_requests_total", NULL, COUNTER, FIELD_U64, OF_SNAPSHOT(requests_cancelled), 1, "result=\"cancelled\""},
+    {"tightwad_requests_total", NULL, COUNTER, FIELD_U64, OF_SNAPSHOT(requests_refused), 1, "result=\"refused\""},
+    {"tightwad_requests_running", "Requests being answered.", GAUGE, FIELD_U32, OF_SNAPSHOT(running), 1},
+    {"tightwad_requests_queued", "Requests that wait for a slot.", GAUGE, FIELD_U32, OF_SNAPSHOT(queued), 1},
+    {"tightwad_slots", "Requests that the target answers at once.", GAUGE, FIELD_U32, OF_SNAPSHOT(slots), 1},
+    {"tightwad_queue_limit", "Requests that may wait before more are refused.", GAUGE, FIELD_U32,
+     OF_SNAPSHOT(max_queue), 1},
+};
+
+static const struct metric backend_metrics[] = {
+    {"tightwad_backend_up", "1 when the server answered its last probe.", GAUGE, FIELD_HEALTH, OF_BACKEND(health), 1},
+    {"tightwad_backend_active", "1 for the target and for the drafter in use.", GAUGE, FIELD_BOOL, OF_BACKEND(active),
+     1},
+    {"tightwad_backend_paused", "1 when paused by a command.", GAUGE, FIELD_BOOL, OF_BACKEND(paused), 1},
+    {"tightwad_backend_round_trip_seconds", "Median round trip of the probes.", GAUGE, FIELD_I64, OF_BACKEND(rtt_us),
+     1e-6},
+    {"tightwad_backend_calls_total", "Calls made to the server.", COUNTER, FIELD_U64, OF_BACKEND(calls), 1},
+    {"tightwad_backend_failures_total", "Calls that failed.", COUNTER, FIELD_U64, OF_BACKEND(failures), 1},
+    {"tightwad_backend_drafted_tokens_total", "Tokens drafted by the server and checked.", COUNTER, FIELD_U64,
+     OF_BACKEND(drafted), 1},
+    {"tightwad_backend_accepted_tokens_total", "Its drafted tokens that the target agreed with.", COUNTER, FIELD_U64,
+     OF_BACKEND(accepted), 1},
+    {"tightwad_backend_tokens_per_second", "Drafters: speed of drafting; target: tokens emitted per second.", GAUGE,
+     FIELD_DOUBLE, OF_BACKEND(tokens_per_second), 1},
+    {"tightwad_backend_call_seconds", "Median time of a draft or a verify.", GAUGE, FIELD_DOUBLE, OF_BACKEND(call_ms),
+     1e-3},
+};
+
+static const struct metric http_metrics[] = {
+    {"tightwad_http_requests_total", "HTTP requests received.", COUNTER, FIELD_U64,
+     offsetof(struct httpd_counters, requests), 1},
+    {"tightwad_http_received_bytes_total", "Bytes received from clients.", COUNTER, FIELD_U64,
+     offsetof(struct httpd_counters, bytes_in), 1},
+    {"tightwad_http_sent_bytes_total", "Bytes sent to clients.", COUNTER, FIELD_U64,
+     offsetof(struct httpd_counters, bytes_out), 1},
+    {"tightwad_http_connections", "Client connections that are open.", GAUGE, FIELD_SIZE,
+     offsetof(struct httpd_counters, connections), 1},
+};
+
+static const struct metric events_metrics[] = {
+    {"tightwad_event_readers", "Readers of the event stream.", GAUGE, FIELD_SIZE,
+     offsetof(struct events_counters, readers), 1},
+    {"tightwad_events_skipped_total", "Events withheld from readers that do not keep up.", COUNTER, FIELD_U64,
+     offsetof(struct events_counters, skipped), 1},
+};
+
+/* NAN when unknown. */
+static double field_value(const struct metric *m, const void *from)
+{
+    const char *at = (const char *)from + m->offset;
+    switch (m->field) {
+    case FIELD_U64:
+        return (double)*(const uint64_t *)(const void *)at;
+    case FIELD_U32:
+        return *(const uint32_t *)(const void *)at;
+    case FIELD_SIZE:
+        return (double)*(const size_t *)(const void *)at;
+    case FIELD_BOOL:
+        return *(const bool *)(const void *)at;
+    case FIELD_DOUBLE:
+        return *(const double *)(const void *)at;
+    case FIELD_I64: {
+        int64_t n = *(const int64_t *)(const void *)at;
+        return n < 0 ? NAN : (double)n;
+    }
+    case FIELD_HEALTH: {
+        enum snapshot_health h = *(const enum snapshot_health *)(const void *)at;
+        return h == HEALTH_UNKNOWN ? NAN : h == HEALTH_UP;
+    }
+    }
+    return NAN;
+}
+
+/* A label's value: backslash, quote and newline are escaped. */
+static bool add_escaped(struct buf *out, const char *s)
+{
+    for (; *s; s++) {
+        bool ok = *s == '\n' ? buf_adds(out, "\\n")
+                             : (*s != '\\' && *s != '"' ? true : buf_addc(out, '\\')) && buf_addc(out, *s);
+        if (!ok)
+            return false;
+    }
+    return true;
+}
+
+static bool add_label(struct buf *out, const char *name, const char *value, bool first)
+{
+    struct buf valid; /* the format is UTF-8, names of models may have been cut anywhere */
+    buf_init(&valid, 4096);
+    bool ok = utf8_add_repaired(&valid, value, strlen(value)) && buf_printf(out, "%s%s=\"", first ? "" : ",", name) &&
+              add_escaped(out, valid.data) && buf_addc(out, '"');
+    buf_finish(&valid);
+    return ok;
+}
+
+static bool add_head(struct buf *out, const struct metric *m)
+{
+    return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name,
+                      m->type == COUNTER ? "counter" : "gauge");
+}
+
+static bool add_value(struct buf *out, double value)
+{
+    return buf_printf(out, " %.15g\n", value);
+}
+
+static bool write_table(struct buf *out, const struct metric *table, size_t n, const void *from)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct metric *m = &table[i];
+        double value = field_value(m, from) * m->scale;
+        if (isnan(value))
+            continue;
+        if (m->help && !add_head(out, m))
+            return false;
+        if (!buf_adds(out, m->name) || (m->label && !buf_printf(out, "{%s}", m->label)) || !add_value(out, value))
+            return false;
+    }
+    return true;
+}
+
+static bool add_backend(struct buf *out, const struct metric *m, const struct snapshot_backend *b, double value)
+{
+    return buf_printf(out, "%s{", m->name) &&
+           add_label(out, "role", b->role == ROLE_TARGET ? "target" : "drafter", true) &&
+           add_label(out, "name", b->name, false) && add_label(out, "kind", b->kind, false) && buf_addc(out, '}') &&
+           add_value(out, value);
+}
+
+static bool write_backends(struct buf *out, const struct snapshot *s)
+{
+    for (size_t i = 0; i < ARRAY_LEN(backend_metrics); i++) {
+        const struct metric *m = &backend_metrics[i];
+        bool drafters_only = m->offset == OF_BACKEND(drafted) || m->offset == OF_BACKEND(accepted);
+        bool headed = false;
+        for (size_t j = 0; j < s->n_backends; j++) {
+            const struct snapshot_backend *b = &s->backend[j];
+            double value = field_value(m, b) * m->scale;
+            if (isnan(value) || (drafters_only && b->role != ROLE_DRAFTER))
+                continue;
+            if ((!headed && !add_head(out, m)) || !add_backend(out, m, b, value))
+                return false;
+            headed = true;
+        }
+    }
+    return true;
+}
+
+static bool write_info(struct buf *out, const struct snapshot *s)
+{
+    return buf_adds(out, "# HELP tightwad_info What runs: always 1.\n# TYPE tightwad_info gauge\ntightwad_info{") &&
+           add_label(out, "version", s->version, true) && add_label(out, "model", s->model, false) &&
+           add_label(out, "exactness", s->exactness, false) && buf_adds(out, "} 1\n");
+}
+
+bool metrics_write(struct buf *out, const struct snapshot *s, const struct httpd_counters *http,
+                   const struct events_counters *events)
+{
+    return write_info(out, s) && write_table(out, snapshot_metrics, ARRAY_LEN(snapshot_metrics), s) &&
+           write_backends(out, s) && write_table(out, http_metrics, ARRAY_LEN(http_metrics), http) &&
+           write_table(out, events_metrics, ARRAY_LEN(events_metrics), events);
+}
+
+static void handle_metrics(struct httpd_request *r, void *arg)
+{
+    const struct metrics *m = arg;
+    struct httpd_counters http;
+    struct events_counters events;
+    httpd_get_counters(m->counted, &http);
+    events_get_counters(m->events, &events);
+    struct buf out;
+    buf_init(&out, METRICS_MAX);
+    if (metrics_write(&out, proxy_snapshot(m->proxy), &http, &events))
+        httpd_reply_text(r, 200, "text/plain; version=0.0.4; charset=utf-8", out.data, out.len);
+    else
+        httpd_reply_error(r, 500, NULL, NULL, "the metrics are over %d bytes", METRICS_MAX);
+    buf_finish(&out);
+}
+
+void metrics_route(const struct metrics *m, struct httpd *server)
+{
+    httpd_route(server, HTTPD_GET, "/metrics", false, handle_metrics, (void *)m);
+}

@@ -1,0 +1,331 @@
+#include "fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <event2/bufferevent.h>
+
+static const char chat[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]}";
+static const char chat_stream[] = "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"stream\":true,\"stream_"
+                                  "options\":{\"include_usage\":true}}";
+static const char *const words[] = {"One", " two", " three", NULL};
+
+static const char *path_string(const json_t *o, const char *a, const char *b)
+{
+    return json_string_value(json_object_get(json_object_get(o, a), b));
+}
+
+static void answers_in_one_piece(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script.pieces = words;
+    struct reply r = call(fx, "/v1/chat/completions", chat, NULL);
+    assert_int_equal(r.status, 200);
+    json_t *choice = json_array_get(json_object_get(r.json, "choices"), 0);
+    assert_string_equal(path_string(choice, "message", "content"), "One two three");
+    assert_string_equal(json_string_value(json_object_get(choice, "finish_reason")), "stop");
+    assert_string_equal(json_string_value(json_object_get(r.json, "model")), "demo/tiny");
+    json_t *usage = json_object_get(r.json, "usage");
+    assert_int_equal(json_integer_value(json_object_get(usage, "prompt_tokens")), 7);
+    assert_int_equal(json_integer_value(json_object_get(usage, "completion_tokens")), 3);
+    reply_finish(&r);
+
+    r = call(fx, "/v1/completions", "{\"model\":\"demo/tiny@target\",\"prompt\":\"hi\"}", NULL);
+    assert_int_equal(r.status, 200);
+    choice = json_array_get(json_object_get(r.json, "choices"), 0);
+    assert_string_equal(json_string_value(json_object_get(choice, "text")), "One two three");
+    assert_string_equal(fx->proxy->model_asked, "demo/tiny@target");
+    reply_finish(&r);
+}
+
+static void streams(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script.pieces = words;
+    char *text = raw_post("/v1/chat/completions", chat_stream);
+    struct raw *raw = raw_open(fx, text);
+    free(text);
+    raw_expect(raw, "data: [DONE]\n\n");
+    assert_non_null(strstr(raw->got.data, "200"));
+    assert_non_null(strcasestr(raw->got.data, "content-type: text/event-stream"));
+    assert_non_null(strcasestr(raw->got.data, "x-tightwad-mode: exact"));
+    const char *one = strstr(raw->got.data, "\"One\""), *two = strstr(raw->got.data, "\" two\"");
+    assert_non_null(one);
+    assert_non_null(two);
+    assert_true(one < two);
+    assert_non_null(strstr(raw->got.data, "\"usage\""));
+    assert_null(strstr(raw->got.data, "\"logprob\""));
+    assert_null(strstr(raw->got.data, "\"pieces\""));
+    raw_close(raw);
+}
+
+static void streams_detail_when_asked(void **state)
+{
+    struct fixture *fx = *state;
+    static const char *const headers[] = {"x-tightwad-detail: 1", NULL};
+    fx->proxy->script.pieces = words;
+    struct reply r = call(fx, "/v1/chat/completions", chat_stream, headers);
+    assert_non_null(strstr(r.body, "\"tightwad\":{\"pieces\":[[\"One\",0]]}}\n\n"));
+    assert_non_null(strstr(r.body, "\"tightwad\":{\"pieces\":[[\" two\",1]]}}\n\n"));
+    /* what was added must leave valid JSON */
+    char *line = strstr(r.body, "data: {");
+    assert_non_null(line);
+    *strstr(line, "\n\n") = '\0';
+    json_t *chunk = json_loads(line + 6, 0, NULL);
+    assert_non_null(chunk);
+    json_decref(chunk);
+    reply_finish(&r);
+}
+
+static void gives_logprobs(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script.pieces = words;
+    struct reply r = call(fx, "/v1/chat/completions",
+                          "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"logprobs\":true,"
+                          "\"top_logprobs\":2}",
+                          NULL);
+    assert_int_equal(r.status, 200);
+    json_t *choice = json_array_get(json_object_get(r.json, "choices"), 0);
+    json_t *content = json_object_get(json_object_get(choice, "logprobs"), "content");
+    assert_int_equal(json_array_size(content), 3);
+    assert_int_equal(json_array_size(json_object_get(json_array_get(content, 0), "top_logprobs")), 2);
+    reply_finish(&r);
+    r = call(fx, "/v1/chat/completions",
+             "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"logprobs\":true,\"stream\":true}", NULL);
+    assert_non_null(strstr(r.body, "\"logprob\""));
+    reply_finish(&r);
+}
+
+static void errors_keep_their_status_before_any_token(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script = (struct fake_script){.pieces = words, .error_after = 0, .error_status = 503};
+    char *text = raw_post("/v1/chat/completions", chat_stream);
+    struct raw *raw = raw_open(fx, text);
+    free(text);
+    raw_expect(raw, "the target is gone");
+    assert_non_null(strstr(raw->got.data, "HTTP/1.1 503"));
+    assert_non_null(strcasestr(raw->got.data, "retry-after:"));
+    assert_non_null(strstr(raw->got.data, "\"target_lost\""));
+    raw_close(raw);
+}
+
+static void errors_after_tokens_are_events(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script = (struct fake_script){.pieces = words, .error_after = 2, .error_status = 503};
+    struct reply r = call(fx, "/v1/chat/completions", chat_stream, NULL);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(r.error, HTTPC_OK); /* the body is complete */
+    assert_non_null(strstr(r.body, "\" two\""));
+    assert_non_null(strstr(r.body, "\"error\""));
+    assert_non_null(strstr(r.body, "the target is gone"));
+    assert_null(strstr(r.body, "[DONE]"));
+    reply_finish(&r);
+    r = call(fx, "/v1/chat/completions", chat, NULL); /* in one piece there is always a status */
+    assert_int_equal(r.status, 503);
+    assert_null(strstr(r.body, "One"));
+    reply_finish(&r);
+}
+
+static void refusals_are_passed_on(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script.refuse_status = 429;
+    fx->proxy->script.refuse_message = "the queue is full";
+    struct reply r = call(fx, "/v1/chat/completions", chat, NULL);
+    assert_int_equal(r.status, 429);
+    assert_string_equal(path_string(r.json, "error", "message"), "the queue is full");
+    reply_finish(&r);
+}
+
+static void bad_requests_never_reach_the_proxy(void **state)
+{
+    struct fixture *fx = *state;
+    static const char *const bad[] = {
+        "",
+        "{",
+        "[]",
+        "null",
+        "{\"messages\":1}",
+        "{\"messages\":[]}",
+        "{\"messages\":[{\"role\":\"user\"}]}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":-1}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":1e300}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"max_tokens\":16385}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"temperature\":\"hot\"}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"n\":2}",
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"\xff\xfe\"}]}",
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+        struct reply r = call(fx, "/v1/chat/completions", bad[i], NULL);
+        if (r.status != 400)
+            fail_msg("%s: %d %s", bad[i], r.status, r.body);
+        assert_non_null(path_string(r.json, "error", "message"));
+        assert_string_equal(path_string(r.json, "error", "type"), "invalid_request_error");
+        reply_finish(&r);
+    }
+    struct reply r = call(fx, "/v1/completions", "{\"prompt\":\"hi\",\"echo\":true}", NULL);
+    assert_int_equal(r.status, 400);
+    assert_string_equal(path_string(r.json, "error", "param"), "echo");
+    reply_finish(&r);
+    assert_int_equal(fx->proxy->submitted, 0);
+}
+
+static bool was_submitted(void *arg)
+{
+    return ((struct proxy *)arg)->submitted > 0;
+}
+
+static bool was_cancelled(void *arg)
+{
+    return ((struct proxy *)arg)->cancelled > 0;
+}
+
+static void a_client_that_goes_is_noticed_before_the_reply(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script.hang = true;
+    char *text = raw_post("/v1/chat/completions", chat);
+    struct raw *raw = raw_open(fx, text);
+    free(text);
+    run_until(fx, was_submitted, fx->proxy);
+    raw_close(raw);
+    run_until(fx, was_cancelled, fx->proxy);
+    assert_int_equal(fx->proxy->open, 0);
+}
+
+static void a_client_that_goes_is_noticed_in_a_stream(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script = (struct fake_script){.repeat = 1000000000, .bulk = 10, .error_after = -1};
+    char *text = raw_post("/v1/chat/completions", chat_stream);
+    struct raw *raw = raw_open(fx, text);
+    free(text);
+    raw_expect(raw, "xxxxx");
+    raw_close(raw);
+    run_until(fx, was_cancelled, fx->proxy);
+    assert_int_equal(fx->proxy->open, 0);
+}
+
+static bool was_paused(void *arg)
+{
+    return ((struct proxy *)arg)->paused > 0;
+}
+
+static void a_slow_reader_pauses_the_answer(void **state)
+{
+    struct fixture *fx = *state;
+    enum { PIECE = 10000, PIECES = 3000 };
+    fx->proxy->script =
+        (struct fake_script){.repeat = PIECES, .bulk = PIECE, .error_after = -1, .finish = ANSWER_LENGTH};
+    char *text = raw_post("/v1/chat/completions", chat_stream);
+    struct raw *raw = raw_open(fx, text);
+    free(text);
+    bufferevent_disable(raw->bev, EV_READ);
+    run_until(fx, was_paused, fx->proxy);
+    run_for(fx, 100);
+    /* the sockets' buffers hold a few MB, the api itself no more than its high water */
+    assert_true(fx->proxy->pieces_given < PIECES);
+    size_t given = fx->proxy->pieces_given;
+    run_for(fx, 100);
+    assert_int_equal(fx->proxy->pieces_given, given);
+    bufferevent_enable(raw->bev, EV_READ);
+    raw_expect(raw, "data: [DONE]\n\n");
+    assert_int_equal(fx->proxy->pieces_given, PIECES);
+    assert_true(fx->proxy->resumed > 0);
+    size_t x = 0;
+    for (size_t i = 0; i < raw->got.len; i++)
+        x += raw->got.data[i] == 'x' && raw->got.data[i + 1] == 'x';
+    assert_int_equal(x, (size_t)PIECES * (PIECE - 1)); /* nothing lost, nothing twice */
+    raw_close(raw);
+}
+
+static void lists_models(void **state)
+{
+    struct fixture *fx = *state;
+    struct reply r = call(fx, "/v1/models", NULL, NULL);
+    assert_int_equal(r.status, 200);
+    assert_string_equal(json_string_value(json_object_get(r.json, "object")), "list");
+    json_t *data = json_object_get(r.json, "data");
+    assert_int_equal(json_array_size(data), 3);
+    assert_string_equal(json_string_value(json_object_get(json_array_get(data, 1), "id")), "demo/tiny@target");
+    assert_true(json_is_integer(json_object_get(json_array_get(data, 0), "created")));
+    reply_finish(&r);
+    r = call(fx, "/v1/models/demo/tiny%40draft", NULL, NULL);
+    assert_int_equal(r.status, 200);
+    assert_string_equal(json_string_value(json_object_get(r.json, "id")), "demo/tiny@draft");
+    reply_finish(&r);
+    r = call(fx, "/v1/models/nothing", NULL, NULL);
+    assert_int_equal(r.status, 404);
+    reply_finish(&r);
+}
+
+static void stopping_ends_open_requests(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script.hang = true;
+    char *text = raw_post("/v1/chat/completions", chat);
+    struct raw *raw = raw_open(fx, text);
+    free(text);
+    run_until(fx, was_submitted, fx->proxy);
+    fixture_close(fx);
+    assert_int_equal(fx->proxy->cancelled, 1);
+    raw_expect_close(raw);
+    raw_close(raw);
+}
+
+static void on_drained(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+static bool is_true(void *arg)
+{
+    return *(bool *)arg;
+}
+
+static void draining_finishes_what_is_open(void **state)
+{
+    struct fixture *fx = *state;
+    bool drained = false;
+    fx->proxy->script = (struct fake_script){.repeat = 1000, .bulk = 10, .error_after = -1};
+    char *text = raw_post("/v1/chat/completions", chat_stream);
+    struct raw *raw = raw_open(fx, text);
+    free(text);
+    run_until(fx, was_submitted, fx->proxy);
+    api_drain(fx->api, on_drained, &drained);
+    struct reply r = call(fx, "/v1/chat/completions", chat, NULL);
+    assert_int_equal(r.status, 503);
+    reply_finish(&r);
+    r = call(fx, "/health", NULL, NULL);
+    assert_int_equal(r.status, 503);
+    reply_finish(&r);
+    run_until(fx, is_true, &drained);
+    fixture_close(fx);
+    raw_expect_close(raw);
+    assert_non_null(strstr(raw->got.data, "data: [DONE]\n\n"));
+    assert_int_equal(fx->proxy->cancelled, 0);
+    raw_close(raw);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, fixture_setup, fixture_teardown)
+
+const struct CMUnitTest endpoints_tests[] = {
+    TEST(answers_in_one_piece),
+    TEST(streams),
+    TEST(streams_detail_when_asked),
+    TEST(gives_logprobs),
+    TEST(errors_keep_their_status_before_any_token),
+    TEST(errors_after_tokens_are_events),
+    TEST(refusals_are_passed_on),
+    TEST(bad_requests_never_reach_the_proxy),
+    TEST(a_client_that_goes_is_noticed_before_the_reply),
+    TEST(a_client_that_goes_is_noticed_in_a_stream),
+    TEST(a_slow_reader_pauses_the_answer),
+    TEST(lists_models),
+    TEST(stopping_ends_open_requests),
+    TEST(draining_finishes_what_is_open),
+};
+const size_t endpoints_count = sizeof(endpoints_tests) / sizeof(*endpoints_tests);
