@@ -1,0 +1,179 @@
+#include "engines/command.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cause.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "config/config.h"
+#include "engines/proxy-internal.h"
+
+static json_t *done(void)
+{
+    return json_pack("{s:b}", "ok", 1);
+}
+
+static const char *text_arg(const json_t *args, const char *key)
+{
+    return json_string_value(json_object_get(args, key));
+}
+
+static json_t *drafter_add(struct proxy *p, const json_t *args, char **cause)
+{
+    struct config_server s = {0};
+    const char *backend = text_arg(args, "backend"), *url = text_arg(args, "url");
+    bool save = json_is_true(json_object_get(args, "save"));
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
+        cause_set(cause, "url: %s is no address; http://HOST:PORT is expected", url);
+        return NULL;
+    }
+    if (save && p->config_path == NULL) {
+        cause_set(cause, "save: this instance runs without a configuration file");
+        return NULL;
+    }
+    s.url = xstrndup(url, strlen(url) - (url[strlen(url) - 1] == '/'));
+    s.name = xstrdup(text_arg(args, "name") != NULL ? text_arg(args, "name") : strstr(s.url, "//") + 2);
+    s.model_name = xstrdup(text_arg(args, "model_name"));
+    s.backend = xstrdup(backend != NULL ? backend : "auto");
+    s.api_key = xstrdup(text_arg(args, "api_key"));
+    int failed = proxy_add_drafter(p, &s, cause);
+    if (failed == 0) {
+        log_info("drafter %s is added", s.name);
+        failed = save ? config_file_add_drafter(p->config_path, &s, cause) : 0;
+    }
+    free(s.url);
+    free(s.name);
+    free(s.model_name);
+    free(s.backend);
+    free(s.api_key);
+    return failed != 0 ? NULL : done();
+}
+
+static json_t *drafter_remove(struct proxy *p, const json_t *args, char **cause)
+{
+    return proxy_remove_drafter(p, text_arg(args, "name"), cause) != 0 ? NULL : done();
+}
+
+static json_t *drafter_pause(struct proxy *p, const json_t *args, char **cause)
+{
+    return proxy_pause_drafter(p, text_arg(args, "name"), true, cause) != 0 ? NULL : done();
+}
+
+static json_t *drafter_resume(struct proxy *p, const json_t *args, char **cause)
+{
+    return proxy_pause_drafter(p, text_arg(args, "name"), false, cause) != 0 ? NULL : done();
+}
+
+static json_t *log_level(struct proxy *p, const json_t *args, char **cause)
+{
+    (void)p;
+    enum log_level level;
+    if (!log_level_from_name(text_arg(args, "level"), &level)) {
+        cause_set(cause, "level: %s is none of debug, info, warn, error", text_arg(args, "level"));
+        return NULL;
+    }
+    log_set_level(level);
+    return done();
+}
+
+static json_t *max_draft_tokens(struct proxy *p, const json_t *args, char **cause)
+{
+    const char *text = text_arg(args, "n");
+    char *end = NULL;
+    int64_t n = strcmp(text, "auto") == 0 ? CONFIG_AUTO : strtoll(text, &end, 10);
+    if (end != NULL && (end == text || *end != '\0')) {
+        cause_set(cause, "n: %s is neither a number nor auto", text);
+        return NULL;
+    }
+    return proxy_set_max_draft_tokens(p, n, cause) != 0 ? NULL : done();
+}
+
+static json_t *reload(struct proxy *p, const json_t *args, char **cause)
+{
+    (void)args;
+    if (p->hooks.reload == NULL) {
+        cause_set(cause, "this instance has nothing to reload");
+        return NULL;
+    }
+    return p->hooks.reload(p->hooks.arg, cause) != 0 ? NULL : done();
+}
+
+static json_t *stop(struct proxy *p, const json_t *args, char **cause)
+{
+    (void)args;
+    if (p->hooks.stop == NULL) {
+        cause_set(cause, "this instance cannot be stopped by a command");
+        return NULL;
+    }
+    p->hooks.stop(p->hooks.arg);
+    return done();
+}
+
+const struct command command_table[] = {
+    {"drafter-add", "url [backend] [model_name] [name] [api_key] [save]",
+     "add a drafter at once; save: write it to the configuration file too", drafter_add},
+    {"drafter-pause", "[name]", "stop using a drafter, or all of them", drafter_pause},
+    {"drafter-remove", "name", "remove a drafter", drafter_remove},
+    {"drafter-resume", "[name]", "use a paused drafter again, or all of them", drafter_resume},
+    {"log-level", "level", "debug, info, warn or error", log_level},
+    {"max-draft-tokens", "n", "cap on the tokens of a draft; 0: speculation off; auto", max_draft_tokens},
+    {"reload", "", "read the configuration file again", reload},
+    {"stop", "", "finish the answers under way, then stop", stop},
+};
+const size_t command_count = ARRAY_LEN(command_table);
+
+/* Whether key is one of the command's args, and the first required one that is missing. */
+static bool knows_arg(const struct command *c, const char *key)
+{
+    size_t n = strlen(key);
+    for (const char *at = c->args; (at = strstr(at, key)) != NULL; at += n) {
+        bool begins = at == c->args || at[-1] == ' ' || at[-1] == '[';
+        if (begins && (at[n] == '\0' || at[n] == ' ' || at[n] == ']'))
+            return true;
+    }
+    return false;
+}
+
+static int check_args(const struct command *c, const json_t *request, char **cause)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)request, key, value) {
+        if (strcmp(key, "command") == 0)
+            continue;
+        if (!knows_arg(c, key))
+            return cause_set(cause, "%s takes no %s; it takes: %s", c->name, key, c->args[0] != '\0' ? c->args : "nothing");
+        bool flag = strcmp(key, "save") == 0;
+        if (flag ? !json_is_boolean(value) : !json_is_string(value) || json_string_length(value) == 0)
+            return cause_set(cause, "%s: %s is to be %s", c->name, key, flag ? "true or false" : "a non-empty string");
+    }
+    char *words = xstrdup(c->args), *save = NULL;
+    int failed = 0;
+    for (char *w = strtok_r(words, " ", &save); w != NULL && failed == 0; w = strtok_r(NULL, " ", &save)) {
+        if (w[0] != '[' && json_object_get(request, w) == NULL)
+            failed = cause_set(cause, "%s wants %s", c->name, w);
+    }
+    free(words);
+    return failed;
+}
+
+json_t *command_run(struct proxy *p, const json_t *request, char **cause)
+{
+    const char *name = json_string_value(json_object_get(request, "command"));
+    if (name == NULL) {
+        cause_set(cause, "command: the name of a command is expected");
+        return NULL;
+    }
+    const char *names[ARRAY_LEN(command_table)];
+    for (size_t i = 0; i < command_count; i++) {
+        names[i] = command_table[i].name;
+        if (strcmp(names[i], name) == 0)
+            return check_args(&command_table[i], request, cause) != 0 ? NULL : command_table[i].run(p, request, cause);
+    }
+    const char *near = config_nearest(name, names, command_count);
+    cause_set(cause, "there is no command %s%s%s%s", name, near != NULL ? "; did you mean " : "", near != NULL ? near : "",
+              near != NULL ? "?" : "");
+    return NULL;
+}

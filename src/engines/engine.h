@@ -1,0 +1,81 @@
+/* Inside the engines: what proxy.c, member.c, speculate.c, relay.c and compare.c share.  Nothing outside includes it. */
+#ifndef TIGHTWAD_ENGINES_ENGINE_H
+#define TIGHTWAD_ENGINES_ENGINE_H
+
+#include "backends/backend.h"
+#include "base/answer.h"
+#include "base/stats.h"
+#include "engines/member.h"
+#include "engines/proxy.h"
+
+struct proxy_answer;
+
+/* How an answer is made.  Phases that treat input differently are tables, not flags. */
+struct runner {
+    const char *name;
+    /* Begins; the answer has left the queue and its target is up. */
+    void (*start)(struct proxy_answer *a);
+    /* The client reads again. */
+    void (*resume)(struct proxy_answer *a);
+    /* A member changed: came up, went down, was paused, is about to go (going true: let go of it now). */
+    void (*member_changed)(struct proxy_answer *a, struct member *m, bool going);
+    /* Frees the runner's state and stops its work upstream. */
+    void (*stop)(struct proxy_answer *a);
+};
+
+extern const struct runner speculate_runner; /* token ids: rounds, or the target alone as a stream */
+extern const struct runner relay_runner;     /* text that a target writes by itself */
+
+/* One answer on its way. */
+struct proxy_answer {
+    struct proxy *proxy;
+    uint64_t id;
+    enum proxy_mode mode;
+    enum snapshot_state state;
+    struct oai_request req;
+    const struct proxy_ops *ops; /* NULL: the client is gone */
+    void *arg;
+    bool paused;          /* the client reads too slowly */
+    bool told_start;      /* on_start was called */
+    struct answer *text;  /* tokens → text, made when the prompt is known */
+    struct member *target; /* the member that answers: the target, or the drafter for NAME@draft */
+    const struct runner *runner;
+    void *run; /* the runner's state */
+    bool ended;
+    /* for the snapshot */
+    int64_t started_us, running_us, first_us, ended_us, started_wall_ms;
+    int64_t prompt_tokens, tokens, drafted, accepted, rounds;
+    int64_t lost_us;      /* since when the target is waited for, 0: it is not */
+    struct proxy_answer *prev, *next;
+};
+
+/* What the runners ask of the proxy. */
+struct member *proxy_pick_drafter(struct proxy *p);
+/* A drafter to measure with where the target can't verify: one that is up and drafts tokens from chat messages. */
+struct member *proxy_compare_drafter(struct proxy *p);
+int64_t proxy_draft_cap(const struct proxy *p); /* tokens a draft may have, 0: speculation is off */
+const struct config_proxy *proxy_settings(const struct proxy *p);
+struct event_base *proxy_base(const struct proxy *p);
+void proxy_count_round(struct proxy_answer *a, const struct snapshot_round *r, bool near_tie);
+void proxy_count_wire(struct proxy *p, const struct backend_status *st);
+void proxy_count_tokens(struct proxy_answer *a, size_t n);
+void proxy_count_draft_failure(struct proxy *p);
+void proxy_count_fallback_round(struct proxy *p);
+void proxy_count_resumed(struct proxy *p);
+/* Compared acceptance, where the target can't verify. */
+void proxy_count_compared(struct proxy_answer *a, struct member *drafter, size_t drafted, size_t accepted);
+
+/* The ends of an answer.  Each stops the runner; the answer is freed at the end of the loop turn. */
+void proxy_answer_done(struct proxy_answer *a, int64_t prompt_tokens, int64_t completion_tokens, enum answer_finish f);
+void proxy_answer_fail(struct proxy_answer *a, int status, const char *type, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 5, 6)));
+/* Fails it by what a backend said; the right status for each kind of error. */
+void proxy_answer_fail_backend(struct proxy_answer *a, const struct backend_status *st);
+
+/* Tells the client: the prompt is known; text and tokens.  tell_text returns false when the client reads too slowly (the
+ * text was taken all the same). */
+void proxy_answer_tell_start(struct proxy_answer *a, int64_t prompt_tokens);
+bool proxy_answer_tell_text(struct proxy_answer *a, const char *text, size_t len, const struct oai_token *tokens,
+                            const bool *drafted, size_t n);
+
+#endif

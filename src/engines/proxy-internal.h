@@ -1,0 +1,75 @@
+/* The proxy's own state, shared by proxy.c (members, life), queue.c (answers) and snapshot.c (counts). */
+#ifndef TIGHTWAD_ENGINES_PROXY_INTERNAL_H
+#define TIGHTWAD_ENGINES_PROXY_INTERNAL_H
+
+#include "engines/engine.h"
+
+enum {
+    PROXY_DRAFTERS = SNAPSHOT_BACKENDS - 1,
+    PROXY_TICK_MS = 250,
+    PROXY_RATE_TICKS = 8, /* tokens per second are those of the last 2 s */
+    PROXY_ROUNDS = 64,    /* rounds that make the recent acceptance */
+    PROXY_SLOTS_UNKNOWN = 4,
+    PROXY_DRAFT_CAP_AUTO = 32,
+};
+
+struct answer_list {
+    struct proxy_answer *first, *last;
+    uint32_t n;
+};
+
+struct proxy_round {
+    uint32_t drafted, accepted, emitted;
+};
+
+struct proxy {
+    struct event_base *base;
+    struct httpc *http;
+    struct config_proxy settings; /* numbers only: its pointers are NULL */
+    char *config_path;            /* the file to save to, or NULL */
+    char *model;                  /* configured name of the target, or NULL */
+    struct member *target;
+    struct member *drafter[PROXY_DRAFTERS];
+    size_t n_drafters;
+    struct member *leaving[PROXY_DRAFTERS]; /* removed: destroyed at the end of the loop turn */
+    size_t n_leaving;
+    struct answer_list queue, running, ended;
+    uint64_t next_id;
+    struct event *pump;   /* starts what may start; frees what has ended */
+    struct event *tick;
+    int64_t started_us;
+    int64_t target_down_us; /* since when, 0: up */
+    bool could_draft;
+    void (*when_probed)(void *arg);
+    void *when_probed_arg;
+    void (*drained)(void *arg);
+    void *drained_arg;
+    bool draining;
+    struct proxy_hooks hooks;
+    struct proxy_listener *listeners;
+    /* counts since the start */
+    uint64_t rounds, drafted, accepted, emitted, draft_failures, fallback_rounds, resumed, near_ties;
+    uint64_t wire_out, wire_in, requests_ok, requests_failed, requests_cancelled, requests_refused;
+    bool compared; /* the acceptance was compared, not verified */
+    struct proxy_round round[PROXY_ROUNDS];
+    size_t rounds_written;
+    struct stats_ring draft_ms, verify_ms, wait_ms;
+    uint64_t tick_emitted[PROXY_RATE_TICKS];
+    struct snapshot_request done[SNAPSHOT_REQUESTS];
+    size_t done_written;
+    char listen[128];
+    struct snapshot snapshot;
+};
+
+/* proxy.c */
+void proxy_wake(struct proxy *p); /* runs the pump at the end of this loop turn */
+/* queue.c */
+void proxy_pump(struct proxy *p);
+void proxy_check_waiting(struct proxy *p); /* each tick: who waits too long, who can go on */
+void proxy_stop_answers(struct proxy *p);
+uint32_t proxy_slots(const struct proxy *p);
+/* snapshot.c */
+void proxy_fill_snapshot(struct proxy *p);
+void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request *out);
+
+#endif

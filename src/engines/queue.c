@@ -1,0 +1,303 @@
+/* Answers: taken in, queued in order, started as slots are free, ended once. */
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "engines/proxy-internal.h"
+
+static void append(struct answer_list *l, struct proxy_answer *a)
+{
+    a->prev = l->last;
+    a->next = NULL;
+    *(l->last != NULL ? &l->last->next : &l->first) = a;
+    l->last = a;
+    l->n++;
+}
+
+static void unlink_answer(struct answer_list *l, struct proxy_answer *a)
+{
+    *(a->prev != NULL ? &a->prev->next : &l->first) = a->next;
+    *(a->next != NULL ? &a->next->prev : &l->last) = a->prev;
+    l->n--;
+}
+
+/* ---- taking in ---- */
+
+static int refuse(struct proxy *p, struct oai_error *err, int status, const char *param, const char *code,
+                  const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
+static int refuse(struct proxy *p, struct oai_error *err, int status, const char *param, const char *code,
+                  const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    *err = (struct oai_error){.status = status, .message = xvasprintf(fmt, ap), .param = xstrdup(param),
+                              .code = xstrdup(code)};
+    va_end(ap);
+    p->requests_refused++;
+    return -1;
+}
+
+/* Whether the first n bytes of name are one of the target's names. */
+static bool names_target(const struct proxy *p, const char *name, size_t n)
+{
+    const char *const names[] = {p->model, p->target->backend->info.model};
+    bool any = false;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (names[i] == NULL)
+            continue;
+        any = true;
+        if (strlen(names[i]) == n && strncmp(names[i], name, n) == 0)
+            return true;
+    }
+    return !any; /* a target that has not told its name yet */
+}
+
+static int choose_mode(struct proxy *p, const char *model, enum proxy_mode *mode, struct oai_error *err)
+{
+    *mode = PROXY_SPECULATE;
+    if (model == NULL || names_target(p, model, strlen(model)))
+        return 0;
+    const char *at = strrchr(model, '@');
+    if (at != NULL && names_target(p, model, (size_t)(at - model))) {
+        *mode = strcmp(at, "@target") == 0 ? PROXY_TARGET : PROXY_DRAFT;
+        if (strcmp(at, "@target") == 0 || (strcmp(at, "@draft") == 0 && p->n_drafters > 0))
+            return 0;
+    }
+    return refuse(p, err, 404, "model", "model_not_found", "model %s is not served here; there is %s (and %s@target%s)",
+                  model, proxy_model(p), proxy_model(p), p->n_drafters > 0 ? ", …@draft" : "");
+}
+
+struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const struct proxy_ops *ops, void *arg,
+                                  struct oai_error *err)
+{
+    enum proxy_mode mode;
+    if (p->draining) {
+        refuse(p, err, 503, NULL, "stopping", "this instance is stopping");
+        return NULL;
+    }
+    if (choose_mode(p, q->model, &mode, err) != 0)
+        return NULL;
+    if (p->queue.n >= (uint64_t)p->settings.max_queue && p->running.n >= proxy_slots(p)) {
+        refuse(p, err, 429, NULL, "queue_full", "%u requests run and %u wait already: try again later",
+               (unsigned)p->running.n, (unsigned)p->queue.n);
+        return NULL;
+    }
+    struct proxy_answer *a = xcalloc(1, sizeof(*a));
+    a->proxy = p;
+    a->id = p->next_id++;
+    a->mode = mode;
+    a->state = REQUEST_QUEUED;
+    a->req = *q;
+    memset(q, 0, sizeof(*q));
+    a->ops = ops;
+    a->arg = arg;
+    a->started_us = clock_us();
+    a->started_wall_ms = clock_wall_ms();
+    append(&p->queue, a);
+    proxy_wake(p);
+    return a;
+}
+
+/* ---- starting ---- */
+
+uint32_t proxy_slots(const struct proxy *p)
+{
+    int32_t slots = p->target->backend->info.slots;
+    return slots > 0 ? (uint32_t)slots : PROXY_SLOTS_UNKNOWN;
+}
+
+/* The member that answers, or NULL while none can. */
+static struct member *answering_member(struct proxy *p, const struct proxy_answer *a)
+{
+    if (a->mode != PROXY_DRAFT)
+        return member_up(p->target) ? p->target : NULL;
+    for (size_t i = 0; i < p->n_drafters; i++) {
+        if (member_up(p->drafter[i]))
+            return p->drafter[i];
+    }
+    return NULL;
+}
+
+static bool by_tokens(const struct backend_caps *caps, const struct oai_request *q)
+{
+    bool prompt = q->prompt_tokens != NULL || (q->chat ? caps->templated : caps->tokenize);
+    return prompt && !q->echo && (caps->generate || caps->verify);
+}
+
+static void start(struct proxy *p, struct proxy_answer *a, struct member *m)
+{
+    unlink_answer(&p->queue, a);
+    append(&p->running, a);
+    a->target = m;
+    a->running_us = clock_us();
+    a->state = REQUEST_PREFILL;
+    a->runner = by_tokens(&m->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
+    a->runner->start(a);
+}
+
+static void reap(struct proxy *p)
+{
+    while (p->ended.first != NULL) {
+        struct proxy_answer *a = p->ended.first;
+        unlink_answer(&p->ended, a);
+        if (a->runner != NULL)
+            a->runner->stop(a);
+        answer_destroy(a->text);
+        oai_request_finish(&a->req);
+        free(a);
+    }
+}
+
+void proxy_pump(struct proxy *p)
+{
+    reap(p);
+    for (struct proxy_answer *a = p->queue.first, *next; a != NULL && p->running.n < proxy_slots(p); a = next) {
+        next = a->next;
+        struct member *m = answering_member(p, a);
+        if (m != NULL)
+            start(p, a, m);
+    }
+}
+
+/* ---- waiting ---- */
+
+void proxy_check_waiting(struct proxy *p)
+{
+    int64_t now = clock_us(), most = p->settings.target_wait_ms * 1000;
+    for (struct proxy_answer *a = p->running.first, *next; a != NULL; a = next) {
+        next = a->next;
+        if (a->ended || a->lost_us == 0)
+            continue;
+        if (now - a->lost_us >= most)
+            proxy_answer_fail(a, 503, "server_error", "target_gone", "%s %s did not come back within %lld s: %s",
+                              a->mode == PROXY_DRAFT ? "drafter" : "target", a->target->name,
+                              (long long)(p->settings.target_wait_ms / 1000), a->target->reason);
+        else if (member_up(a->target) && now >= a->target->penalty_until_us)
+            a->runner->member_changed(a, a->target, false);
+    }
+    for (struct proxy_answer *a = p->queue.first, *next; a != NULL; a = next) {
+        next = a->next;
+        if (answering_member(p, a) != NULL)
+            continue;
+        const struct member *m = a->mode == PROXY_DRAFT ? p->drafter[0] : p->target;
+        int64_t since = a->started_us;
+        if (a->mode != PROXY_DRAFT && p->target_down_us > since)
+            since = p->target_down_us;
+        if (p->n_drafters == 0 && a->mode == PROXY_DRAFT)
+            proxy_answer_fail(a, 503, "server_error", "draft_gone", "there is no drafter any more");
+        else if (now - since >= most)
+            proxy_answer_fail(a, 503, "server_error", "target_gone", "%s cannot be reached: %s", m->name, m->reason);
+    }
+}
+
+/* ---- ending ---- */
+
+static void end_answer(struct proxy_answer *a, enum snapshot_state state)
+{
+    struct proxy *p = a->proxy;
+    a->ended = true;
+    a->state = state;
+    a->ended_us = clock_us();
+    a->lost_us = 0;
+    a->ops = NULL;
+    unlink_answer(a->runner != NULL ? &p->running : &p->queue, a);
+    append(&p->ended, a);
+    proxy_answer_snapshot(a, &p->done[p->done_written++ % SNAPSHOT_REQUESTS]);
+    if (state == REQUEST_DONE)
+        p->requests_ok++;
+    else if (state == REQUEST_FAILED)
+        p->requests_failed++;
+    else
+        p->requests_cancelled++;
+    proxy_wake(p);
+}
+
+void proxy_answer_done(struct proxy_answer *a, int64_t prompt_tokens, int64_t completion_tokens, enum answer_finish f)
+{
+    if (a->ended)
+        return;
+    struct oai_usage usage = {.prompt_tokens = prompt_tokens, .completion_tokens = completion_tokens,
+                              .drafted_tokens = a->rounds > 0 ? a->drafted : -1,
+                              .accepted_tokens = a->rounds > 0 ? a->accepted : -1};
+    const struct proxy_ops *ops = a->ops;
+    void *arg = a->arg;
+    end_answer(a, REQUEST_DONE);
+    ops->on_done(arg, f, &usage);
+}
+
+void proxy_answer_fail(struct proxy_answer *a, int status, const char *type, const char *code, const char *fmt, ...)
+{
+    if (a->ended)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    char *message = xvasprintf(fmt, ap);
+    va_end(ap);
+    const struct proxy_ops *ops = a->ops;
+    void *arg = a->arg;
+    log_warn("request %llu failed: %s", (unsigned long long)a->id, message);
+    end_answer(a, REQUEST_FAILED);
+    ops->on_error(arg, status, type, code, message);
+    free(message);
+}
+
+void proxy_answer_fail_backend(struct proxy_answer *a, const struct backend_status *st)
+{
+    const char *name = a->target->name;
+    if (st->error == BACKEND_TOO_LONG)
+        proxy_answer_fail(a, 400, "invalid_request_error", "context_length_exceeded", "%s: %s", name, st->message);
+    else if (st->error == BACKEND_REFUSED)
+        proxy_answer_fail(a, 400, "invalid_request_error", NULL, "%s: %s", name, st->message);
+    else if (st->error == BACKEND_UNSUPPORTED)
+        proxy_answer_fail(a, 400, "invalid_request_error", "unsupported", "%s: %s", name, st->message);
+    else
+        proxy_answer_fail(a, 503, "server_error", backend_error_name(st->error), "%s: %s", name, st->message);
+}
+
+void proxy_answer_cancel(struct proxy_answer *a)
+{
+    if (!a->ended)
+        end_answer(a, REQUEST_CANCELLED);
+}
+
+void proxy_answer_resume(struct proxy_answer *a)
+{
+    if (a->ended || !a->paused)
+        return;
+    a->paused = false;
+    if (a->runner != NULL)
+        a->runner->resume(a);
+}
+
+void proxy_answer_tell_start(struct proxy_answer *a, int64_t prompt_tokens)
+{
+    a->prompt_tokens = prompt_tokens;
+    if (a->ended || a->told_start)
+        return;
+    a->told_start = true;
+    a->ops->on_start(a->arg, prompt_tokens);
+}
+
+bool proxy_answer_tell_text(struct proxy_answer *a, const char *text, size_t len, const struct oai_token *tokens,
+                            const bool *drafted, size_t n)
+{
+    if (a->ended)
+        return true;
+    if (a->first_us == 0)
+        a->first_us = clock_us();
+    return a->ops->on_text(a->arg, text, len, tokens, drafted, n);
+}
+
+void proxy_stop_answers(struct proxy *p)
+{
+    struct answer_list *lists[] = {&p->running, &p->queue};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        while (lists[i]->first != NULL)
+            end_answer(lists[i]->first, REQUEST_CANCELLED);
+    }
+    reap(p);
+}

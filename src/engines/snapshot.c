@@ -1,0 +1,223 @@
+#include "engines/snapshot.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "engines/proxy-internal.h"
+
+const char *snapshot_health_name(enum snapshot_health h)
+{
+    static const char *const names[] = {[HEALTH_UNKNOWN] = "unknown", [HEALTH_UP] = "up", [HEALTH_DOWN] = "down"};
+    return names[h];
+}
+
+const char *snapshot_state_name(enum snapshot_state s)
+{
+    static const char *const names[] = {
+        [REQUEST_QUEUED] = "queued", [REQUEST_PREFILL] = "prefill", [REQUEST_RUNNING] = "running",
+        [REQUEST_WAITING] = "waiting", [REQUEST_DONE] = "done", [REQUEST_FAILED] = "failed",
+        [REQUEST_CANCELLED] = "cancelled",
+    };
+    return names[s];
+}
+
+/* ---- counts ---- */
+
+void proxy_count_round(struct proxy_answer *a, const struct snapshot_round *r, bool near_tie)
+{
+    struct proxy *p = a->proxy;
+    p->rounds++;
+    p->drafted += r->drafted;
+    p->accepted += r->accepted;
+    p->near_ties += near_tie;
+    p->round[p->rounds_written++ % PROXY_ROUNDS] = (struct proxy_round){r->drafted, r->accepted, r->emitted};
+    if (!isnan(r->draft_ms))
+        stats_ring_add(&p->draft_ms, r->draft_ms);
+    if (!isnan(r->verify_ms))
+        stats_ring_add(&p->verify_ms, r->verify_ms);
+    stats_ring_add(&p->wait_ms, r->wait_ms);
+    for (struct proxy_listener *l = p->listeners, *next; l != NULL; l = next) {
+        next = l->next;
+        if (l->on_round != NULL)
+            l->on_round(l->arg, r);
+    }
+}
+
+void proxy_count_compared(struct proxy_answer *a, struct member *drafter, size_t drafted, size_t accepted)
+{
+    a->proxy->compared = true;
+    a->rounds++;
+    a->drafted += (int64_t)drafted;
+    a->accepted += (int64_t)accepted;
+    drafter->drafted += drafted;
+    drafter->accepted += accepted;
+    struct snapshot_round r = {.request = a->id, .round = (uint64_t)a->rounds, .drafter = drafter->name,
+                               .drafted = (uint32_t)drafted, .accepted = (uint32_t)accepted, .emitted = 0,
+                               .draft_ms = stats_ring_quantile(&drafter->call_us, 0.5) / 1000.0, .verify_ms = NAN,
+                               .wait_ms = 0};
+    proxy_count_round(a, &r, false);
+}
+
+void proxy_count_wire(struct proxy *p, const struct backend_status *st)
+{
+    p->wire_out += st->bytes_out;
+    p->wire_in += st->bytes_in;
+}
+
+void proxy_count_tokens(struct proxy_answer *a, size_t n)
+{
+    a->proxy->emitted += n;
+    a->target->emitted += n;
+}
+
+void proxy_count_draft_failure(struct proxy *p)
+{
+    p->draft_failures++;
+}
+
+void proxy_count_fallback_round(struct proxy *p)
+{
+    p->fallback_rounds++;
+}
+
+void proxy_count_resumed(struct proxy *p)
+{
+    p->resumed++;
+}
+
+/* ---- the picture ---- */
+
+void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request *out)
+{
+    int64_t end = a->ended_us != 0 ? a->ended_us : clock_us();
+    *out = (struct snapshot_request){
+        .id = a->id, .state = a->state, .speculative = a->rounds > 0, .started_wall_ms = a->started_wall_ms,
+        .prompt_tokens = a->prompt_tokens, .tokens = a->tokens, .drafted = a->drafted, .accepted = a->accepted,
+        .rounds = a->rounds, .seconds = (double)(end - a->started_us) / 1e6, .first_token_seconds = NAN,
+        .tokens_per_second = NAN,
+    };
+    static const char *const suffix[] = {[PROXY_SPECULATE] = "", [PROXY_TARGET] = "@target", [PROXY_DRAFT] = "@draft"};
+    snprintf(out->model, sizeof(out->model), "%.50s%s", proxy_model(a->proxy), suffix[a->mode]);
+    if (a->first_us != 0)
+        out->first_token_seconds = (double)(a->first_us - a->started_us) / 1e6;
+    if (a->running_us != 0 && a->tokens > 0 && end > a->running_us)
+        out->tokens_per_second = (double)a->tokens * 1e6 / (double)(end - a->running_us);
+}
+
+static void why_not(const struct proxy *p, char *out, size_t size)
+{
+    const struct backend_info *target = &p->target->backend->info;
+    out[0] = '\0';
+    if (p->n_drafters == 0)
+        snprintf(out, size, "no drafter is configured");
+    else if (proxy_draft_cap(p) == 0)
+        snprintf(out, size, "max_draft_tokens is 0");
+    else if (!member_up(p->target))
+        snprintf(out, size, "the target is not there: %.200s", p->target->reason);
+    else if (!target->caps.verify)
+        snprintf(out, size, "the target can't verify: %.200s",
+                 target->cannot_verify != NULL ? target->cannot_verify : "it has no way to check a draft");
+    else if (proxy_pick_drafter((struct proxy *)p) == NULL && p->drafter[0]->paused)
+        snprintf(out, size, "drafter %s is paused", p->drafter[0]->name);
+    else if (proxy_pick_drafter((struct proxy *)p) == NULL)
+        snprintf(out, size, "drafter %s: %.180s", p->drafter[0]->name,
+                 p->drafter[0]->reason[0] != '\0' ? p->drafter[0]->reason : "not ready yet");
+}
+
+static void exactness(const struct proxy *p, struct snapshot *s)
+{
+    const struct backend_info *info = &p->target->backend->info;
+    if (!info->known) {
+        snprintf(s->exactness, sizeof(s->exactness), "unknown");
+    } else if (!info->caps.verify) {
+        snprintf(s->exactness, sizeof(s->exactness), "byte for byte");
+        snprintf(s->exactness_note, sizeof(s->exactness_note), "the target writes every token by itself");
+    } else if (!info->batch_invariant_known) {
+        snprintf(s->exactness, sizeof(s->exactness), "unknown");
+        snprintf(s->exactness_note, sizeof(s->exactness_note),
+                 "the target does not say whether its batched and single passes agree");
+    } else if (info->batch_invariant) {
+        snprintf(s->exactness, sizeof(s->exactness), "byte for byte");
+    } else {
+        snprintf(s->exactness, sizeof(s->exactness), "up to near-ties");
+        snprintf(s->exactness_note, sizeof(s->exactness_note),
+                 "on this target batched and single passes differ by up to %.3g in a logit", info->noise);
+    }
+}
+
+static void rates(struct proxy *p, struct snapshot *s)
+{
+    size_t ticks = s->tick < PROXY_RATE_TICKS ? (size_t)s->tick : PROXY_RATE_TICKS;
+    uint64_t *oldest = &p->tick_emitted[s->tick % PROXY_RATE_TICKS];
+    s->tokens_per_second =
+        ticks == 0 ? 0 : (double)(p->emitted - *oldest) * 1000.0 / (double)(ticks * PROXY_TICK_MS);
+    *oldest = p->emitted;
+    uint64_t drafted = 0, accepted = 0, emitted = 0;
+    size_t n = p->rounds_written < PROXY_ROUNDS ? p->rounds_written : PROXY_ROUNDS;
+    for (size_t i = 0; i < n; i++) {
+        drafted += p->round[i].drafted;
+        accepted += p->round[i].accepted;
+        emitted += p->round[i].emitted;
+    }
+    s->acceptance = drafted > 0 ? (double)accepted / (double)drafted : NAN;
+    s->tokens_per_round = n > 0 && emitted > 0 ? (double)emitted / (double)n : NAN;
+    s->draft_ms = stats_ring_quantile(&p->draft_ms, 0.5);
+    s->verify_ms = stats_ring_quantile(&p->verify_ms, 0.5);
+    s->wait_ms = stats_ring_quantile(&p->wait_ms, 0.5);
+}
+
+static void requests(const struct proxy *p, struct snapshot *s)
+{
+    const struct answer_list *lists[] = {&p->running, &p->queue};
+    for (size_t i = 0; i < 2; i++) {
+        for (const struct proxy_answer *a = lists[i]->first; a != NULL && s->n_requests < SNAPSHOT_REQUESTS; a = a->next)
+            proxy_answer_snapshot(a, &s->request[s->n_requests++]);
+    }
+    size_t done = p->done_written < SNAPSHOT_REQUESTS ? p->done_written : SNAPSHOT_REQUESTS;
+    for (size_t i = 1; i <= done && s->n_requests < SNAPSHOT_REQUESTS; i++)
+        s->request[s->n_requests++] = p->done[(p->done_written - i) % SNAPSHOT_REQUESTS];
+}
+
+void proxy_fill_snapshot(struct proxy *p)
+{
+    struct snapshot *s = &p->snapshot;
+    uint64_t tick = s->wall_ms == 0 ? 0 : s->tick + 1;
+    *s = (struct snapshot){
+        .tick = tick, .wall_ms = clock_wall_ms(), .uptime_ms = (clock_us() - p->started_us) / 1000,
+        .max_draft_tokens = p->settings.max_draft_tokens, .rounds = p->rounds, .drafted = p->drafted,
+        .accepted = p->accepted, .emitted = p->emitted, .draft_failures = p->draft_failures,
+        .fallback_rounds = p->fallback_rounds, .resumed = p->resumed, .near_ties = p->near_ties,
+        .wire_out = p->wire_out, .wire_in = p->wire_in, .requests_ok = p->requests_ok,
+        .requests_failed = p->requests_failed, .requests_cancelled = p->requests_cancelled,
+        .requests_refused = p->requests_refused, .running = p->running.n, .queued = p->queue.n,
+        .slots = proxy_slots(p), .max_queue = (uint32_t)p->settings.max_queue,
+    };
+    snprintf(s->version, sizeof(s->version), "%s", TIGHTWAD_VERSION);
+    snprintf(s->model, sizeof(s->model), "%s", proxy_model(p));
+    snprintf(s->listen, sizeof(s->listen), "%s", p->listen);
+    snprintf(s->acceptance_source, sizeof(s->acceptance_source), "%s", p->compared ? "compared" : "verified");
+    why_not(p, s->why_not, sizeof(s->why_not));
+    s->speculating = s->why_not[0] == '\0';
+    exactness(p, s);
+    rates(p, s);
+    const struct member *active = s->speculating ? proxy_pick_drafter(p) : NULL;
+    member_snapshot(p->target, &s->backend[0]);
+    s->backend[0].active = true;
+    s->backend[0].tokens_per_second = s->tokens_per_second;
+    s->n_backends = 1;
+    for (size_t i = 0; i < p->n_drafters; i++) {
+        member_snapshot(p->drafter[i], &s->backend[s->n_backends]);
+        s->backend[s->n_backends++].active = p->drafter[i] == active;
+    }
+    requests(p, s);
+    struct log_line lines[SNAPSHOT_LOG];
+    s->n_log = log_recent(lines, SNAPSHOT_LOG);
+    for (size_t i = 0; i < s->n_log; i++) {
+        s->log[i].wall_ms = lines[i].wall_ms;
+        s->log[i].level = (int)lines[i].level;
+        snprintf(s->log[i].text, sizeof(s->log[i].text), "%.199s", lines[i].text);
+    }
+}

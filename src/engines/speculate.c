@@ -1,0 +1,537 @@
+/* The round: draft, verify, emit.  An explicit state machine over token ids.
+ *
+ * The path (prompt and every token so far) is the only truth; servers are told of it again whenever they lost something.
+ * The target draws every token itself, so whatever the drafter does, and wherever an answer is broken off and taken up
+ * again, the tokens are those that the target alone would have drawn. */
+#include "engines/engine.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "engines/drafting.h"
+
+enum spec_state {
+    SPEC_RENDER,   /* the target turns the prompt into tokens */
+    SPEC_DRAFT,    /* waiting for a draft; nothing else to do */
+    SPEC_VERIFY,   /* the target checks a draft (an empty one while the prompt goes in) */
+    SPEC_GENERATE, /* the target goes on alone, as a stream */
+    SPEC_LOST,     /* the target is gone and waited for */
+    SPEC_PAUSED,   /* the client reads too slowly: no new work is begun */
+    SPEC_ENDED,
+};
+
+struct speculation {
+    struct proxy_answer *a;
+    enum spec_state state;
+    struct backend_session *session; /* the target's */
+    struct backend_call *call;       /* the target's: render, verify or generate */
+    int32_t *path;                   /* prompt and output */
+    size_t n_path, path_size, prompt_len;
+    size_t n_ctx;                    /* tokens that path may reach; 0 unknown */
+    size_t sent;                     /* tokens of path that the target has seen: for deadlines */
+    struct drafting *drafting;       /* NULL: the target alone */
+    struct event *patience;          /* ends the waiting for a draft */
+    bool impatient;                  /* generating while a draft is still under way */
+    size_t n_draft;          /* tokens of the draft that is being checked */
+    char drafter[64];        /* who wrote it */
+    int64_t wait_us;         /* of the round: for its draft */
+    int64_t wait_start_us;
+    uint64_t rounds;
+};
+
+static const bool allowed[SPEC_ENDED + 1][SPEC_ENDED + 1] = {
+    [SPEC_RENDER] = {[SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true, [SPEC_ENDED] = true},
+    [SPEC_DRAFT] = {[SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true, [SPEC_PAUSED] = true,
+                    [SPEC_ENDED] = true},
+    [SPEC_VERIFY] = {[SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true,
+                     [SPEC_PAUSED] = true, [SPEC_ENDED] = true},
+    [SPEC_GENERATE] = {[SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true,
+                       [SPEC_PAUSED] = true, [SPEC_ENDED] = true},
+    [SPEC_LOST] = {[SPEC_RENDER] = true, [SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true,
+                   [SPEC_PAUSED] = true, [SPEC_ENDED] = true},
+    [SPEC_PAUSED] = {[SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true,
+                     [SPEC_ENDED] = true},
+};
+
+static void step(struct speculation *s);
+
+static void change_state(struct speculation *s, enum spec_state to)
+{
+    if (!allowed[s->state][to]) {
+        log_error("request %llu: no way from state %d to %d", (unsigned long long)s->a->id, s->state, to);
+        abort();
+    }
+    s->state = to;
+    if (to != SPEC_LOST)
+        s->a->lost_us = 0;
+    s->a->state = to == SPEC_RENDER || (to == SPEC_VERIFY && s->sent < s->prompt_len) ? REQUEST_PREFILL
+                  : to == SPEC_LOST                                                  ? REQUEST_WAITING
+                                                                                     : REQUEST_RUNNING;
+}
+
+static void push_path(struct speculation *s, int32_t token)
+{
+    if (s->n_path == s->path_size) {
+        s->path_size = s->path_size * 2 + 256;
+        s->path = xreallocarray(s->path, s->path_size, sizeof(*s->path));
+    }
+    s->path[s->n_path++] = token;
+}
+
+/* ---- the target went away ---- */
+
+static void wait_for_target(struct speculation *s, const char *why)
+{
+    struct proxy_answer *a = s->a;
+    int64_t since = a->lost_us != 0 ? a->lost_us : clock_us();
+    if (a->lost_us == 0)
+        log_warn("request %llu: the target was lost after %lld tokens and is waited for: %s",
+                 (unsigned long long)a->id, (long long)a->tokens, why);
+    s->sent = 0;
+    change_state(s, SPEC_LOST);
+    a->lost_us = since; /* the proxy watches how long */
+}
+
+static void lose_target(struct speculation *s, const struct backend_status *st)
+{
+    struct proxy_answer *a = s->a;
+    if (st->error == BACKEND_REFUSED || st->error == BACKEND_UNSUPPORTED || st->error == BACKEND_TOO_LONG) {
+        proxy_answer_fail_backend(a, st);
+        return;
+    }
+    wait_for_target(s, st->message);
+    member_failed(a->target, st); /* tells everybody who uses it */
+}
+
+/* ---- tokens arrive ---- */
+
+enum { EMIT_MOST = 256 };
+
+static void fill_token(struct oai_token *to, const struct backend_token *from, struct oai_top *tops)
+{
+    *to = (struct oai_token){.id = from->id, .piece = from->end ? "" : from->piece, .len = from->end ? 0 : from->len,
+                             .logprob = from->has_logprob ? from->logprob : NAN};
+    for (size_t i = 0; i < from->n_top; i++)
+        tops[i] = (struct oai_top){from->top[i].token, from->top_piece[i], from->top_len[i], from->top[i].logprob};
+    to->top = tops;
+    to->n_top = from->n_top;
+}
+
+/* Takes n tokens of the target, of which the first n_drafted were drafted.  True while the answer is open. */
+static bool take_tokens(struct speculation *s, const struct backend_token *tokens, size_t n, size_t n_drafted)
+{
+    struct proxy_answer *a = s->a;
+    struct oai_token out[EMIT_MOST];
+    bool drafted[EMIT_MOST];
+    size_t n_tops = 0, used = 0, first = 0;
+    for (size_t i = 0; i < n; i++)
+        n_tops += tokens[i].n_top;
+    struct oai_top *tops = n_tops > 0 ? xcalloc(n_tops, sizeof(*tops)) : NULL;
+    bool open = true, reads = true;
+    for (size_t i = 0; i < n && open; i++) {
+        push_path(s, tokens[i].id);
+        fill_token(&out[i - first], &tokens[i], tops + used);
+        used += tokens[i].n_top;
+        drafted[i - first] = i < n_drafted;
+        a->tokens++;
+        open = answer_feed(a->text, tokens[i].piece, tokens[i].len, tokens[i].end) == ANSWER_OPEN;
+        if (open && s->n_ctx != 0 && s->n_path >= s->n_ctx) {
+            answer_cut(a->text);
+            open = false;
+        }
+        size_t count = i - first + 1;
+        if (!open || i + 1 == n || count == EMIT_MOST) {
+            /* The token that ends generation has no text of its own and is not shown. */
+            if (tokens[i].end)
+                count--;
+            size_t len;
+            const char *text = answer_take(a->text, &len);
+            if (len > 0 || count > 0)
+                reads = proxy_answer_tell_text(a, text, len, out, drafted, count) && reads;
+            first = i + 1;
+        }
+    }
+    free(tops);
+    proxy_count_tokens(a, n);
+    if (!reads)
+        a->paused = true;
+    if (s->drafting != NULL)
+        drafting_advance(s->drafting, s->n_path, tokens, n);
+    return open;
+}
+
+static void finish(struct speculation *s)
+{
+    if (s->a->ended) /* the client went away while it was told of the last tokens */
+        return;
+    change_state(s, SPEC_ENDED);
+    proxy_answer_done(s->a, (int64_t)s->prompt_len, answer_tokens(s->a->text), answer_state(s->a->text));
+}
+
+/* ---- verify ---- */
+
+static void on_verify(void *arg, const struct backend_status *st, const struct backend_verdict *v)
+{
+    struct speculation *s = arg;
+    struct proxy_answer *a = s->a;
+    size_t n_draft = s->n_draft;
+    s->call = NULL;
+    proxy_count_wire(a->proxy, st);
+    if (a->ended)
+        return;
+    if (st->error != BACKEND_OK) {
+        lose_target(s, st);
+        return;
+    }
+    bool prefill = s->sent < s->prompt_len;
+    if (!prefill)
+        member_ok(a->target, st->elapsed_us, v->accepted + 1);
+    s->sent = s->n_path;
+    s->rounds++;
+    if (n_draft > 0) {
+        a->rounds++;
+        a->drafted += (int64_t)n_draft;
+        a->accepted += (int64_t)v->accepted;
+        struct snapshot_round r = {.request = a->id, .round = s->rounds, .drafter = s->drafter,
+                                   .drafted = (uint32_t)n_draft, .accepted = (uint32_t)v->accepted,
+                                   .emitted = (uint32_t)v->accepted + 1,
+                                   .draft_ms = s->drafting != NULL ? (double)drafting_elapsed_us(s->drafting) / 1000.0 : NAN,
+                                   .verify_ms = (double)st->elapsed_us / 1000.0,
+                                   .wait_ms = (double)s->wait_us / 1000.0};
+        const struct backend_info *info = &a->target->backend->info;
+        bool near = !info->batch_invariant && !isnan(v->margin) && !isnan(info->noise) && v->margin <= info->noise;
+        if (s->drafting != NULL)
+            drafting_result(s->drafting, v->accepted);
+        proxy_count_round(a, &r, near);
+    }
+    s->wait_us = 0;
+    if (take_tokens(s, v->tokens, v->accepted + 1, v->accepted))
+        step(s);
+    else
+        finish(s);
+}
+
+static size_t room(const struct speculation *s)
+{
+    int64_t left = s->a->req.max_tokens - s->a->tokens;
+    if (s->n_ctx != 0 && left > (int64_t)(s->n_ctx - s->n_path))
+        left = (int64_t)(s->n_ctx - s->n_path);
+    return left > 0 ? (size_t)left : 0;
+}
+
+static void verify(struct speculation *s, const int32_t *draft, size_t n)
+{
+    struct proxy_answer *a = s->a;
+    change_state(s, SPEC_VERIFY);
+    s->n_draft = n;
+    if (n > 0)
+        snprintf(s->drafter, sizeof(s->drafter), "%s", drafting_name(s->drafting));
+    s->call = backend_verify(s->session, s->path, s->n_path, draft, n, a->req.logprobs,
+                             member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
+}
+
+/* ---- the target alone ---- */
+
+static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
+{
+    struct speculation *s = arg;
+    if (s->a->paused || s->a->ended)
+        return false;
+    s->sent = s->n_path;
+    if (take_tokens(s, tokens, n, 0)) {
+        /* A draft that came while the target went on alone: back to rounds. */
+        if (s->impatient && s->drafting != NULL && drafting_over(s->drafting)) {
+            backend_cancel(s->call);
+            s->call = NULL;
+            step(s);
+        }
+        return true;
+    }
+    backend_cancel(s->call);
+    s->call = NULL;
+    finish(s);
+    return true;
+}
+
+static void on_generated(void *arg, const struct backend_status *st)
+{
+    struct speculation *s = arg;
+    s->call = NULL;
+    proxy_count_wire(s->a->proxy, st);
+    if (s->a->ended)
+        return;
+    if (st->error != BACKEND_OK) {
+        lose_target(s, st);
+        return;
+    }
+    /* All that was asked for came and the answer is still open: the context is full. */
+    if (s->state == SPEC_GENERATE && room(s) == 0) {
+        answer_cut(s->a->text);
+        size_t len;
+        const char *text = answer_take(s->a->text, &len);
+        if (len > 0)
+            proxy_answer_tell_text(s->a, text, len, NULL, NULL, 0);
+        finish(s);
+        return;
+    }
+    step(s);
+}
+
+static void generate(struct speculation *s)
+{
+    struct proxy_answer *a = s->a;
+    change_state(s, SPEC_GENERATE);
+    s->call = backend_generate(s->session, s->path, s->n_path, room(s), a->req.logprobs,
+                               member_deadline_ms(a->target, s->n_path - s->sent), on_tokens, on_generated, s);
+}
+
+/* ---- what to do next ---- */
+
+static void on_draft(void *arg)
+{
+    struct speculation *s = arg;
+    evtimer_del(s->patience);
+    if (s->state == SPEC_DRAFT && !s->a->ended)
+        step(s);
+    /* While generating, the next tokens look for the draft. */
+}
+
+static void on_impatient(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct speculation *s = arg;
+    if (s->state != SPEC_DRAFT || s->a->ended)
+        return;
+    s->impatient = true;
+    proxy_count_fallback_round(s->a->proxy);
+    generate(s);
+}
+
+/* The drafter for the next round, or NULL for the target alone. */
+static struct drafting *choose_drafter(struct speculation *s)
+{
+    struct proxy_answer *a = s->a;
+    const struct backend_caps *caps = &a->target->backend->info.caps;
+    if (a->mode != PROXY_SPECULATE || !caps->verify || proxy_draft_cap(a->proxy) == 0)
+        return NULL;
+    if (s->drafting != NULL && drafting_usable(s->drafting, s->n_path))
+        return s->drafting;
+    drafting_destroy(s->drafting);
+    s->drafting = NULL;
+    struct member *m = proxy_pick_drafter(a->proxy);
+    if (m == NULL)
+        return NULL;
+    s->drafting = drafting_create(a, m, s->prompt_len, on_draft, s);
+    if (!drafting_usable(s->drafting, s->n_path)) { /* its context is too short for this answer */
+        drafting_destroy(s->drafting);
+        s->drafting = NULL;
+    }
+    return s->drafting;
+}
+
+/* Waits for a draft that is under way, but no longer than pays: the target goes on alone meanwhile. */
+static void wait_for_draft(struct speculation *s, struct drafting *d)
+{
+    int64_t us = drafting_patience_us(d);
+    struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
+    s->wait_start_us = clock_us();
+    change_state(s, SPEC_DRAFT);
+    evtimer_add(s->patience, &tv);
+}
+
+static void step(struct speculation *s)
+{
+    struct proxy_answer *a = s->a;
+    evtimer_del(s->patience);
+    if (a->ended)
+        return;
+    if (s->state == SPEC_DRAFT)
+        s->wait_us = clock_us() - s->wait_start_us;
+    if (a->paused) {
+        change_state(s, SPEC_PAUSED);
+        return;
+    }
+    if (!member_up(a->target)) {
+        wait_for_target(s, a->target->reason);
+        return;
+    }
+    size_t left = room(s);
+    if (left == 0) { /* max_tokens 0, or a prompt that fills the context */
+        answer_cut(a->text);
+        finish(s);
+        return;
+    }
+    struct drafting *d = choose_drafter(s);
+    if (d == NULL && a->mode == PROXY_SPECULATE && proxy_draft_cap(a->proxy) != 0 &&
+        !proxy_settings(a->proxy)->fallback_on_draft_failure && a->target->backend->info.caps.verify) {
+        proxy_answer_fail(a, 503, "server_error", "draft_unavailable",
+                          "no drafter can be used, and fallback_on_draft_failure is off");
+        return;
+    }
+    if (d == NULL) {
+        s->impatient = false;
+        if (a->target->backend->info.caps.generate)
+            generate(s);
+        else
+            verify(s, NULL, 0); /* a server that checks but does not stream: a token at a time */
+        return;
+    }
+    size_t most = left - 1, depth = drafting_depth(d, (size_t)proxy_draft_cap(a->proxy));
+    if (most > depth)
+        most = depth;
+    const int32_t *draft = NULL;
+    long n = drafting_take(d, s->path, s->n_path, most, &draft);
+    bool prefill = s->sent < s->prompt_len;
+    if (n >= 0 || most == 0 || prefill) {
+        s->impatient = false;
+        verify(s, draft, n > 0 ? (size_t)n : 0);
+        if (n < 0 && most > 0)
+            drafting_begin(d, s->path, s->n_path, most); /* both read the prompt at once */
+        return;
+    }
+    drafting_begin(d, s->path, s->n_path, most);
+    wait_for_draft(s, d);
+}
+
+/* ---- the prompt ---- */
+
+static void on_prompt(void *arg, const struct backend_status *st, const int32_t *tokens, size_t n)
+{
+    struct speculation *s = arg;
+    struct proxy_answer *a = s->a;
+    s->call = NULL;
+    proxy_count_wire(a->proxy, st);
+    if (a->ended)
+        return;
+    if (st->error != BACKEND_OK) {
+        lose_target(s, st);
+        return;
+    }
+    const struct backend_info *info = &a->target->backend->info;
+    s->n_ctx = info->n_ctx > 0 ? (size_t)info->n_ctx : 0;
+    if (n == 0) {
+        proxy_answer_fail(a, 400, "invalid_request_error", NULL, "the prompt is empty");
+        return;
+    }
+    if (s->n_ctx != 0 && n >= s->n_ctx) {
+        proxy_answer_fail(a, 400, "invalid_request_error", "context_length_exceeded",
+                          "the prompt has %zu tokens, and the context of %s holds %zu", n, info->model, s->n_ctx);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (tokens[i] < 0 || (info->n_vocab > 0 && tokens[i] >= info->n_vocab)) {
+            proxy_answer_fail(a, 400, "invalid_request_error", NULL,
+                              "prompt: token %d is not in the vocabulary of %s (%d tokens)", (int)tokens[i], info->model,
+                              (int)info->n_vocab);
+            return;
+        }
+        push_path(s, tokens[i]);
+    }
+    s->prompt_len = n;
+    if (a->req.max_tokens < 0) {
+        a->req.max_tokens = proxy_settings(a->proxy)->max_tokens_limit;
+        if (s->n_ctx != 0 && a->req.max_tokens > (int64_t)(s->n_ctx - n))
+            a->req.max_tokens = (int64_t)(s->n_ctx - n);
+    }
+    a->text = answer_create((const char *const *)a->req.stops, a->req.n_stops, a->req.max_tokens);
+    s->session = backend_session_open(a->target->backend, &a->req.sampling, n);
+    proxy_answer_tell_start(a, (int64_t)n);
+    step(s);
+}
+
+static void render(struct speculation *s)
+{
+    struct proxy_answer *a = s->a;
+    struct backend *b = a->target->backend;
+    change_state(s, SPEC_RENDER);
+    if (a->req.chat) {
+        s->call = backend_render(b, a->req.messages, on_prompt, s);
+    } else if (a->req.prompt != NULL) {
+        s->call = backend_tokenize(b, a->req.prompt, strlen(a->req.prompt), true, on_prompt, s);
+    } else {
+        struct backend_status ok = {.error = BACKEND_OK, .message = ""};
+        on_prompt(s, &ok, a->req.prompt_tokens, a->req.n_prompt_tokens);
+    }
+}
+
+/* ---- the runner ---- */
+
+static void spec_start(struct proxy_answer *a)
+{
+    struct speculation *s = xcalloc(1, sizeof(*s));
+    s->a = a;
+    s->state = SPEC_LOST;
+    s->patience = evtimer_new(proxy_base(a->proxy), on_impatient, s);
+    a->run = s;
+    render(s);
+}
+
+static void spec_resume(struct proxy_answer *a)
+{
+    struct speculation *s = a->run;
+    if (s->state == SPEC_PAUSED)
+        step(s);
+    else if (s->state == SPEC_GENERATE && s->call != NULL)
+        backend_resume(s->call);
+}
+
+static void spec_member_changed(struct proxy_answer *a, struct member *m, bool going)
+{
+    struct speculation *s = a->run;
+    if (m == a->target && going) { /* NAME@draft, and the drafter is removed */
+        proxy_answer_fail(a, 503, "server_error", "draft_gone", "%s was removed", m->name);
+        return;
+    }
+    if (m == a->target) {
+        if (s->state == SPEC_LOST && member_up(m)) {
+            log_info("request %llu: goes on after %lld tokens", (unsigned long long)a->id, (long long)a->tokens);
+            proxy_count_resumed(a->proxy);
+            if (a->text == NULL)
+                render(s);
+            else
+                step(s);
+        }
+        return;
+    }
+    bool mine = s->drafting != NULL && drafting_member(s->drafting) == m;
+    if (mine && (going || !drafting_usable(s->drafting, s->n_path))) {
+        drafting_destroy(s->drafting);
+        s->drafting = NULL;
+        if (s->state == SPEC_DRAFT)
+            step(s);
+    } else if (s->state == SPEC_GENERATE && s->drafting == NULL && choose_drafter(s) != NULL && s->call != NULL) {
+        /* A drafter came (back): the stream is broken off and turned into rounds. */
+        backend_cancel(s->call);
+        s->call = NULL;
+        step(s);
+    }
+}
+
+static void spec_stop(struct proxy_answer *a)
+{
+    struct speculation *s = a->run;
+    if (s == NULL)
+        return;
+    if (s->call != NULL)
+        backend_cancel(s->call);
+    drafting_destroy(s->drafting);
+    backend_session_close(s->session);
+    event_free(s->patience);
+    free(s->path);
+    free(s);
+    a->run = NULL;
+}
+
+const struct runner speculate_runner = {
+    .name = "speculate",
+    .start = spec_start,
+    .resume = spec_resume,
+    .member_changed = spec_member_changed,
+    .stop = spec_stop,
+};
