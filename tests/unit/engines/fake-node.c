@@ -1,0 +1,271 @@
+#include "fake-node.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "http/httpd.h"
+
+int32_t fake_next(const struct fake_node *f, const int32_t *path, size_t n)
+{
+    uint64_t h = 1469598103934665603u;
+    size_t from = n > 6 ? n - 6 : 0;
+    for (size_t i = from; i < n; i++)
+        h = (h ^ (uint64_t)path[i]) * 1099511628211u;
+    h ^= h >> 29;
+    h *= 0xbf58476d1ce4e5b9u;
+    h ^= h >> 32;
+    if (!f->long_answers && h % 83 == 0)
+        return FAKE_EOG;
+    return (int32_t)(3 + h % (FAKE_VOCAB - 3));
+}
+
+const char *fake_piece(int32_t token)
+{
+    static char text[8][16];
+    static unsigned at;
+    char *out = text[at++ % 8];
+    /* Some tokens are halves of a character. */
+    if (token % 50 == 7)
+        snprintf(out, 16, "\xc3");
+    else if (token % 50 == 8)
+        snprintf(out, 16, "\xa9");
+    else
+        snprintf(out, 16, " t%d", token);
+    return out;
+}
+
+static unsigned chance(struct fake_node *f)
+{
+    f->random = f->random * 1664525u + 1013904223u;
+    return (f->random >> 8) % 100;
+}
+
+static json_t *piece(int32_t token)
+{
+    const char *text = token == FAKE_EOG ? "" : fake_piece(token);
+    return json_piece(text, strlen(text));
+}
+
+static void on_info(struct httpd_request *r, void *arg)
+{
+    struct fake_node *f = arg;
+    httpd_reply_json(r, 200,
+                     json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:b,s:f,s:[i],s:b,s:b}", "protocol", 1, "version", "0",
+                               "llama", "fake", "model", "fake", "architecture", "hash", "fingerprint", f->fingerprint,
+                               "n_vocab", FAKE_VOCAB, "n_ctx", f->n_ctx, "slots", 4, "batch_invariant", 1, "noise", 0.0,
+                               "eog", FAKE_EOG, "add_bos", 0, "chat_template", 1));
+}
+
+static void on_health(struct httpd_request *r, void *arg)
+{
+    (void)arg;
+    httpd_reply_json(r, 200, json_pack("{s:s}", "status", "ok"));
+}
+
+/* Faults: an error object, garbage, or a connection that closes at once. */
+static bool faulty(struct fake_node *f, struct httpd_request *r)
+{
+    if (f->mute) {
+        httpd_on_close(r, NULL, NULL);
+        return true;
+    }
+    if (chance(f) >= f->fault_percent)
+        return false;
+    switch (chance(f) % 4) {
+    case 0:
+        httpd_reply_error(r, 500, NULL, NULL, "a fault by chance");
+        break;
+    case 1:
+        httpd_reply_text(r, 200, "application/json", "{\"accepted\":-7,", 15);
+        break;
+    case 2:
+        httpd_reply_text(r, 200, "application/json", "[1,2,3]", 7);
+        break;
+    default:
+        f->next_session += 100; /* as a restarted node: it knows no session any more */
+        for (size_t i = 0; i < 64; i++)
+            f->session[i].id = -1;
+        httpd_reply_json(r, 409, json_pack("{s:{s:s,s:s},s:i}", "error", "message", "no such session", "code",
+                                           "session_lost", "have", 0));
+    }
+    return true;
+}
+
+static void on_session(struct httpd_request *r, void *arg)
+{
+    struct fake_node *f = arg;
+    int id = f->next_session++;
+    f->session[id % 64].id = id;
+    f->session[id % 64].n = 0;
+    httpd_reply_json(r, 200, json_pack("{s:i}", "session", id));
+}
+
+/* The session's path after keep and tokens were applied; NULL when the request was answered already. */
+static int32_t *apply(struct fake_node *f, struct httpd_request *r, json_t **body, size_t **n)
+{
+    size_t len;
+    const char *text = httpd_body(r, &len);
+    *body = json_parse_object(text, len, NULL);
+    int id = (int)json_integer_value(json_object_get(*body, "session"));
+    size_t keep = (size_t)json_integer_value(json_object_get(*body, "keep"));
+    size_t have = f->session[id % 64].id == id ? f->session[id % 64].n : 0;
+    if (f->session[id % 64].id != id || keep > have) {
+        httpd_reply_json(r, 409, json_pack("{s:{s:s,s:s},s:i}", "error", "message", "no such session", "code",
+                                           "session_lost", "have", (int)have));
+        json_decref(*body);
+        return NULL;
+    }
+    int32_t *path = f->session[id % 64].path;
+    *n = &f->session[id % 64].n;
+    **n = keep;
+    json_t *tokens = json_object_get(*body, "tokens");
+    for (size_t i = 0; i < json_array_size(tokens); i++)
+        path[(**n)++] = (int32_t)json_integer_value(json_array_get(tokens, i));
+    return path;
+}
+
+static void on_draft(struct httpd_request *r, void *arg)
+{
+    struct fake_node *f = arg;
+    json_t *body;
+    size_t *n;
+    int32_t path[4096];
+    f->drafts++;
+    if (faulty(f, r))
+        return;
+    int32_t *own = apply(f, r, &body, &n);
+    if (own == NULL)
+        return;
+    memcpy(path, own, *n * sizeof(*path));
+    size_t len = *n;
+    json_t *tokens = json_array(), *probs = json_array();
+    for (json_int_t k = json_integer_value(json_object_get(body, "n")); k > 0; k--) {
+        path[len] = chance(f) < f->agreement ? fake_next(f, path, len) : (int32_t)(3 + chance(f));
+        json_array_append_new(tokens, json_integer(path[len]));
+        json_array_append_new(probs, json_real(0.5));
+        if (path[len++] == FAKE_EOG)
+            break;
+    }
+    json_decref(body);
+    httpd_reply_json(r, 200, json_pack("{s:o,s:o}", "tokens", tokens, "probs", probs));
+}
+
+static void on_verify(struct httpd_request *r, void *arg)
+{
+    struct fake_node *f = arg;
+    json_t *body;
+    size_t *n;
+    f->verifies++;
+    if (faulty(f, r))
+        return;
+    int32_t *path = apply(f, r, &body, &n);
+    if (path == NULL)
+        return;
+    json_t *draft = json_object_get(body, "draft"), *text = json_array();
+    size_t accepted = 0;
+    int32_t next = fake_next(f, path, *n);
+    while (accepted < json_array_size(draft) && next != FAKE_EOG &&
+           next == json_integer_value(json_array_get(draft, accepted))) {
+        path[(*n)++] = next;
+        json_array_append_new(text, piece(next));
+        accepted++;
+        next = fake_next(f, path, *n);
+    }
+    json_array_append_new(text, piece(next));
+    f->drafted += (unsigned)json_array_size(draft);
+    f->accepted += (unsigned)accepted;
+    json_decref(body);
+    json_t *reply = json_pack("{s:i,s:i,s:o,s:f}", "accepted", (int)accepted, "next", next, "text", text, "margin", 1.0);
+    if (next == FAKE_EOG)
+        json_object_set_new(reply, "eog", json_true());
+    httpd_reply_json(r, 200, reply);
+}
+
+static void on_generate(struct httpd_request *r, void *arg)
+{
+    struct fake_node *f = arg;
+    json_t *body;
+    size_t *n;
+    f->generates++;
+    if (faulty(f, r))
+        return;
+    int32_t *path = apply(f, r, &body, &n);
+    if (path == NULL)
+        return;
+    json_int_t want = json_integer_value(json_object_get(body, "n")), made = 0;
+    bool breaks = chance(f) < f->fault_percent;
+    const char *reason = "n";
+    httpd_stream_start(r, 200, "application/x-ndjson");
+    while (made < want) {
+        int32_t t = fake_next(f, path, *n);
+        path[(*n)++] = t;
+        made++;
+        json_t *line = json_pack("{s:[i],s:[o]}", "t", t, "s", piece(t));
+        if (t == FAKE_EOG)
+            json_object_set_new(line, "eog", json_true());
+        char *s = json_dumps(line, JSON_COMPACT);
+        httpd_stream_send(r, s, strlen(s));
+        httpd_stream_send(r, "\n", 1);
+        free(s);
+        json_decref(line);
+        if (t == FAKE_EOG || (breaks && made == 5)) {
+            reason = "eog";
+            break;
+        }
+    }
+    json_decref(body);
+    if (!breaks) {
+        char end[80];
+        httpd_stream_send(r, end, (size_t)snprintf(end, sizeof(end), "{\"done\":true,\"n\":%d,\"reason\":\"%s\"}\n",
+                                                   (int)made, reason));
+    }
+    httpd_stream_end(r);
+}
+
+/* Text and messages become one token a byte. */
+static json_t *byte_tokens(const char *text)
+{
+    json_t *list = json_array();
+    for (; *text != '\0'; text++)
+        json_array_append_new(list, json_integer(3 + (unsigned char)*text));
+    return list;
+}
+
+static void on_tokenize(struct httpd_request *r, void *arg)
+{
+    (void)arg;
+    size_t len;
+    const char *text = httpd_body(r, &len);
+    json_t *body = json_parse_object(text, len, NULL), *messages = json_object_get(body, "messages");
+    const char *s = messages != NULL ? json_string_value(json_object_get(json_array_get(messages, 0), "content"))
+                                     : json_string_value(json_object_get(body, "text"));
+    httpd_reply_json(r, 200, json_pack("{s:s,s:o}", "text", s, "tokens", byte_tokens(s)));
+    json_decref(body);
+}
+
+void fake_node_start(struct fake_node *f, struct event_base *base, uint32_t seed)
+{
+    *f = (struct fake_node){.base = base, .random = seed, .agreement = 80, .n_ctx = 2048, .fingerprint = "aa",
+                            .next_session = 1};
+    for (size_t i = 0; i < 64; i++)
+        f->session[i].id = -1;
+    struct httpd_opts opts = {.max_body = 1 << 20, .max_headers = 1 << 14, .idle_timeout_s = 60};
+    f->http = httpd_create(base, &opts);
+    httpd_route(f->http, HTTPD_GET, "/health", true, on_health, f);
+    httpd_route(f->http, HTTPD_GET, "/v1/node", true, on_info, f);
+    httpd_route(f->http, HTTPD_POST, "/v1/node/session", true, on_session, f);
+    httpd_route(f->http, HTTPD_POST, "/v1/node/draft", true, on_draft, f);
+    httpd_route(f->http, HTTPD_POST, "/v1/node/verify", true, on_verify, f);
+    httpd_route(f->http, HTTPD_POST, "/v1/node/generate", true, on_generate, f);
+    httpd_route(f->http, HTTPD_POST, "/v1/node/tokenize", true, on_tokenize, f);
+    httpd_route(f->http, HTTPD_POST, "/v1/node/template", true, on_tokenize, f);
+    f->port = httpd_listen(f->http, "127.0.0.1", 0, NULL);
+}
+
+void fake_node_stop(struct fake_node *f)
+{
+    httpd_destroy(f->http);
+    f->http = NULL;
+}
