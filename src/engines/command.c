@@ -140,11 +140,13 @@ static int check_args(const struct command *c, const json_t *request, char **cau
 {
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)request, key, value) {
+    json_object_foreach((json_t *)request, key, value)
+    {
         if (strcmp(key, "command") == 0)
             continue;
         if (!knows_arg(c, key))
-            return cause_set(cause, "%s takes no %s; it takes: %s", c->name, key, c->args[0] != '\0' ? c->args : "nothing");
+            return cause_set(cause, "%s takes no %s; it takes: %s", c->name, key,
+                             c->args[0] != '\0' ? c->args : "nothing");
         bool flag = strcmp(key, "save") == 0;
         if (flag ? !json_is_boolean(value) : !json_is_string(value) || json_string_length(value) == 0)
             return cause_set(cause, "%s: %s is to be %s", c->name, key, flag ? "true or false" : "a non-empty string");
@@ -173,7 +175,7 @@ json_t *command_run(struct proxy *p, const json_t *request, char **cause)
             return check_args(&command_table[i], request, cause) != 0 ? NULL : command_table[i].run(p, request, cause);
     }
     const char *near = config_nearest(name, names, command_count);
-    cause_set(cause, "there is no command %s%s%s%s", name, near != NULL ? "; did you mean " : "", near != NULL ? near : "",
-              near != NULL ? "?" : "");
+    cause_set(cause, "there is no command %s%s%s%s", name, near != NULL ? "; did you mean " : "",
+              near != NULL ? near : "", near != NULL ? "?" : "");
     return NULL;
 }

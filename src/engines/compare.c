@@ -16,9 +16,9 @@ enum compare_state {
     COMPARE_IDLE,     /* the next text starts a draft */
     COMPARE_TOKENIZE, /* the target's text so far becomes tokens */
     COMPARE_DRAFT,
-    COMPARE_PIECES,   /* the draft becomes text, token by token */
-    COMPARE_WAIT,     /* for enough of the target's text */
-    COMPARE_OFF,      /* something failed: no more of it for this answer */
+    COMPARE_PIECES, /* the draft becomes text, token by token */
+    COMPARE_WAIT,   /* for enough of the target's text */
+    COMPARE_OFF,    /* something failed: no more of it for this answer */
 };
 
 struct compare {
@@ -53,8 +53,7 @@ static void check(struct compare *c)
     if (have < c->drafted.len)
         return;
     size_t accepted = 0;
-    while (accepted < c->n_pieces &&
-           memcmp(c->text.data + c->base, c->drafted.data, c->piece_end[accepted]) == 0)
+    while (accepted < c->n_pieces && memcmp(c->text.data + c->base, c->drafted.data, c->piece_end[accepted]) == 0)
         accepted++;
     proxy_count_compared(c->a, c->member, c->n_pieces, accepted);
     c->state = COMPARE_IDLE;

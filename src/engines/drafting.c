@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 enum {
-    PATIENCE_TIMES = 4,               /* times the median draft */
+    PATIENCE_TIMES = 4, /* times the median draft */
     PATIENCE_LEAST_US = 50 * 1000,
     PATIENCE_UNKNOWN_US = 500 * 1000, /* before the first draft: its prompt must go in */
     DEPTH_FIRST = 8,                  /* with max_draft_tokens auto */
@@ -33,9 +33,9 @@ struct drafting {
     size_t depth; /* of the next draft with max_draft_tokens auto */
     /* text drafters */
     bool by_text;
-    struct buf text;     /* of the path */
-    size_t text_n_path;  /* how many tokens of the path are in it; 0: none */
-    int32_t *path;       /* what the draft under way continues */
+    struct buf text;    /* of the path */
+    size_t text_n_path; /* how many tokens of the path are in it; 0: none */
+    int32_t *path;      /* what the draft under way continues */
     size_t n_path, want;
 };
 
@@ -208,8 +208,8 @@ void drafting_begin(struct drafting *d, const int32_t *path, size_t n_path, size
     if (d->by_text)
         begin_text(d, path, n_path);
     else
-        d->call = backend_draft(d->session, path, n_path, n, 0.0f,
-                                (int)proxy_settings(d->a->proxy)->draft_timeout_ms, on_tokens, d);
+        d->call = backend_draft(d->session, path, n_path, n, 0.0f, (int)proxy_settings(d->a->proxy)->draft_timeout_ms,
+                                on_tokens, d);
 }
 
 bool drafting_over(const struct drafting *d)

@@ -25,8 +25,8 @@ bool drafting_usable(const struct drafting *d, size_t n_path);
 void drafting_begin(struct drafting *d, const int32_t *path, size_t n_path, size_t n);
 /* Whether nothing is under way any more. */
 bool drafting_over(const struct drafting *d);
-/* What of the newest draft continues path: at most `most` tokens into *tokens (held by d until the next begin).  -1 when
- * there is none for this path; 0 when the drafter has nothing to say here. */
+/* What of the newest draft continues path: at most `most` tokens into *tokens (held by d until the next begin).  -1
+ * when there is none for this path; 0 when the drafter has nothing to say here. */
 long drafting_take(struct drafting *d, const int32_t *path, size_t n_path, size_t most, const int32_t **tokens);
 /* How many tokens the last take gave, 0 after drafting_result. */
 size_t drafting_sent(const struct drafting *d);

@@ -1,4 +1,5 @@
-/* Inside the engines: what proxy.c, member.c, speculate.c, relay.c and compare.c share.  Nothing outside includes it. */
+/* Inside the engines: what proxy.c, member.c, speculate.c, relay.c and compare.c share.  Nothing outside includes it.
+ */
 #ifndef TIGHTWAD_ENGINES_ENGINE_H
 #define TIGHTWAD_ENGINES_ENGINE_H
 
@@ -35,9 +36,9 @@ struct proxy_answer {
     struct oai_request req;
     const struct proxy_ops *ops; /* NULL: the client is gone */
     void *arg;
-    bool paused;          /* the client reads too slowly */
-    bool told_start;      /* on_start was called */
-    struct answer *text;  /* tokens → text, made when the prompt is known */
+    bool paused;           /* the client reads too slowly */
+    bool told_start;       /* on_start was called */
+    struct answer *text;   /* tokens → text, made when the prompt is known */
     struct member *target; /* the member that answers: the target, or the drafter for NAME@draft */
     const struct runner *runner;
     void *run; /* the runner's state */
@@ -45,7 +46,7 @@ struct proxy_answer {
     /* for the snapshot */
     int64_t started_us, running_us, first_us, ended_us, started_wall_ms;
     int64_t prompt_tokens, tokens, drafted, accepted, rounds;
-    int64_t lost_us;      /* since when the target is waited for, 0: it is not */
+    int64_t lost_us; /* since when the target is waited for, 0: it is not */
     struct proxy_answer *prev, *next;
 };
 
@@ -72,8 +73,8 @@ void proxy_answer_fail(struct proxy_answer *a, int status, const char *type, con
 /* Fails it by what a backend said; the right status for each kind of error. */
 void proxy_answer_fail_backend(struct proxy_answer *a, const struct backend_status *st);
 
-/* Tells the client: the prompt is known; text and tokens.  tell_text returns false when the client reads too slowly (the
- * text was taken all the same). */
+/* Tells the client: the prompt is known; text and tokens.  tell_text returns false when the client reads too slowly
+ * (the text was taken all the same). */
 void proxy_answer_tell_start(struct proxy_answer *a, int64_t prompt_tokens);
 bool proxy_answer_tell_text(struct proxy_answer *a, const char *text, size_t len, const struct oai_token *tokens,
                             const bool *drafted, size_t n);

@@ -11,16 +11,16 @@
 
 enum {
     PROBE_TIMEOUT_MS = 2000,
-    PROBE_EVERY_US = 5 * 1000 * 1000,    /* of a member that is up */
-    BACKOFF_FIRST_US = 200 * 1000,       /* of one that is down, doubled each time */
-    BACKOFF_MOST_US = 2 * 1000 * 1000,   /* for the target and drafters alike: a probe costs next to nothing */
-    PENALTY_FIRST_US = 500 * 1000,       /* of a member whose calls fail though its probes are fine */
+    PROBE_EVERY_US = 5 * 1000 * 1000,  /* of a member that is up */
+    BACKOFF_FIRST_US = 200 * 1000,     /* of one that is down, doubled each time */
+    BACKOFF_MOST_US = 2 * 1000 * 1000, /* for the target and drafters alike: a probe costs next to nothing */
+    PENALTY_FIRST_US = 500 * 1000,     /* of a member whose calls fail though its probes are fine */
     PENALTY_MOST_US = 30 * 1000 * 1000,
-    DEADLINE_FLOOR_MS = 10 * 1000,       /* no call is given up before this */
-    DEADLINE_UNKNOWN_MS = 30 * 1000,     /* while there is no record yet */
-    DEADLINE_TOKEN_MS = 500,             /* room for each token of a prompt that is new to the server */
-    DEADLINE_RECORD = 8,                 /* calls that make a record */
-    DEADLINE_TIMES = 20,                 /* times the slow calls of the record */
+    DEADLINE_FLOOR_MS = 10 * 1000,   /* no call is given up before this */
+    DEADLINE_UNKNOWN_MS = 30 * 1000, /* while there is no record yet */
+    DEADLINE_TOKEN_MS = 500,         /* room for each token of a prompt that is new to the server */
+    DEADLINE_RECORD = 8,             /* calls that make a record */
+    DEADLINE_TIMES = 20,             /* times the slow calls of the record */
 };
 
 static void schedule(struct member *m, int64_t us)
@@ -208,8 +208,13 @@ int member_deadline_ms(const struct member *m, size_t n_new)
 void member_snapshot(const struct member *m, struct snapshot_backend *out)
 {
     const struct backend_info *info = &m->backend->info;
-    *out = (struct snapshot_backend){.role = m->role, .health = m->health, .paused = m->paused, .calls = m->calls,
-                                     .failures = m->failures, .drafted = m->drafted, .accepted = m->accepted};
+    *out = (struct snapshot_backend){.role = m->role,
+                                     .health = m->health,
+                                     .paused = m->paused,
+                                     .calls = m->calls,
+                                     .failures = m->failures,
+                                     .drafted = m->drafted,
+                                     .accepted = m->accepted};
     snprintf(out->name, sizeof(out->name), "%s", m->name);
     snprintf(out->url, sizeof(out->url), "%s", m->backend->cfg.url);
     snprintf(out->kind, sizeof(out->kind), "%s", m->backend->ops->name);

@@ -32,9 +32,9 @@ struct member {
     bool vocab_known;
     enum backend_vocab_match vocab;
     struct backend_call *probe_call, *vocab_call;
-    struct event *timer; /* the next probe */
-    int64_t backoff_us;  /* before the next probe of a member that is down */
-    unsigned strikes;        /* failed calls since the last good one */
+    struct event *timer;      /* the next probe */
+    int64_t backoff_us;       /* before the next probe of a member that is down */
+    unsigned strikes;         /* failed calls since the last good one */
     int64_t penalty_until_us; /* not used before this time, though its probes may be fine */
     /* record */
     uint64_t calls, failures, drafted, accepted, emitted;
@@ -64,6 +64,7 @@ bool member_can_draft(const struct member *m, const struct member *target);
  * record, with room for a prompt of n tokens. */
 int member_deadline_ms(const struct member *m, size_t n_new);
 
+/* Fills one line of the snapshot; out keeps no pointer into m. */
 void member_snapshot(const struct member *m, struct snapshot_backend *out);
 
 #endif

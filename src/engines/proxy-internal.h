@@ -35,7 +35,7 @@ struct proxy {
     size_t n_leaving;
     struct answer_list queue, running, ended;
     uint64_t next_id;
-    struct event *pump;   /* starts what may start; frees what has ended */
+    struct event *pump; /* starts what may start; frees what has ended */
     struct event *tick;
     int64_t started_us;
     int64_t target_down_us; /* since when, 0: up */

@@ -16,7 +16,8 @@
 struct proxy;
 struct proxy_answer;
 
-/* cfg is read, not kept.  Probing of the servers starts at once.  NULL and a cause when the configuration can't work. */
+/* cfg is read, not kept.  Probing of the servers starts at once.  NULL and a cause when the configuration can't work.
+ */
 struct proxy *proxy_create(struct event_base *base, struct httpc *http, const struct config *cfg, char **cause);
 void proxy_destroy(struct proxy *p); /* open answers end without callbacks */
 /* Applies what is reloadable (drafters, cap, limits); the answers in flight go on. */
@@ -72,7 +73,7 @@ void proxy_drain(struct proxy *p, void (*fn)(void *arg), void *arg);
 int proxy_add_drafter(struct proxy *p, const struct config_server *s, char **cause);
 int proxy_remove_drafter(struct proxy *p, const char *name, char **cause);
 int proxy_pause_drafter(struct proxy *p, const char *name, bool paused, char **cause); /* name NULL: all */
-int proxy_set_max_draft_tokens(struct proxy *p, int64_t n, char **cause); /* 0: off, CONFIG_AUTO */
+int proxy_set_max_draft_tokens(struct proxy *p, int64_t n, char **cause);              /* 0: off, CONFIG_AUTO */
 /* What the commands `reload` and `stop` do; set by the program. */
 struct proxy_hooks {
     int (*reload)(void *arg, char **cause);

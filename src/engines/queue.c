@@ -34,8 +34,8 @@ static int refuse(struct proxy *p, struct oai_error *err, int status, const char
 {
     va_list ap;
     va_start(ap, fmt);
-    *err = (struct oai_error){.status = status, .message = xvasprintf(fmt, ap), .param = xstrdup(param),
-                              .code = xstrdup(code)};
+    *err = (struct oai_error){
+        .status = status, .message = xvasprintf(fmt, ap), .param = xstrdup(param), .code = xstrdup(code)};
     va_end(ap);
     p->requests_refused++;
     return -1;
@@ -125,7 +125,8 @@ static struct member *answering_member(struct proxy *p, const struct proxy_answe
 static bool by_tokens(const struct backend_caps *caps, const struct oai_request *q)
 {
     bool prompt = q->prompt_tokens != NULL || (q->chat ? caps->templated : caps->tokenize);
-    return prompt && !q->echo && (caps->generate || caps->verify);
+    bool verify = caps->verify && (!caps->verify_greedy_only || q->sampling.temperature == 0);
+    return prompt && !q->echo && (caps->generate || verify);
 }
 
 static void start(struct proxy *p, struct proxy_answer *a, struct member *m)
@@ -220,7 +221,8 @@ void proxy_answer_done(struct proxy_answer *a, int64_t prompt_tokens, int64_t co
 {
     if (a->ended)
         return;
-    struct oai_usage usage = {.prompt_tokens = prompt_tokens, .completion_tokens = completion_tokens,
+    struct oai_usage usage = {.prompt_tokens = prompt_tokens,
+                              .completion_tokens = completion_tokens,
                               .drafted_tokens = a->rounds > 0 ? a->drafted : -1,
                               .accepted_tokens = a->rounds > 0 ? a->accepted : -1};
     const struct proxy_ops *ops = a->ops;

@@ -18,9 +18,9 @@ enum { TEXT_MAX = 16 * 1024 * 1024 };
 struct relay {
     struct proxy_answer *a;
     struct backend_call *call;
-    json_t *request;       /* as it is sent on */
-    struct buf text;       /* everything the client has */
-    size_t replayed;       /* bytes of it that the target has repeated since it came back */
+    json_t *request; /* as it is sent on */
+    struct buf text; /* everything the client has */
+    size_t replayed; /* bytes of it that the target has repeated since it came back */
     bool replaying;
     struct compare *compare; /* measures what a drafter would have got right; NULL: none */
 };
@@ -37,8 +37,10 @@ struct lp_tokens {
 static struct oai_top top_of(const json_t *o)
 {
     const json_t *text = json_object_get(o, "token"), *lp = json_object_get(o, "logprob");
-    return (struct oai_top){.id = -1, .piece = json_is_string(text) ? json_string_value(text) : "",
-                            .len = json_string_length(text), .logprob = (float)json_number_value(lp)};
+    return (struct oai_top){.id = -1,
+                            .piece = json_is_string(text) ? json_string_value(text) : "",
+                            .len = json_string_length(text),
+                            .logprob = (float)json_number_value(lp)};
 }
 
 static struct lp_tokens tokens_of(const json_t *logprobs)
@@ -53,8 +55,8 @@ static struct lp_tokens tokens_of(const json_t *logprobs)
         struct oai_top *tops = n > 0 ? xcalloc(n, sizeof(*tops)) : NULL;
         for (size_t k = 0; k < n; k++)
             tops[k] = top_of(json_array_get(top, k));
-        t.list[i] = (struct oai_token){.id = -1, .piece = self.piece, .len = self.len, .logprob = self.logprob,
-                                       .top = tops, .n_top = n};
+        t.list[i] = (struct oai_token){
+            .id = -1, .piece = self.piece, .len = self.len, .logprob = self.logprob, .top = tops, .n_top = n};
     }
     return t;
 }

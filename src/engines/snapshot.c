@@ -17,8 +17,8 @@ const char *snapshot_health_name(enum snapshot_health h)
 const char *snapshot_state_name(enum snapshot_state s)
 {
     static const char *const names[] = {
-        [REQUEST_QUEUED] = "queued", [REQUEST_PREFILL] = "prefill", [REQUEST_RUNNING] = "running",
-        [REQUEST_WAITING] = "waiting", [REQUEST_DONE] = "done", [REQUEST_FAILED] = "failed",
+        [REQUEST_QUEUED] = "queued",       [REQUEST_PREFILL] = "prefill", [REQUEST_RUNNING] = "running",
+        [REQUEST_WAITING] = "waiting",     [REQUEST_DONE] = "done",       [REQUEST_FAILED] = "failed",
         [REQUEST_CANCELLED] = "cancelled",
     };
     return names[s];
@@ -54,9 +54,14 @@ void proxy_count_compared(struct proxy_answer *a, struct member *drafter, size_t
     a->accepted += (int64_t)accepted;
     drafter->drafted += drafted;
     drafter->accepted += accepted;
-    struct snapshot_round r = {.request = a->id, .round = (uint64_t)a->rounds, .drafter = drafter->name,
-                               .drafted = (uint32_t)drafted, .accepted = (uint32_t)accepted, .emitted = 0,
-                               .draft_ms = stats_ring_quantile(&drafter->call_us, 0.5) / 1000.0, .verify_ms = NAN,
+    struct snapshot_round r = {.request = a->id,
+                               .round = (uint64_t)a->rounds,
+                               .drafter = drafter->name,
+                               .drafted = (uint32_t)drafted,
+                               .accepted = (uint32_t)accepted,
+                               .emitted = 0,
+                               .draft_ms = stats_ring_quantile(&drafter->call_us, 0.5) / 1000.0,
+                               .verify_ms = NAN,
                                .wait_ms = 0};
     proxy_count_round(a, &r, false);
 }
@@ -94,9 +99,17 @@ void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request
 {
     int64_t end = a->ended_us != 0 ? a->ended_us : clock_us();
     *out = (struct snapshot_request){
-        .id = a->id, .state = a->state, .speculative = a->rounds > 0, .started_wall_ms = a->started_wall_ms,
-        .prompt_tokens = a->prompt_tokens, .tokens = a->tokens, .drafted = a->drafted, .accepted = a->accepted,
-        .rounds = a->rounds, .seconds = (double)(end - a->started_us) / 1e6, .first_token_seconds = NAN,
+        .id = a->id,
+        .state = a->state,
+        .speculative = a->rounds > 0,
+        .started_wall_ms = a->started_wall_ms,
+        .prompt_tokens = a->prompt_tokens,
+        .tokens = a->tokens,
+        .drafted = a->drafted,
+        .accepted = a->accepted,
+        .rounds = a->rounds,
+        .seconds = (double)(end - a->started_us) / 1e6,
+        .first_token_seconds = NAN,
         .tokens_per_second = NAN,
     };
     static const char *const suffix[] = {[PROXY_SPECULATE] = "", [PROXY_TARGET] = "@target", [PROXY_DRAFT] = "@draft"};
@@ -152,8 +165,7 @@ static void rates(struct proxy *p, struct snapshot *s)
 {
     size_t ticks = s->tick < PROXY_RATE_TICKS ? (size_t)s->tick : PROXY_RATE_TICKS;
     uint64_t *oldest = &p->tick_emitted[s->tick % PROXY_RATE_TICKS];
-    s->tokens_per_second =
-        ticks == 0 ? 0 : (double)(p->emitted - *oldest) * 1000.0 / (double)(ticks * PROXY_TICK_MS);
+    s->tokens_per_second = ticks == 0 ? 0 : (double)(p->emitted - *oldest) * 1000.0 / (double)(ticks * PROXY_TICK_MS);
     *oldest = p->emitted;
     uint64_t drafted = 0, accepted = 0, emitted = 0;
     size_t n = p->rounds_written < PROXY_ROUNDS ? p->rounds_written : PROXY_ROUNDS;
@@ -173,7 +185,8 @@ static void requests(const struct proxy *p, struct snapshot *s)
 {
     const struct answer_list *lists[] = {&p->running, &p->queue};
     for (size_t i = 0; i < 2; i++) {
-        for (const struct proxy_answer *a = lists[i]->first; a != NULL && s->n_requests < SNAPSHOT_REQUESTS; a = a->next)
+        for (const struct proxy_answer *a = lists[i]->first; a != NULL && s->n_requests < SNAPSHOT_REQUESTS;
+             a = a->next)
             proxy_answer_snapshot(a, &s->request[s->n_requests++]);
     }
     size_t done = p->done_written < SNAPSHOT_REQUESTS ? p->done_written : SNAPSHOT_REQUESTS;
@@ -186,14 +199,28 @@ void proxy_fill_snapshot(struct proxy *p)
     struct snapshot *s = &p->snapshot;
     uint64_t tick = s->wall_ms == 0 ? 0 : s->tick + 1;
     *s = (struct snapshot){
-        .tick = tick, .wall_ms = clock_wall_ms(), .uptime_ms = (clock_us() - p->started_us) / 1000,
-        .max_draft_tokens = p->settings.max_draft_tokens, .rounds = p->rounds, .drafted = p->drafted,
-        .accepted = p->accepted, .emitted = p->emitted, .draft_failures = p->draft_failures,
-        .fallback_rounds = p->fallback_rounds, .resumed = p->resumed, .near_ties = p->near_ties,
-        .wire_out = p->wire_out, .wire_in = p->wire_in, .requests_ok = p->requests_ok,
-        .requests_failed = p->requests_failed, .requests_cancelled = p->requests_cancelled,
-        .requests_refused = p->requests_refused, .running = p->running.n, .queued = p->queue.n,
-        .slots = proxy_slots(p), .max_queue = (uint32_t)p->settings.max_queue,
+        .tick = tick,
+        .wall_ms = clock_wall_ms(),
+        .uptime_ms = (clock_us() - p->started_us) / 1000,
+        .max_draft_tokens = p->settings.max_draft_tokens,
+        .rounds = p->rounds,
+        .drafted = p->drafted,
+        .accepted = p->accepted,
+        .emitted = p->emitted,
+        .draft_failures = p->draft_failures,
+        .fallback_rounds = p->fallback_rounds,
+        .resumed = p->resumed,
+        .near_ties = p->near_ties,
+        .wire_out = p->wire_out,
+        .wire_in = p->wire_in,
+        .requests_ok = p->requests_ok,
+        .requests_failed = p->requests_failed,
+        .requests_cancelled = p->requests_cancelled,
+        .requests_refused = p->requests_refused,
+        .running = p->running.n,
+        .queued = p->queue.n,
+        .slots = proxy_slots(p),
+        .max_queue = (uint32_t)p->settings.max_queue,
     };
     snprintf(s->version, sizeof(s->version), "%s", TIGHTWAD_VERSION);
     snprintf(s->model, sizeof(s->model), "%s", proxy_model(p));

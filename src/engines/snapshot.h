@@ -19,18 +19,25 @@ struct snapshot_backend {
     enum snapshot_role role;
     char name[64], url[256], kind[16], model[128], version[64];
     enum snapshot_health health;
-    bool active;          /* the drafter that drafts now; true for the target */
-    bool paused;          /* by command */
-    char reason[256];     /* why it is down or not used, in words; "" if nothing is wrong */
-    int64_t rtt_us;       /* median of the probes, -1 unknown */
+    bool active;      /* the drafter that drafts now; true for the target */
+    bool paused;      /* by command */
+    char reason[256]; /* why it is down or not used, in words; "" if nothing is wrong */
+    int64_t rtt_us;   /* median of the probes, -1 unknown */
     uint64_t calls, failures;
     uint64_t drafted, accepted; /* tokens, drafters only */
     double tokens_per_second;   /* drafters: of drafting; target: emitted; NAN unknown */
     double call_ms;             /* median time of a draft or a verify, NAN unknown */
 };
 
-enum snapshot_state { REQUEST_QUEUED, REQUEST_PREFILL, REQUEST_RUNNING, REQUEST_WAITING, REQUEST_DONE, REQUEST_FAILED,
-                      REQUEST_CANCELLED };
+enum snapshot_state {
+    REQUEST_QUEUED,
+    REQUEST_PREFILL,
+    REQUEST_RUNNING,
+    REQUEST_WAITING,
+    REQUEST_DONE,
+    REQUEST_FAILED,
+    REQUEST_CANCELLED
+};
 
 struct snapshot_request {
     uint64_t id;
@@ -54,19 +61,20 @@ struct snapshot {
     char version[32], model[128], listen[128];
     /* speculation */
     bool speculating;
-    char why_not[256];     /* why speculation is off; "" when it is on */
-    char exactness[32];    /* "byte for byte", "up to near-ties", "unknown" */
+    char why_not[256];  /* why speculation is off; "" when it is on */
+    char exactness[32]; /* "byte for byte", "up to near-ties", "unknown" */
     char exactness_note[200];
-    int64_t max_draft_tokens; /* cap in force */
+    int64_t max_draft_tokens;   /* cap in force */
     char acceptance_source[16]; /* "verified", or "compared" where the target can't verify */
-    uint64_t rounds, drafted, accepted, emitted; /* tokens since the start; emitted: completion tokens of all requests */
+    uint64_t rounds, drafted, accepted,
+        emitted; /* tokens since the start; emitted: completion tokens of all requests */
     uint64_t draft_failures, fallback_rounds, resumed; /* rounds without a usable draft; answers resumed after a loss */
-    uint64_t near_ties;    /* emitted tokens whose margin was under the target's noise */
-    double acceptance;        /* recent (last rounds), 0..1, NAN before the first */
-    double tokens_per_second; /* over the last seconds, all requests */
-    double tokens_per_round;  /* recent, NAN */
-    double draft_ms, verify_ms, wait_ms; /* recent medians of a round's parts, NAN */
-    uint64_t wire_out, wire_in;          /* bytes between proxy and servers, with headers */
+    uint64_t near_ties;                                /* emitted tokens whose margin was under the target's noise */
+    double acceptance;                                 /* recent (last rounds), 0..1, NAN before the first */
+    double tokens_per_second;                          /* over the last seconds, all requests */
+    double tokens_per_round;                           /* recent, NAN */
+    double draft_ms, verify_ms, wait_ms;               /* recent medians of a round's parts, NAN */
+    uint64_t wire_out, wire_in;                        /* bytes between proxy and servers, with headers */
     /* requests */
     uint64_t requests_ok, requests_failed, requests_cancelled, requests_refused;
     uint32_t running, queued, slots, max_queue;
@@ -86,6 +94,7 @@ struct snapshot_round {
     double draft_ms, verify_ms, wait_ms;
 };
 
+/* Static strings: "up", "down", "unknown"; "queued", "prefill", "running", … */
 const char *snapshot_health_name(enum snapshot_health h);
 const char *snapshot_state_name(enum snapshot_state s);
 

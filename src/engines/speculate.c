@@ -1,8 +1,8 @@
 /* The round: draft, verify, emit.  An explicit state machine over token ids.
  *
- * The path (prompt and every token so far) is the only truth; servers are told of it again whenever they lost something.
- * The target draws every token itself, so whatever the drafter does, and wherever an answer is broken off and taken up
- * again, the tokens are those that the target alone would have drawn. */
+ * The path (prompt and every token so far) is the only truth; servers are told of it again whenever they lost
+ * something. The target draws every token itself, so whatever the drafter does, and wherever an answer is broken off
+ * and taken up again, the tokens are those that the target alone would have drawn. */
 #include "engines/engine.h"
 
 #include <math.h>
@@ -32,30 +32,42 @@ struct speculation {
     struct backend_call *call;       /* the target's: render, verify or generate */
     int32_t *path;                   /* prompt and output */
     size_t n_path, path_size, prompt_len;
-    size_t n_ctx;                    /* tokens that path may reach; 0 unknown */
-    size_t sent;                     /* tokens of path that the target has seen: for deadlines */
-    struct drafting *drafting;       /* NULL: the target alone */
-    struct event *patience;          /* ends the waiting for a draft */
-    bool impatient;                  /* generating while a draft is still under way */
-    size_t n_draft;          /* tokens of the draft that is being checked */
-    char drafter[64];        /* who wrote it */
-    int64_t wait_us;         /* of the round: for its draft */
+    size_t n_ctx;              /* tokens that path may reach; 0 unknown */
+    size_t sent;               /* tokens of path that the target has seen: for deadlines */
+    struct drafting *drafting; /* NULL: the target alone */
+    struct event *patience;    /* ends the waiting for a draft */
+    bool impatient;            /* generating while a draft is still under way */
+    size_t n_draft;            /* tokens of the draft that is being checked */
+    char drafter[64];          /* who wrote it */
+    int64_t wait_us;           /* of the round: for its draft */
     int64_t wait_start_us;
     uint64_t rounds;
 };
 
 static const bool allowed[SPEC_ENDED + 1][SPEC_ENDED + 1] = {
     [SPEC_RENDER] = {[SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true, [SPEC_ENDED] = true},
-    [SPEC_DRAFT] = {[SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true, [SPEC_PAUSED] = true,
-                    [SPEC_ENDED] = true},
-    [SPEC_VERIFY] = {[SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true,
-                     [SPEC_PAUSED] = true, [SPEC_ENDED] = true},
-    [SPEC_GENERATE] = {[SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true,
-                       [SPEC_PAUSED] = true, [SPEC_ENDED] = true},
-    [SPEC_LOST] = {[SPEC_RENDER] = true, [SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true,
-                   [SPEC_PAUSED] = true, [SPEC_ENDED] = true},
-    [SPEC_PAUSED] = {[SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true,
+    [SPEC_DRAFT] =
+        {[SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true, [SPEC_PAUSED] = true, [SPEC_ENDED] = true},
+    [SPEC_VERIFY] = {[SPEC_DRAFT] = true,
+                     [SPEC_VERIFY] = true,
+                     [SPEC_GENERATE] = true,
+                     [SPEC_LOST] = true,
+                     [SPEC_PAUSED] = true,
                      [SPEC_ENDED] = true},
+    [SPEC_GENERATE] = {[SPEC_DRAFT] = true,
+                       [SPEC_VERIFY] = true,
+                       [SPEC_GENERATE] = true,
+                       [SPEC_LOST] = true,
+                       [SPEC_PAUSED] = true,
+                       [SPEC_ENDED] = true},
+    [SPEC_LOST] = {[SPEC_RENDER] = true,
+                   [SPEC_DRAFT] = true,
+                   [SPEC_VERIFY] = true,
+                   [SPEC_GENERATE] = true,
+                   [SPEC_PAUSED] = true,
+                   [SPEC_ENDED] = true},
+    [SPEC_PAUSED] =
+        {[SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true, [SPEC_ENDED] = true},
 };
 
 static void step(struct speculation *s);
@@ -70,8 +82,8 @@ static void change_state(struct speculation *s, enum spec_state to)
     if (to != SPEC_LOST)
         s->a->lost_us = 0;
     s->a->state = to == SPEC_RENDER || (to == SPEC_VERIFY && s->sent < s->prompt_len) ? REQUEST_PREFILL
-                  : to == SPEC_LOST                                                  ? REQUEST_WAITING
-                                                                                     : REQUEST_RUNNING;
+                  : to == SPEC_LOST                                                   ? REQUEST_WAITING
+                                                                                      : REQUEST_RUNNING;
 }
 
 static void push_path(struct speculation *s, int32_t token)
@@ -90,8 +102,8 @@ static void wait_for_target(struct speculation *s, const char *why)
     struct proxy_answer *a = s->a;
     int64_t since = a->lost_us != 0 ? a->lost_us : clock_us();
     if (a->lost_us == 0)
-        log_warn("request %llu: the target was lost after %lld tokens and is waited for: %s",
-                 (unsigned long long)a->id, (long long)a->tokens, why);
+        log_warn("request %llu: the target was lost after %lld tokens and is waited for: %s", (unsigned long long)a->id,
+                 (long long)a->tokens, why);
     s->sent = 0;
     change_state(s, SPEC_LOST);
     a->lost_us = since; /* the proxy watches how long */
@@ -114,7 +126,9 @@ enum { EMIT_MOST = 256 };
 
 static void fill_token(struct oai_token *to, const struct backend_token *from, struct oai_top *tops)
 {
-    *to = (struct oai_token){.id = from->id, .piece = from->end ? "" : from->piece, .len = from->end ? 0 : from->len,
+    *to = (struct oai_token){.id = from->id,
+                             .piece = from->end ? "" : from->piece,
+                             .len = from->end ? 0 : from->len,
                              .logprob = from->has_logprob ? from->logprob : NAN};
     for (size_t i = 0; i < from->n_top; i++)
         tops[i] = (struct oai_top){from->top[i].token, from->top_piece[i], from->top_len[i], from->top[i].logprob};
@@ -197,10 +211,14 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         a->rounds++;
         a->drafted += (int64_t)n_draft;
         a->accepted += (int64_t)v->accepted;
-        struct snapshot_round r = {.request = a->id, .round = s->rounds, .drafter = s->drafter,
-                                   .drafted = (uint32_t)n_draft, .accepted = (uint32_t)v->accepted,
+        struct snapshot_round r = {.request = a->id,
+                                   .round = s->rounds,
+                                   .drafter = s->drafter,
+                                   .drafted = (uint32_t)n_draft,
+                                   .accepted = (uint32_t)v->accepted,
                                    .emitted = (uint32_t)v->accepted + 1,
-                                   .draft_ms = s->drafting != NULL ? (double)drafting_elapsed_us(s->drafting) / 1000.0 : NAN,
+                                   .draft_ms =
+                                       s->drafting != NULL ? (double)drafting_elapsed_us(s->drafting) / 1000.0 : NAN,
                                    .verify_ms = (double)st->elapsed_us / 1000.0,
                                    .wait_ms = (double)s->wait_us / 1000.0};
         const struct backend_info *info = &a->target->backend->info;
@@ -265,12 +283,12 @@ static void on_generated(void *arg, const struct backend_status *st)
     proxy_count_wire(s->a->proxy, st);
     if (s->a->ended)
         return;
-    if (st->error != BACKEND_OK) {
+    if (st->error != BACKEND_OK && st->error != BACKEND_TOO_LONG) {
         lose_target(s, st);
         return;
     }
     /* All that was asked for came and the answer is still open: the context is full. */
-    if (s->state == SPEC_GENERATE && room(s) == 0) {
+    if (st->error == BACKEND_TOO_LONG || room(s) == 0) {
         answer_cut(s->a->text);
         size_t len;
         const char *text = answer_take(s->a->text, &len);
@@ -319,6 +337,8 @@ static struct drafting *choose_drafter(struct speculation *s)
     struct proxy_answer *a = s->a;
     const struct backend_caps *caps = &a->target->backend->info.caps;
     if (a->mode != PROXY_SPECULATE || !caps->verify || proxy_draft_cap(a->proxy) == 0)
+        return NULL;
+    if (caps->verify_greedy_only && a->req.sampling.temperature != 0)
         return NULL;
     if (s->drafting != NULL && drafting_usable(s->drafting, s->n_path))
         return s->drafting;
@@ -401,35 +421,28 @@ static void step(struct speculation *s)
 
 /* ---- the prompt ---- */
 
-static void on_prompt(void *arg, const struct backend_status *st, const int32_t *tokens, size_t n)
+/* False when the prompt can't be served; the answer has failed then. */
+static bool take_prompt(struct speculation *s, const int32_t *tokens, size_t n)
 {
-    struct speculation *s = arg;
     struct proxy_answer *a = s->a;
-    s->call = NULL;
-    proxy_count_wire(a->proxy, st);
-    if (a->ended)
-        return;
-    if (st->error != BACKEND_OK) {
-        lose_target(s, st);
-        return;
-    }
     const struct backend_info *info = &a->target->backend->info;
     s->n_ctx = info->n_ctx > 0 ? (size_t)info->n_ctx : 0;
     if (n == 0) {
         proxy_answer_fail(a, 400, "invalid_request_error", NULL, "the prompt is empty");
-        return;
+        return false;
     }
     if (s->n_ctx != 0 && n >= s->n_ctx) {
         proxy_answer_fail(a, 400, "invalid_request_error", "context_length_exceeded",
                           "the prompt has %zu tokens, and the context of %s holds %zu", n, info->model, s->n_ctx);
-        return;
+        return false;
     }
+    s->n_path = 0;
     for (size_t i = 0; i < n; i++) {
         if (tokens[i] < 0 || (info->n_vocab > 0 && tokens[i] >= info->n_vocab)) {
-            proxy_answer_fail(a, 400, "invalid_request_error", NULL,
-                              "prompt: token %d is not in the vocabulary of %s (%d tokens)", (int)tokens[i], info->model,
-                              (int)info->n_vocab);
-            return;
+            proxy_answer_fail(a, 400, "invalid_request_error", "invalid_token",
+                              "prompt: token %d is not in the vocabulary of %s (%d tokens)", (int)tokens[i],
+                              info->model, (int)info->n_vocab);
+            return false;
         }
         push_path(s, tokens[i]);
     }
@@ -440,9 +453,24 @@ static void on_prompt(void *arg, const struct backend_status *st, const int32_t 
             a->req.max_tokens = (int64_t)(s->n_ctx - n);
     }
     a->text = answer_create((const char *const *)a->req.stops, a->req.n_stops, a->req.max_tokens);
-    s->session = backend_session_open(a->target->backend, &a->req.sampling, n);
     proxy_answer_tell_start(a, (int64_t)n);
-    step(s);
+    return true;
+}
+
+static void on_prompt(void *arg, const struct backend_status *st, struct backend_session *session,
+                      const int32_t *prompt, size_t n_prompt)
+{
+    struct speculation *s = arg;
+    struct proxy_answer *a = s->a;
+    s->call = NULL;
+    s->session = session;
+    proxy_count_wire(a->proxy, st);
+    if (a->ended)
+        return;
+    if (st->error != BACKEND_OK)
+        lose_target(s, st);
+    else if (take_prompt(s, prompt, n_prompt))
+        step(s);
 }
 
 static void render(struct speculation *s)
@@ -450,14 +478,14 @@ static void render(struct speculation *s)
     struct proxy_answer *a = s->a;
     struct backend *b = a->target->backend;
     change_state(s, SPEC_RENDER);
-    if (a->req.chat) {
-        s->call = backend_render(b, a->req.messages, on_prompt, s);
-    } else if (a->req.prompt != NULL) {
-        s->call = backend_tokenize(b, a->req.prompt, strlen(a->req.prompt), true, on_prompt, s);
-    } else {
-        struct backend_status ok = {.error = BACKEND_OK, .message = ""};
-        on_prompt(s, &ok, a->req.prompt_tokens, a->req.n_prompt_tokens);
+    if (a->req.chat || a->req.prompt != NULL) {
+        s->call = backend_session_start(b, &a->req.sampling, a->req.messages, a->req.prompt,
+                                        a->req.prompt != NULL ? strlen(a->req.prompt) : 0, on_prompt, s);
+        return;
     }
+    s->session = backend_session_open(b, &a->req.sampling, a->req.n_prompt_tokens);
+    if (take_prompt(s, a->req.prompt_tokens, a->req.n_prompt_tokens))
+        step(s);
 }
 
 /* ---- the runner ---- */

@@ -52,10 +52,10 @@ static void on_info(struct httpd_request *r, void *arg)
 {
     struct fake_node *f = arg;
     httpd_reply_json(r, 200,
-                     json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:b,s:f,s:[i],s:b,s:b}", "protocol", 1, "version", "0",
-                               "llama", "fake", "model", "fake", "architecture", "hash", "fingerprint", f->fingerprint,
-                               "n_vocab", FAKE_VOCAB, "n_ctx", f->n_ctx, "slots", 4, "batch_invariant", 1, "noise", 0.0,
-                               "eog", FAKE_EOG, "add_bos", 0, "chat_template", 1));
+                     json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:b,s:f,s:[i],s:b,s:b}", "protocol", 1, "version",
+                               "0", "llama", "fake", "model", "fake", "architecture", "hash", "fingerprint",
+                               f->fingerprint, "n_vocab", FAKE_VOCAB, "n_ctx", f->n_ctx, "slots", 4, "batch_invariant",
+                               1, "noise", 0.0, "eog", FAKE_EOG, "add_bos", 0, "chat_template", 1));
 }
 
 static void on_health(struct httpd_request *r, void *arg)
@@ -87,8 +87,9 @@ static bool faulty(struct fake_node *f, struct httpd_request *r)
         f->next_session += 100; /* as a restarted node: it knows no session any more */
         for (size_t i = 0; i < 64; i++)
             f->session[i].id = -1;
-        httpd_reply_json(r, 409, json_pack("{s:{s:s,s:s},s:i}", "error", "message", "no such session", "code",
-                                           "session_lost", "have", 0));
+        httpd_reply_json(
+            r, 409,
+            json_pack("{s:{s:s,s:s},s:i}", "error", "message", "no such session", "code", "session_lost", "have", 0));
     }
     return true;
 }
@@ -112,8 +113,9 @@ static int32_t *apply(struct fake_node *f, struct httpd_request *r, json_t **bod
     size_t keep = (size_t)json_integer_value(json_object_get(*body, "keep"));
     size_t have = f->session[id % 64].id == id ? f->session[id % 64].n : 0;
     if (f->session[id % 64].id != id || keep > have) {
-        httpd_reply_json(r, 409, json_pack("{s:{s:s,s:s},s:i}", "error", "message", "no such session", "code",
-                                           "session_lost", "have", (int)have));
+        httpd_reply_json(r, 409,
+                         json_pack("{s:{s:s,s:s},s:i}", "error", "message", "no such session", "code", "session_lost",
+                                   "have", (int)have));
         json_decref(*body);
         return NULL;
     }
@@ -177,7 +179,8 @@ static void on_verify(struct httpd_request *r, void *arg)
     f->drafted += (unsigned)json_array_size(draft);
     f->accepted += (unsigned)accepted;
     json_decref(body);
-    json_t *reply = json_pack("{s:i,s:i,s:o,s:f}", "accepted", (int)accepted, "next", next, "text", text, "margin", 1.0);
+    json_t *reply =
+        json_pack("{s:i,s:i,s:o,s:f}", "accepted", (int)accepted, "next", next, "text", text, "margin", 1.0);
     if (next == FAKE_EOG)
         json_object_set_new(reply, "eog", json_true());
     httpd_reply_json(r, 200, reply);
@@ -218,8 +221,9 @@ static void on_generate(struct httpd_request *r, void *arg)
     json_decref(body);
     if (!breaks) {
         char end[80];
-        httpd_stream_send(r, end, (size_t)snprintf(end, sizeof(end), "{\"done\":true,\"n\":%d,\"reason\":\"%s\"}\n",
-                                                   (int)made, reason));
+        httpd_stream_send(
+            r, end,
+            (size_t)snprintf(end, sizeof(end), "{\"done\":true,\"n\":%d,\"reason\":\"%s\"}\n", (int)made, reason));
     }
     httpd_stream_end(r);
 }
@@ -247,8 +251,8 @@ static void on_tokenize(struct httpd_request *r, void *arg)
 
 void fake_node_start(struct fake_node *f, struct event_base *base, uint32_t seed)
 {
-    *f = (struct fake_node){.base = base, .random = seed, .agreement = 80, .n_ctx = 2048, .fingerprint = "aa",
-                            .next_session = 1};
+    *f = (struct fake_node){
+        .base = base, .random = seed, .agreement = 80, .n_ctx = 2048, .fingerprint = "aa", .next_session = 1};
     for (size_t i = 0; i < 64; i++)
         f->session[i].id = -1;
     struct httpd_opts opts = {.max_body = 1 << 20, .max_headers = 1 << 14, .idle_timeout_s = 60};

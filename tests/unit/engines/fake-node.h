@@ -15,15 +15,19 @@ struct fake_node {
     struct event_base *base;
     struct httpd *http;
     int port;
-    uint32_t random;         /* state of its chance */
-    unsigned agreement;      /* drafts: per cent of tokens that are the target's */
-    unsigned fault_percent;  /* of draft, verify and generate calls that go wrong */
-    bool mute;               /* never answers draft, verify or generate */
-    bool long_answers;       /* never ends by itself */
+    uint32_t random;        /* state of its chance */
+    unsigned agreement;     /* drafts: per cent of tokens that are the target's */
+    unsigned fault_percent; /* of draft, verify and generate calls that go wrong */
+    bool mute;              /* never answers draft, verify or generate */
+    bool long_answers;      /* never ends by itself */
     int n_ctx;
     const char *fingerprint;
     int next_session;
-    struct { int32_t path[4096]; size_t n; int id; } session[64];
+    struct {
+        int32_t path[4096];
+        size_t n;
+        int id;
+    } session[64];
     unsigned drafts, verifies, generates, drafted, accepted, closed;
 };
 

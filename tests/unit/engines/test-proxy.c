@@ -85,8 +85,14 @@ void rig_start(struct rig *r, uint32_t seed, int64_t cap)
     snprintf(r->draft_url, sizeof(r->draft_url), "http://127.0.0.1:%d", r->draft.port);
     r->drafter = (struct config_server){.name = "d", .url = r->draft_url, .backend = "node"};
     r->cfg.proxy = (struct config_proxy){
-        .max_draft_tokens = cap, .fallback_on_draft_failure = true, .max_tokens_limit = 16384, .target_wait_ms = 5000,
-        .max_queue = 256, .draft_timeout_ms = 300, .drafters = &r->drafter, .n_drafters = 1,
+        .max_draft_tokens = cap,
+        .fallback_on_draft_failure = true,
+        .max_tokens_limit = 16384,
+        .target_wait_ms = 5000,
+        .max_queue = 256,
+        .draft_timeout_ms = 300,
+        .drafters = &r->drafter,
+        .n_drafters = 1,
         .target = {.name = "t", .url = r->target_url, .backend = "node"},
     };
     char *cause = NULL;
@@ -119,7 +125,8 @@ void rig_ask(struct rig *r, struct client *c, const char *text, const char *json
     memset(c, 0, sizeof(*c));
     c->rig = r;
     buf_init(&c->text, 1 << 20);
-    char *body = xasprintf("{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]%s%s}", text, json[0] ? "," : "", json);
+    char *body =
+        xasprintf("{\"messages\":[{\"role\":\"user\",\"content\":\"%s\"}]%s%s}", text, json[0] ? "," : "", json);
     struct oai_request q;
     struct oai_error err = {0};
     struct oai_limits limits = {.max_tokens = 16384};
@@ -445,9 +452,9 @@ static void target_gone(void **state)
 }
 
 const struct CMUnitTest proxy_tests[] = {
-    cmocka_unit_test(any_drafter),    cmocka_unit_test(counts_are_the_wire), cmocka_unit_test(faults),
-    cmocka_unit_test(mute_drafter),   cmocka_unit_test(other_vocabulary),    cmocka_unit_test(max_tokens_exact),
-    cmocka_unit_test(context_end),    cmocka_unit_test(slow_reader),         cmocka_unit_test(cancelled),
-    cmocka_unit_test(names),          cmocka_unit_test(queue_is_bounded),    cmocka_unit_test(target_gone),
+    cmocka_unit_test(any_drafter),  cmocka_unit_test(counts_are_the_wire), cmocka_unit_test(faults),
+    cmocka_unit_test(mute_drafter), cmocka_unit_test(other_vocabulary),    cmocka_unit_test(max_tokens_exact),
+    cmocka_unit_test(context_end),  cmocka_unit_test(slow_reader),         cmocka_unit_test(cancelled),
+    cmocka_unit_test(names),        cmocka_unit_test(queue_is_bounded),    cmocka_unit_test(target_gone),
 };
 const size_t proxy_count = ARRAY_LEN(proxy_tests);
