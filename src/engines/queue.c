@@ -81,7 +81,7 @@ struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const 
     }
     if (choose_mode(p, q->model, &mode, err) != 0)
         return NULL;
-    if (p->queue.n >= (uint64_t)p->settings.max_queue && p->running.n >= proxy_slots(p)) {
+    if (p->queue.n + p->running.n >= (uint64_t)p->settings.max_queue + proxy_slots(p)) {
         refuse(p, err, 429, NULL, "queue_full", "%u requests run and %u wait already: try again later",
                (unsigned)p->running.n, (unsigned)p->queue.n);
         return NULL;

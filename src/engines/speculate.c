@@ -44,37 +44,25 @@ struct speculation {
     uint64_t rounds;
 };
 
-static const bool allowed[SPEC_ENDED + 1][SPEC_ENDED + 1] = {
-    [SPEC_RENDER] = {[SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true, [SPEC_ENDED] = true},
-    [SPEC_DRAFT] =
-        {[SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true, [SPEC_PAUSED] = true, [SPEC_ENDED] = true},
-    [SPEC_VERIFY] = {[SPEC_DRAFT] = true,
-                     [SPEC_VERIFY] = true,
-                     [SPEC_GENERATE] = true,
-                     [SPEC_LOST] = true,
-                     [SPEC_PAUSED] = true,
-                     [SPEC_ENDED] = true},
-    [SPEC_GENERATE] = {[SPEC_DRAFT] = true,
-                       [SPEC_VERIFY] = true,
-                       [SPEC_GENERATE] = true,
-                       [SPEC_LOST] = true,
-                       [SPEC_PAUSED] = true,
-                       [SPEC_ENDED] = true},
-    [SPEC_LOST] = {[SPEC_RENDER] = true,
-                   [SPEC_DRAFT] = true,
-                   [SPEC_VERIFY] = true,
-                   [SPEC_GENERATE] = true,
-                   [SPEC_PAUSED] = true,
-                   [SPEC_ENDED] = true},
-    [SPEC_PAUSED] =
-        {[SPEC_DRAFT] = true, [SPEC_VERIFY] = true, [SPEC_GENERATE] = true, [SPEC_LOST] = true, [SPEC_ENDED] = true},
+#define TO(state) (1u << (state))
+/* Work may follow on work in any order: drafts go stale, streams are broken off.  The ends may not be left. */
+enum { SPEC_WORK = TO(SPEC_DRAFT) | TO(SPEC_VERIFY) | TO(SPEC_GENERATE) };
+static const unsigned may_follow[] = {
+    [SPEC_RENDER] = TO(SPEC_VERIFY) | TO(SPEC_GENERATE) | TO(SPEC_LOST) | TO(SPEC_ENDED),
+    [SPEC_DRAFT] = SPEC_WORK | TO(SPEC_LOST) | TO(SPEC_PAUSED) | TO(SPEC_ENDED),
+    [SPEC_VERIFY] = SPEC_WORK | TO(SPEC_LOST) | TO(SPEC_PAUSED) | TO(SPEC_ENDED),
+    [SPEC_GENERATE] = SPEC_WORK | TO(SPEC_LOST) | TO(SPEC_PAUSED) | TO(SPEC_ENDED),
+    [SPEC_LOST] = SPEC_WORK | TO(SPEC_RENDER) | TO(SPEC_LOST) | TO(SPEC_PAUSED) | TO(SPEC_ENDED),
+    [SPEC_PAUSED] = SPEC_WORK | TO(SPEC_LOST) | TO(SPEC_PAUSED) | TO(SPEC_ENDED),
+    [SPEC_ENDED] = 0,
 };
+#undef TO
 
 static void step(struct speculation *s);
 
 static void change_state(struct speculation *s, enum spec_state to)
 {
-    if (!allowed[s->state][to]) {
+    if ((may_follow[s->state] & 1u << to) == 0) {
         log_error("request %llu: no way from state %d to %d", (unsigned long long)s->a->id, s->state, to);
         abort();
     }

@@ -94,13 +94,38 @@ static bool faulty(struct fake_node *f, struct httpd_request *r)
     return true;
 }
 
+/* Text and messages become one token a byte. */
+static json_t *byte_tokens(const char *text)
+{
+    json_t *list = json_array();
+    for (; *text != '\0'; text++)
+        json_array_append_new(list, json_integer(3 + (unsigned char)*text));
+    return list;
+}
+
+/* The text of a request: its first message, or its text; NULL when it has neither. */
+static const char *request_text(const json_t *body)
+{
+    const json_t *messages = json_object_get(body, "messages");
+    if (messages != NULL)
+        return json_string_value(json_object_get(json_array_get(messages, 0), "content"));
+    return json_string_value(json_object_get(body, "text"));
+}
+
 static void on_session(struct httpd_request *r, void *arg)
 {
     struct fake_node *f = arg;
+    size_t len;
+    const char *text = httpd_body(r, &len);
+    json_t *body = json_parse_object(text, len, NULL), *reply;
     int id = f->next_session++;
     f->session[id % 64].id = id;
     f->session[id % 64].n = 0;
-    httpd_reply_json(r, 200, json_pack("{s:i}", "session", id));
+    reply = json_pack("{s:i}", "session", id);
+    if (request_text(body) != NULL)
+        json_object_set_new(reply, "tokens", byte_tokens(request_text(body)));
+    json_decref(body);
+    httpd_reply_json(r, 200, reply);
 }
 
 /* The session's path after keep and tokens were applied; NULL when the request was answered already. */
@@ -228,23 +253,13 @@ static void on_generate(struct httpd_request *r, void *arg)
     httpd_stream_end(r);
 }
 
-/* Text and messages become one token a byte. */
-static json_t *byte_tokens(const char *text)
-{
-    json_t *list = json_array();
-    for (; *text != '\0'; text++)
-        json_array_append_new(list, json_integer(3 + (unsigned char)*text));
-    return list;
-}
-
 static void on_tokenize(struct httpd_request *r, void *arg)
 {
     (void)arg;
     size_t len;
     const char *text = httpd_body(r, &len);
-    json_t *body = json_parse_object(text, len, NULL), *messages = json_object_get(body, "messages");
-    const char *s = messages != NULL ? json_string_value(json_object_get(json_array_get(messages, 0), "content"))
-                                     : json_string_value(json_object_get(body, "text"));
+    json_t *body = json_parse_object(text, len, NULL);
+    const char *s = request_text(body);
     httpd_reply_json(r, 200, json_pack("{s:s,s:o}", "text", s, "tokens", byte_tokens(s)));
     json_decref(body);
 }
@@ -252,7 +267,7 @@ static void on_tokenize(struct httpd_request *r, void *arg)
 void fake_node_start(struct fake_node *f, struct event_base *base, uint32_t seed)
 {
     *f = (struct fake_node){
-        .base = base, .random = seed, .agreement = 80, .n_ctx = 2048, .fingerprint = "aa", .next_session = 1};
+        .base = base, .random = seed, .agreement = 80, .n_ctx = 4000, .fingerprint = FAKE_PRINT, .next_session = 1};
     for (size_t i = 0; i < 64; i++)
         f->session[i].id = -1;
     struct httpd_opts opts = {.max_body = 1 << 20, .max_headers = 1 << 14, .idle_timeout_s = 60};

@@ -11,6 +11,9 @@
 
 enum { FAKE_EOG = 2, FAKE_VOCAB = 640 };
 
+#define FAKE_PRINT "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+#define FAKE_OTHER_PRINT "ff112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
 struct fake_node {
     struct event_base *base;
     struct httpd *http;

@@ -6,8 +6,6 @@
 
 #include <cmocka.h>
 
-#include <curl/curl.h>
-
 #include "base/log.h"
 #include "base/mem.h"
 

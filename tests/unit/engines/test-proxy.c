@@ -288,7 +288,7 @@ static void other_vocabulary(void **state)
     rig_stop(&r);
     memset(&r, 0, sizeof(r));
     rig_start(&r, 3, 8);
-    r.draft.fingerprint = "bb";
+    r.draft.fingerprint = FAKE_OTHER_PRINT;
     char *cause = NULL;
     assert_int_equal(proxy_remove_drafter(r.proxy, "d", &cause), 0);
     event_base_loop(r.base, EVLOOP_ONCE);
@@ -310,7 +310,7 @@ static void max_tokens_exact(void **state)
     struct rig r;
     rig_start(&r, 5, 32);
     r.target.long_answers = r.draft.long_answers = true;
-    static const int64_t counts[] = {0, 1, 2, 31, 32, 33, 64};
+    static const int64_t counts[] = {1, 2, 31, 32, 33, 64};
     for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
         char json[40];
         struct client c;
@@ -351,16 +351,16 @@ static void slow_reader(void **state)
         rig_start(&r, 9, cap);
         r.target.long_answers = r.draft.long_answers = true;
         struct client c;
-        rig_ask(&r, &c, "slowly", "\"max_tokens\":150");
+        rig_ask(&r, &c, "slowly", "\"max_tokens\":3900");
         c.pause_after = 1;
         int64_t until = clock_us() + 400 * 1000;
         while (clock_us() < until)
             event_base_loop(r.base, EVLOOP_ONCE);
         assert_false(c.over);
-        assert_int_equal(c.calls, 1);
+        assert_true(c.n_tokens < 3900 && (cap == 0 || c.calls == 1));
         proxy_answer_resume(c.answer);
         rig_run(&r);
-        check_right(&r, &c, "slowly", 150);
+        check_right(&r, &c, "slowly", 3900);
         finish_client(&c);
         rig_stop(&r);
     }
@@ -423,7 +423,7 @@ static void queue_is_bounded(void **state)
         if (i == 2)
             event_base_loop(r.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
     }
-    assert_true(refused > 0 && refused <= 24);
+    assert_int_equal(refused, 280 - 256 - 4);
     rig_run(&r);
     for (int i = 0; i < 280; i++) {
         if (c[i].status == 0)
