@@ -37,6 +37,8 @@ static void split(const char *after_scheme, struct parts *p)
 static int check_host(const struct parts *p, const char *text, char **cause)
 {
     static const char name[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+    if (p->port && p->host[0] != '[' && memchr(p->port, ':', p->port_len))
+        return cause_set(cause, "\"%.80s\": an IPv6 address goes in [brackets]: http://[::1]:8081", text);
     if (p->host_len == 0 || p->host_len > 253)
         return cause_set(cause, "\"%.80s\" names no host: http://HOST:PORT is expected", text);
     bool v6 = p->host[0] == '[';

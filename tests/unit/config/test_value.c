@@ -146,7 +146,7 @@ static void urls(void **state)
     url_bad("http://me:secret@a:1", "put the key into api_key");
     url_bad("http://a b", "spaces");
     url_bad("http://a:1?x=1", "query");
-    url_bad("http://::1:80", "IPv6 goes in [brackets]");
+    url_bad("http://::1:80", "IPv6 address goes in [brackets]");
     url_bad("http://[::1", "IPv6");
     url_bad("http://a%20b:1", "not a host name");
     char *hp = url_host_port("https://x/y");

@@ -1,0 +1,27 @@
+/* The unit tests of src/probe as one TAP plan. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+extern const struct CMUnitTest gguf_tests[], ollama_store_tests[];
+extern const size_t gguf_count, ollama_store_count;
+
+enum { TESTS_MAX = 256 };
+static struct CMUnitTest all[TESTS_MAX];
+static size_t count;
+
+static void add(const struct CMUnitTest *tests, size_t n)
+{
+    for (size_t i = 0; i < n && count < TESTS_MAX; i++)
+        all[count++] = tests[i];
+}
+
+int main(void)
+{
+    add(gguf_tests, gguf_count);
+    add(ollama_store_tests, ollama_store_count);
+    return _cmocka_run_group_tests("probe", all, count, NULL, NULL);
+}
