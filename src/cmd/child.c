@@ -46,35 +46,17 @@ static void become(const char *const *argv, const char *const *env, int out, pid
     _exit(127);
 }
 
-int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, bool capture,
+int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, int out,
                 char **cause)
 {
-    int fds[2] = {-1, -1};
-    *c = (struct child){.name = name, .out = -1};
-    if (capture && pipe2(fds, O_CLOEXEC) != 0)
-        return cause_set(cause, "%s: no pipe: %s", name, strerror(errno));
+    *c = (struct child){.name = name};
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        become(argv, env, fds[1], parent);
-    if (capture)
-        close(fds[1]);
-    if (pid < 0) {
-        if (capture)
-            close(fds[0]);
+        become(argv, env, out, parent);
+    if (pid < 0)
         return cause_set(cause, "%s cannot be started: %s", name, strerror(errno));
-    }
-    if (capture)
-        fcntl(fds[0], F_SETFL, O_NONBLOCK);
     c->pid = pid;
-    c->out = fds[0];
     return 0;
-}
-
-static void close_out(struct child *c)
-{
-    if (c->out >= 0)
-        close(c->out);
-    c->out = -1;
 }
 
 void child_stop(struct child *c, int grace_ms)
@@ -84,7 +66,6 @@ void child_stop(struct child *c, int grace_ms)
     int64_t until = clock_us() + (int64_t)grace_ms * 1000;
     kill(c->pid, SIGTERM);
     kill(c->pid, SIGCONT); /* a stopped one could not end */
-    close_out(c);
     while (waitpid(c->pid, NULL, WNOHANG) == 0) {
         if (clock_us() > until) {
             kill(c->pid, SIGKILL);
@@ -114,15 +95,23 @@ char *child_output(const char *const *argv, int timeout_ms, size_t max)
     struct child c;
     struct buf b;
     int64_t until = clock_us() + (int64_t)timeout_ms * 1000;
-    if (child_start(&c, argv[0], argv, NULL, true, NULL) != 0)
+    int fds[2];
+    if (pipe2(fds, O_CLOEXEC) != 0)
         return NULL;
+    int failed = child_start(&c, argv[0], argv, NULL, fds[1], NULL);
+    close(fds[1]);
+    if (failed != 0) {
+        close(fds[0]);
+        return NULL;
+    }
+    fcntl(fds[0], F_SETFL, O_NONBLOCK);
     buf_init(&b, max);
     bool whole = false;
     while (!whole && clock_us() < until) {
         char part[4096];
-        struct pollfd p = {.fd = c.out, .events = POLLIN};
+        struct pollfd p = {.fd = fds[0], .events = POLLIN};
         poll(&p, 1, (int)((until - clock_us()) / 1000) + 1);
-        ssize_t n = read(c.out, part, sizeof(part));
+        ssize_t n = read(fds[0], part, sizeof(part));
         if (n > 0 && !buf_add(&b, part, (size_t)n))
             break;
         whole = n == 0;
@@ -131,7 +120,7 @@ char *child_output(const char *const *argv, int timeout_ms, size_t max)
     if (whole && waitpid(c.pid, &status, 0) == c.pid)
         c.pid = 0;
     child_stop(&c, 0);
-    close_out(&c);
+    close(fds[0]);
     char *text = whole && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? buf_steal(&b) : NULL;
     buf_finish(&b);
     return text;

@@ -9,7 +9,6 @@
 struct child {
     pid_t pid;        /* 0: none */
     const char *name; /* for messages; borrowed */
-    int out;          /* the reading end of its stdout and stderr, non-blocking; -1: closed or not asked for */
 };
 
 /* Starts argv[0] with argv (found in $PATH when it has no slash); it gets SIGTERM when this process dies, however that

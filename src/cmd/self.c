@@ -8,23 +8,19 @@
 #include "base/cause.h"
 #include "base/mem.h"
 
-/* The directory of the running program, NULL where /proc is missing.  Owned by the caller. */
-static char *own_dir(void)
+char *self_program(void)
 {
     char path[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-    if (n <= 0)
-        return NULL;
-    path[n] = '\0';
-    char *slash = strrchr(path, '/');
-    return slash != NULL ? xstrndup(path, (size_t)(slash - path)) : NULL;
+    return n > 0 ? xstrndup(path, (size_t)n) : NULL;
 }
 
 char *self_node(char **cause)
 {
-    char *dir = own_dir();
-    char *path = dir != NULL ? xasprintf("%s/tightwad-node", dir) : NULL;
-    free(dir);
+    char *self = self_program();
+    char *slash = self != NULL ? strrchr(self, '/') : NULL;
+    char *path = slash != NULL ? xasprintf("%.*s/tightwad-node", (int)(slash - self), self) : NULL;
+    free(self);
     if (path != NULL && access(path, X_OK) == 0)
         return path;
     free(path);

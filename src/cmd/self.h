@@ -6,6 +6,9 @@
  * Owned by the caller. */
 char *self_node(char **cause);
 
+/* The path of this program; NULL where /proc is missing.  Owned by the caller. */
+char *self_program(void);
+
 /* The path of one of the demo models ("target.gguf"): $TIGHTWAD_MODELS, the installed data, or the source tree.  NULL
  * and a cause that says where it was looked for.  Owned by the caller. */
 char *self_demo_model(const char *name, char **cause);
