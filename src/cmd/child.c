@@ -21,7 +21,7 @@
 #include "base/mem.h"
 
 /* In the child, before the program: nothing here may allocate much or fail silently. */
-static void become(const char *const *argv, const char *const *env, int out, pid_t parent)
+static void become(const char *const *argv, const char *const *env, int out, int err, pid_t parent)
 {
     sigset_t none;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -34,7 +34,7 @@ static void become(const char *const *argv, const char *const *env, int out, pid
         _exit(127);
     dup2(null, STDIN_FILENO);
     dup2(out >= 0 ? out : null, STDOUT_FILENO);
-    dup2(out >= 0 ? out : null, STDERR_FILENO);
+    dup2(err >= 0 ? err : null, STDERR_FILENO);
     for (; env != NULL && *env != NULL; env++) {
         if (strchr(*env, '=') != NULL)
             putenv((char *)*env);
@@ -46,13 +46,12 @@ static void become(const char *const *argv, const char *const *env, int out, pid
     _exit(127);
 }
 
-int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, int out,
-                char **cause)
+int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, int out, int err, char **cause)
 {
     *c = (struct child){.name = name};
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-        become(argv, env, out, parent);
+        become(argv, env, out, err, parent);
     if (pid < 0)
         return cause_set(cause, "%s cannot be started: %s", name, strerror(errno));
     c->pid = pid;
@@ -98,7 +97,7 @@ char *child_output(const char *const *argv, int timeout_ms, size_t max)
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) != 0)
         return NULL;
-    int failed = child_start(&c, argv[0], argv, NULL, fds[1], NULL);
+    int failed = child_start(&c, argv[0], argv, NULL, fds[1], -1, NULL);
     close(fds[1]);
     if (failed != 0) {
         close(fds[0]);

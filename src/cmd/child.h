@@ -12,9 +12,9 @@ struct child {
 };
 
 /* Starts argv[0] with argv (found in $PATH when it has no slash); it gets SIGTERM when this process dies, however that
- * happens.  env: "NAME=VALUE" to set or "NAME" to unset, NULL-terminated, or NULL.  capture: its stdout and stderr come
- * to c->out, else they are /dev/null.  0, or -1 and a cause. */
-int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, bool capture,
+ * happens.  env: "NAME=VALUE" to set or "NAME" to unset, NULL-terminated, or NULL.  out, err: where its stdout and
+ * stderr go, -1: nowhere.  0, or -1 and a cause. */
+int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, int out, int err,
                 char **cause);
 /* SIGTERM, and SIGKILL after grace_ms; reaped in any case. */
 void child_stop(struct child *c, int grace_ms);

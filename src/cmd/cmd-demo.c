@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -169,7 +170,7 @@ static int prepare(struct demo *d, int wanted_port, char **cause)
 
 static int start_child(struct demo *d, enum part p, char **cause)
 {
-    return child_start(&d->child[p], names[p], (const char *const *)d->argv[p], d->env, d->log_fd, cause);
+    return child_start(&d->child[p], names[p], (const char *const *)d->argv[p], d->env, d->log_fd, d->log_fd, cause);
 }
 
 /* Turns the loop for a moment, so that signals are seen. */
