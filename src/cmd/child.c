@@ -46,7 +46,8 @@ static void become(const char *const *argv, const char *const *env, int out, int
     _exit(127);
 }
 
-int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, int out, int err, char **cause)
+int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, int out, int err,
+                char **cause)
 {
     *c = (struct child){.name = name};
     pid_t parent = getpid(), pid = fork();

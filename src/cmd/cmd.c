@@ -1,5 +1,6 @@
 #include "cmd/cmd.h"
 
+#include <ctype.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,9 +13,11 @@
 extern const struct cmd cmd_bench;
 extern const struct cmd cmd_chat;
 extern const struct cmd cmd_config;
+extern const struct cmd cmd_demo;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_inspect;
 extern const struct cmd cmd_node;
+extern const struct cmd cmd_proxy;
 extern const struct cmd cmd_worker;
 
 /* clang-format off */
@@ -22,9 +25,11 @@ const struct cmd *const cmd_table[] = {
     &cmd_bench,
     &cmd_chat,
     &cmd_config,
+    &cmd_demo,
     &cmd_doctor,
     &cmd_inspect,
     &cmd_node,
+    &cmd_proxy,
     &cmd_worker,
     NULL,
 };
@@ -114,7 +119,8 @@ static void print_help(FILE *to)
 
 static void print_verb_help(const char *path, const struct cmd *c, FILE *to)
 {
-    fprintf(to, "Usage: tightwad %s%s%s\n\n%s.\n", path, c->usage[0] != '\0' ? " " : "", c->usage, c->summary);
+    fprintf(to, "Usage: tightwad %s%s%s\n\n%c%s.\n", path, c->usage[0] != '\0' ? " " : "", c->usage,
+            toupper((unsigned char)c->summary[0]), c->summary + 1);
     if (c->help != NULL)
         fprintf(to, "\n%s\n", c->help);
     if (c->subs != NULL) {

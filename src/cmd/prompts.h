@@ -19,7 +19,6 @@ void prompts_make(struct prompts *p, size_t n, uint64_t seed);
 void prompts_finish(struct prompts *p);
 
 /* [{"role":"user","content":prompt}], with a system message before it when system is given.  New reference. */
-
 json_t *prompts_messages(const char *system, const char *prompt);
 
 #endif

@@ -16,16 +16,41 @@ static struct doctor_facts facts;
 static int healthy(void **state)
 {
     drafter = (struct doctor_server){
-        .name = "small", .url = "http://small:8081", .kind = "node", .model = "small", .drafts = true,
-        .vocab = DOCTOR_VOCAB_FINE, .vocab_reason = "identical", .drafted = 200, .accepted = 120, .rtt_ms = 0.5,
-        .draft_ms = 5, .draft_fixed_ms = 0.5, .noise = NAN, .alone_ms = NAN, .pass_ms = NAN, .pass_more_ms = NAN,
+        .name = "small",
+        .url = "http://small:8081",
+        .kind = "node",
+        .model = "small",
+        .drafts = true,
+        .vocab = DOCTOR_VOCAB_FINE,
+        .vocab_reason = "identical",
+        .drafted = 200,
+        .accepted = 120,
+        .rtt_ms = 0.5,
+        .draft_ms = 5,
+        .draft_fixed_ms = 0.5,
+        .noise = NAN,
+        .alone_ms = NAN,
+        .pass_ms = NAN,
+        .pass_more_ms = NAN,
     };
     facts = (struct doctor_facts){
         .config = "cluster.yaml",
-        .target = {.target = true, .name = "big", .url = "http://big:8081", .kind = "node", .model = "big",
-                   .verifies = true, .generates = true, .rtt_ms = 0.5, .alone_ms = 50, .pass_ms = 50,
-                   .pass_more_ms = 0.5, .batch_invariant_known = true, .batch_invariant = true, .noise = 0,
-                   .draft_ms = NAN, .draft_fixed_ms = NAN},
+        .target = {.target = true,
+                   .name = "big",
+                   .url = "http://big:8081",
+                   .kind = "node",
+                   .model = "big",
+                   .verifies = true,
+                   .generates = true,
+                   .rtt_ms = 0.5,
+                   .alone_ms = 50,
+                   .pass_ms = 50,
+                   .pass_more_ms = 0.5,
+                   .batch_invariant_known = true,
+                   .batch_invariant = true,
+                   .noise = 0,
+                   .draft_ms = NAN,
+                   .draft_fixed_ms = NAN},
         .drafters = &drafter,
         .n_drafters = 1,
         .max_draft_tokens = 32,
@@ -142,7 +167,7 @@ static void a_cap_that_is_too_small(void **state)
 
 static void a_slow_drafter(void **state)
 {
-    drafter.draft_ms = 1000 / 15.0;
+    drafter.draft_ms = 66.6;
     finds(NULL, 0, NULL);
     drafter.draft_ms = 1000 / 14.9;
     finds_one("slow-drafter", "14.9 tokens/s");

@@ -40,9 +40,11 @@ static void the_table_is_sorted_and_whole(void **state)
 
 static char *read_page(void)
 {
-    FILE *f = fopen(TIGHTWAD_MAN_PAGE, "re");
+    char *path = xasprintf("%s/../../../doc/tightwad.1", getenv("TIGHTWAD_TEST_DATA"));
+    FILE *f = fopen(path, "re");
     if (f == NULL)
-        fail_msg("%s is not there", TIGHTWAD_MAN_PAGE);
+        fail_msg("%s is not there", path);
+    free(path);
     char *text = xcalloc(1, 200000), *to = text;
     int c;
     while ((c = fgetc(f)) != EOF && to - text < 199990) {
