@@ -7,14 +7,18 @@
 
 #include "base/mem.h"
 
+/* What data points to while nothing is allocated (size 0); never written, so an empty buffer owns nothing. */
+static char nothing[1];
+
 void buf_init(struct buf *b, size_t max)
 {
-    *b = (struct buf){.data = xcalloc(1, 1), .size = 1, .max = max};
+    *b = (struct buf){.data = nothing, .max = max};
 }
 
 void buf_finish(struct buf *b)
 {
-    free(b->data);
+    if (b->size != 0)
+        free(b->data);
     *b = (struct buf){0};
 }
 
@@ -27,7 +31,8 @@ static bool reserve(struct buf *b, size_t more)
         size_t size = b->size < 64 ? 64 : b->size * 2;
         if (size < need)
             size = need;
-        b->data = xrealloc(b->data, size);
+        b->data = xrealloc(b->size == 0 ? NULL : b->data, size);
+        b->data[b->len] = '\0';
         b->size = size;
     }
     return true;
@@ -67,6 +72,8 @@ bool buf_printf(struct buf *b, const char *fmt, ...)
 
 void buf_drop(struct buf *b, size_t n)
 {
+    if (b->size == 0)
+        return;
     if (n > b->len)
         n = b->len;
     memmove(b->data, b->data + n, b->len - n);
@@ -77,12 +84,13 @@ void buf_drop(struct buf *b, size_t n)
 void buf_clear(struct buf *b)
 {
     b->len = 0;
-    b->data[0] = '\0';
+    if (b->size != 0)
+        b->data[0] = '\0';
 }
 
 char *buf_steal(struct buf *b)
 {
-    char *s = b->data;
+    char *s = b->size == 0 ? xcalloc(1, 1) : b->data;
     buf_init(b, b->max);
     return s;
 }

@@ -23,6 +23,6 @@ bool buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(print
 
 void buf_drop(struct buf *b, size_t n); /* removes the first n bytes (at most len) */
 void buf_clear(struct buf *b);
-char *buf_steal(struct buf *b); /* the text, owned by the caller; the buffer is empty again */
+char *buf_steal(struct buf *b); /* the text, owned by the caller; the buffer is empty again and owns nothing */
 
 #endif
