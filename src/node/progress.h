@@ -1,0 +1,22 @@
+/* How far a load is, on stderr: a bar on a terminal, a log line every 10 % elsewhere. */
+#ifndef TIGHTWAD_NODE_PROGRESS_H
+#define TIGHTWAD_NODE_PROGRESS_H
+
+#include <stdbool.h>
+
+struct progress {
+    bool bar;    /* stderr is a terminal and the log is text */
+    bool drawn;  /* a bar stands on the line and has to be wiped */
+    int percent; /* last one shown, -1 none */
+    char what[96];
+};
+
+void progress_init(struct progress *p, bool log_is_json);
+
+/* what: "loading target.gguf"; a new one starts again from 0.  fraction: 0..1.  From one thread at a time. */
+void progress_show(struct progress *p, const char *what, double fraction);
+
+/* Wipes the bar. */
+void progress_end(struct progress *p);
+
+#endif
