@@ -1,0 +1,56 @@
+/* The node protocol (doc/node-protocol.md): what its calls share.  Every function that answers the client with an error
+ * says so; the caller then just returns. */
+#ifndef TIGHTWAD_NODE_PROTOCOL_H
+#define TIGHTWAD_NODE_PROTOCOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "http/httpd.h"
+#include "node/server.h"
+
+enum { PROTOCOL_VERSION = 1, PROTOCOL_TOP_MAX = 20 /* most alternatives with logprobs */ };
+
+void protocol_register(struct server *s);
+
+/* The body as an object with no other keys than these (NULL-terminated).  NULL: a 400 was sent.  Owned by the caller. */
+json_t *protocol_body(struct httpd_request *r, const char *const *keys);
+
+/* Fields of a body.  0, or -1: a 400 that names the key was sent.  Absent: *out stays, unless need is set: then it is
+ * an error. */
+int protocol_int(struct httpd_request *r, const json_t *o, const char *key, bool need, int64_t min, int64_t max,
+                 int64_t *out);
+int protocol_text(struct httpd_request *r, const json_t *o, const char *key, bool need, const char **out);
+int protocol_bool(struct httpd_request *r, const json_t *o, const char *key, bool *out);
+/* Ids of the vocabulary; *out is owned by the caller, NULL and 0 when absent. */
+int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, const char *key, bool need, int32_t **out,
+                    size_t *n);
+
+/* 400 with a cause, which is freed. */
+void protocol_refuse(struct httpd_request *r, const char *param, char *cause);
+/* An error object with one more number beside it. */
+void protocol_error_with(struct httpd_request *r, int status, const char *code, const char *key, int64_t value,
+                         const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
+/* Compact JSON by hand: jansson writes 17 digits for a number that needs 3. */
+void protocol_add_tokens(struct buf *b, const int32_t *tokens, size_t n); /* [1,2,3] */
+void protocol_add_piece(struct buf *b, const char *piece, size_t len);    /* "text" or [bytes] */
+void protocol_add_logprob(struct buf *b, double logprob);                 /* exact for a float; -Infinity as -1e9 */
+
+/* The calls, one file each. */
+void protocol_on_info(struct server *s, struct httpd_request *r);
+void protocol_on_vocab(struct server *s, struct httpd_request *r);
+void protocol_on_session(struct server *s, struct httpd_request *r);
+void protocol_on_draft(struct server *s, struct httpd_request *r);
+void protocol_on_verify(struct server *s, struct httpd_request *r);
+void protocol_on_score(struct server *s, struct httpd_request *r);
+void protocol_on_generate(struct server *s, struct httpd_request *r);
+void protocol_on_tokenize(struct server *s, struct httpd_request *r);
+void protocol_on_detokenize(struct server *s, struct httpd_request *r);
+void protocol_on_template(struct server *s, struct httpd_request *r);
+
+#endif
