@@ -1,10 +1,11 @@
-/* A job of the core that answers an HTTP request: it ends at once when the client goes away, and is held while the
- * client does not read. */
+/* An HTTP request that jobs of the core answer: they end at once when the client goes away, and are held while it does
+ * not read. */
 #ifndef TIGHTWAD_NODE_CALL_H
 #define TIGHTWAD_NODE_CALL_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "http/httpd.h"
 #include "node/core.h"
@@ -13,35 +14,37 @@
 struct call {
     struct server *server;
     struct httpd_request *request;
-    struct node_job *job; /* owned; its arg is the call; NULL between two jobs */
-    bool gone;            /* the client is away: nothing is written any more */
+    struct node_job *job; /* owned; NULL before the first */
+    int64_t session;      /* owned: closed with the call; 0: none */
     bool streaming;       /* the reply has started */
     bool paused;          /* held for a slow reader */
     size_t shown;         /* tokens of the job that were looked at */
-    void *arg;            /* of whoever started it */
-    /* New tokens are there; NULL: nobody wants to know before the end. */
+    void *arg;            /* of whoever started it, freed by free_arg */
+    void (*free_arg)(void *arg);
+    /* New tokens are in job->out; NULL: nobody wants to know before the end. */
     void (*on_tokens)(struct call *c);
-    /* The job is done: ends the request, or starts another job.  Also called when the client is gone (then the request
-     * ends with any reply, which goes nowhere).  Frees the call with call_destroy unless it starts another job. */
+    /* The job is done and went well: runs another one, or ends with call_reply or call_end. */
     void (*on_done)(struct call *c);
+    /* The job went wrong after the reply has started: writes what the client is to see. NULL: nothing. */
+    void (*on_error)(struct call *c, const char *message);
     struct call *prev, *next; /* in the server's list */
 };
 
-/* Owned by itself until call_destroy, or by the server when that goes. */
-struct call *call_create(struct server *s, struct httpd_request *r, void (*on_done)(struct call *c));
-void call_destroy(struct call *c);
-void call_abandon_all(struct server *s); /* the core is gone: no job will call back */
+/* Lives until call_reply, call_end, or the client goes away.  arg is freed with it. */
+struct call *call_create(struct server *s, struct httpd_request *r, void *arg, void (*free_arg)(void *arg));
 
-/* job: filled but for its callbacks; the call takes it. */
+/* Runs a job, filled but for its callbacks; the call takes it (and drops the one before). */
 void call_run(struct call *c, struct node_job *job);
-/* Ends the job before its time; on_done follows. */
-void call_cancel(struct call *c);
 
-/* Starts the streamed reply if it has not, writes, and holds the job above the high-water mark. */
+/* Starts the streamed reply if it has not started, writes, and holds the job above the high-water mark. */
 void call_send(struct call *c, const char *content_type, const char *data, size_t len);
 
-/* Whether the job went well.  If not, the request was ended with its error (before the reply started) or is left to the
- * caller (after: returns false with streaming set, the words in job->cause). */
-bool call_check(struct call *c);
+/* Ends a streamed reply. */
+void call_end(struct call *c);
+/* Ends with a reply in one piece. */
+void call_reply(struct call *c, const char *content_type, const char *data, size_t len);
+
+/* Drops all of the server's calls once its connections are closed. */
+void call_drop_all(struct server *s);
 
 #endif

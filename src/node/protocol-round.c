@@ -4,22 +4,27 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/mem.h"
 #include "node/call.h"
-#include "node/core.h"
 
 enum { REPLY_MAX = 64 << 20 };
 
-static const char json_type[] = "application/json";
+/* The margin of a token that had no rival. */
+static const double MARGIN_ALONE = 1e9;
+
+static void run(struct server *s, struct httpd_request *r, struct node_job *job, void (*reply)(struct call *c))
+{
+    struct call *c = call_create(s, r, NULL, NULL);
+    c->on_done = reply;
+    call_run(c, job);
+}
 
 static void reply_text(struct call *c, struct buf *b)
 {
-    httpd_reply_text(c->request, 200, json_type, b->data, b->len);
+    call_reply(c, "application/json", b->data, b->len);
     buf_finish(b);
 }
 
-/* session, keep and tokens.  0, or -1: an error was sent. */
-static int read_place(struct server *s, struct httpd_request *r, const json_t *o, struct node_job *job)
+int protocol_place(struct server *s, struct httpd_request *r, const json_t *o, struct node_job *job)
 {
     int64_t keep = 0;
     if (protocol_int(r, o, "session", true, 0, INT64_MAX, &job->session) != 0 ||
@@ -34,7 +39,7 @@ static int read_place(struct server *s, struct httpd_request *r, const json_t *o
     return 0;
 }
 
-/* The next 3 digits are enough to order drafts by; every byte counts here. */
+/* Three digits are enough to choose a length by; every byte counts here. */
 static void reply_draft(struct call *c)
 {
     const struct node_job *job = c->job;
@@ -56,37 +61,49 @@ void protocol_on_draft(struct server *s, struct httpd_request *r)
     json_t *o = protocol_body(r, keys);
     if (o == NULL)
         return;
-    struct node_job *job = node_job_create(NODE_DRAFT);
+    struct node_job *job = node_job_create(NODE_JOB_DRAFT, 0);
     int64_t n = 0;
-    if (read_place(s, r, o, job) != 0 || protocol_int(r, o, "epoch", true, 0, INT64_MAX, &job->epoch) != 0 ||
-        protocol_int(r, o, "n", true, 0, INT32_MAX, &n) != 0 ||
-        protocol_double(r, o, "p_min", 0, 1, &job->p_min) != 0) {
-        node_job_destroy(job);
+    double p_min = 0;
+    if (protocol_place(s, r, o, job) != 0 || protocol_int(r, o, "epoch", true, 0, INT64_MAX, &job->epoch) != 0 ||
+        protocol_int(r, o, "n", true, 0, INT32_MAX, &n) != 0 || protocol_double(r, o, "p_min", 0, 1, &p_min) != 0) {
+        node_job_destroy(s->core, job);
     } else {
         job->n = (size_t)n;
-        protocol_run(s, r, job, reply_draft);
+        job->p_min = (float)p_min;
+        run(s, r, job, reply_draft);
     }
     json_decref(o);
+}
+
+static void add_entries(struct buf *b, struct call *c)
+{
+    for (size_t i = 0; i < c->job->n_out; i++) {
+        if (i > 0)
+            (void)buf_addc(b, ',');
+        protocol_add_entry(b, c->server, c->job, i);
+    }
 }
 
 static void reply_verify(struct call *c)
 {
     const struct node_job *job = c->job;
-    const struct node_token *next = &job->out[job->accepted];
     struct buf b;
     buf_init(&b, REPLY_MAX);
-    (void)buf_printf(&b, "{\"accepted\":%zu,\"next\":%d,\"text\":[", job->accepted, next->id);
+    (void)buf_printf(&b, "{\"accepted\":%zu,\"next\":%d,\"text\":[", job->accepted, job->out[job->accepted].id);
     for (size_t i = 0; i <= job->accepted; i++) {
+        size_t len;
+        const char *piece = node_model_piece(node_core_model(c->server->core), job->out[i].id, false, &len);
         if (i > 0)
             (void)buf_addc(&b, ',');
-        protocol_add_piece(&b, job->out[i].piece, job->out[i].len);
+        protocol_add_piece(&b, piece, len);
     }
     (void)buf_printf(&b, "],\"margin\":%.4g", isfinite(job->margin) ? (double)job->margin : MARGIN_ALONE);
-    if (next->eog)
+    if (job->eog)
         (void)buf_adds(&b, ",\"eog\":true");
     if (job->n_logprobs >= 0) {
-        (void)buf_adds(&b, ",\"logprobs\":");
-        protocol_add_logprobs(&b, job->out, job->accepted + 1);
+        (void)buf_adds(&b, ",\"logprobs\":[");
+        add_entries(&b, c);
+        (void)buf_addc(&b, ']');
     }
     (void)buf_addc(&b, '}');
     reply_text(c, &b);
@@ -98,13 +115,12 @@ void protocol_on_verify(struct server *s, struct httpd_request *r)
     json_t *o = protocol_body(r, keys);
     if (o == NULL)
         return;
-    struct node_job *job = node_job_create(NODE_VERIFY);
-    if (read_place(s, r, o, job) != 0 ||
-        protocol_tokens(s, r, o, "draft", true, &job->draft, &job->n_draft) != 0 ||
+    struct node_job *job = node_job_create(NODE_JOB_VERIFY, 0);
+    if (protocol_place(s, r, o, job) != 0 || protocol_tokens(s, r, o, "draft", true, &job->draft, &job->n_draft) != 0 ||
         protocol_logprobs(r, o, &job->n_logprobs) != 0)
-        node_job_destroy(job);
+        node_job_destroy(s->core, job);
     else
-        protocol_run(s, r, job, reply_verify);
+        run(s, r, job, reply_verify);
     json_decref(o);
 }
 
@@ -114,14 +130,20 @@ static void reply_score(struct call *c)
     struct buf b;
     buf_init(&b, REPLY_MAX);
     (void)buf_adds(&b, "{\"logprobs\":[");
-    for (size_t i = 0; i < job->n_tokens; i++) {
+    for (size_t i = 0; i < job->n_out; i++) {
         if (i > 0)
             (void)buf_addc(&b, ',');
-        protocol_add_logprob(&b, (double)job->logprobs[i]);
+        protocol_add_logprob(&b, (double)job->out[i].logprob);
     }
     (void)buf_adds(&b, "],\"gaps\":[");
-    for (size_t i = 0; i < job->n_tokens; i++)
-        (void)buf_printf(&b, "%s%.4g", i > 0 ? "," : "", (double)job->gaps[i]);
+    for (size_t i = 0; i < job->n_out; i++) {
+        if (i > 0)
+            (void)buf_addc(&b, ',');
+        if (isfinite(job->out[i].gap))
+            (void)buf_printf(&b, "%.4g", (double)job->out[i].gap);
+        else
+            (void)buf_adds(&b, "null");
+    }
     (void)buf_adds(&b, "]}");
     reply_text(c, &b);
 }
@@ -132,10 +154,10 @@ void protocol_on_score(struct server *s, struct httpd_request *r)
     json_t *o = protocol_body(r, keys);
     if (o == NULL)
         return;
-    struct node_job *job = node_job_create(NODE_SCORE);
-    if (read_place(s, r, o, job) != 0)
-        node_job_destroy(job);
+    struct node_job *job = node_job_create(NODE_JOB_SCORE, 0);
+    if (protocol_place(s, r, o, job) != 0)
+        node_job_destroy(s->core, job);
     else
-        protocol_run(s, r, job, reply_score);
+        run(s, r, job, reply_score);
     json_decref(o);
 }

@@ -3,13 +3,9 @@
 
 #include <stdlib.h>
 
-#include "base/cause.h"
 #include "base/json.h"
-#include "base/mem.h"
-#include "node/core.h"
-#include "node/model.h"
 
-enum { REPLY_MAX = 256 << 20 };
+enum { TEXT_MAX = 256 << 20 };
 
 void protocol_on_tokenize(struct server *s, struct httpd_request *r)
 {
@@ -17,21 +13,13 @@ void protocol_on_tokenize(struct server *s, struct httpd_request *r)
     json_t *o = protocol_body(r, keys);
     bool special = false, bos = false;
     char *text = NULL;
+    int32_t *tokens = NULL;
     size_t len = 0, n = 0;
     if (o == NULL)
         return;
-    if (protocol_bool(r, o, "special", &special) != 0 || protocol_bool(r, o, "bos", &bos) != 0) {
-        json_decref(o);
-        return;
-    }
-    const json_t *value = json_object_get(o, "text");
-    if (value == NULL || json_piece_get(value, &text, &len) != 0) {
-        httpd_reply_error(r, 400, "text", NULL, "text: expected a string, or an array of byte values");
-        json_decref(o);
-        return;
-    }
-    int32_t *tokens = model_tokenize(node_core_model(s->core), text, len, bos, special, &n);
-    httpd_reply_json(r, 200, json_pack("{s:o}", "tokens", json_tokens(tokens, n)));
+    if (protocol_bool(r, o, "special", &special) == 0 && protocol_bool(r, o, "bos", &bos) == 0 &&
+        protocol_text(r, o, &text, &len) == 0 && protocol_tokenize(s, r, text, len, special, bos, &tokens, &n) == 0)
+        httpd_reply_json(r, 200, json_pack("{s:o}", "tokens", json_tokens(tokens, n)));
     free(tokens);
     free(text);
     json_decref(o);
@@ -49,18 +37,33 @@ void protocol_on_detokenize(struct server *s, struct httpd_request *r)
     json_decref(o);
     if (rc != 0)
         return;
-    struct buf text, reply;
+    struct buf text;
     json_t *pieces = json_array();
-    buf_init(&text, REPLY_MAX);
+    buf_init(&text, TEXT_MAX);
     for (size_t i = 0; i < n; i++) {
         size_t len;
-        const char *piece = model_piece(node_core_model(s->core), tokens[i], &len);
+        const char *piece = node_model_piece(node_core_model(s->core), tokens[i], true, &len);
         json_array_append_new(pieces, json_piece(piece, len));
         (void)buf_add(&text, piece, len);
     }
-    buf_init(&reply, REPLY_MAX);
     httpd_reply_json(r, 200, json_pack("{s:o,s:o}", "text", json_piece(text.data, text.len), "pieces", pieces));
     buf_finish(&text);
-    buf_finish(&reply);
     free(tokens);
+}
+
+void protocol_on_template(struct server *s, struct httpd_request *r)
+{
+    static const char *const keys[] = {"messages", NULL};
+    json_t *o = protocol_body(r, keys);
+    char *text;
+    int32_t *tokens;
+    size_t n;
+    if (o == NULL)
+        return;
+    if (protocol_chat(s, r, json_object_get(o, "messages"), &text, &tokens, &n) == 0) {
+        httpd_reply_json(r, 200, json_pack("{s:s,s:o}", "text", text, "tokens", json_tokens(tokens, n)));
+        free(text);
+        free(tokens);
+    }
+    json_decref(o);
 }

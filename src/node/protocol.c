@@ -8,7 +8,9 @@
 #include "base/cause.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "node/core.h"
+#include "node/model.h"
+
+static const double LOGPROB_NEVER = -1e9;
 
 static const struct {
     enum httpd_method method;
@@ -83,10 +85,10 @@ int protocol_int(struct httpd_request *r, const json_t *o, const char *key, bool
     return check(r, key, need, json_get_int(o, key, min, max, out, &cause), cause);
 }
 
-int protocol_text(struct httpd_request *r, const json_t *o, const char *key, bool need, const char **out)
+int protocol_double(struct httpd_request *r, const json_t *o, const char *key, double min, double max, double *out)
 {
     char *cause = NULL;
-    return check(r, key, need, json_get_string(o, key, out, &cause), cause);
+    return check(r, key, false, json_get_double(o, key, min, max, out, &cause), cause);
 }
 
 int protocol_bool(struct httpd_request *r, const json_t *o, const char *key, bool *out)
@@ -103,7 +105,7 @@ int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, 
     *n = 0;
     if (check(r, key, need, json_get_tokens(o, key, out, n, &cause), cause) != 0)
         return -1;
-    int32_t n_vocab = node_core_info(s->core)->n_vocab;
+    int32_t n_vocab = node_core_model(s->core)->n_vocab;
     for (size_t i = 0; i < *n; i++) {
         if ((*out)[i] >= n_vocab) {
             httpd_reply_error(r, 400, key, NULL, "%s[%zu] is %d: this vocabulary has the ids 0 to %d", key, i, (*out)[i],
@@ -114,6 +116,102 @@ int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, 
         }
     }
     return 0;
+}
+
+int protocol_logprobs(struct httpd_request *r, const json_t *o, int *out)
+{
+    int64_t n = -1;
+    if (protocol_int(r, o, "logprobs", false, 0, PROTOCOL_TOP_MAX, &n) != 0)
+        return -1;
+    *out = (int)n;
+    return 0;
+}
+
+int protocol_text(struct httpd_request *r, const json_t *o, char **text, size_t *len)
+{
+    const json_t *value = json_object_get(o, "text");
+    *text = NULL;
+    if (value != NULL && json_piece_get(value, text, len) == 0)
+        return 0;
+    httpd_reply_error(r, 400, "text", NULL, "text: expected a string, or an array of byte values");
+    return -1;
+}
+
+int protocol_sampling(struct server *s, struct httpd_request *r, const json_t *o, struct sampler_params *out)
+{
+    char *cause = NULL;
+    sampler_params_init(out);
+    if (o != NULL && sampler_params_from_json(out, o, &cause) != 0) {
+        protocol_refuse(r, "sampling", cause);
+        sampler_params_finish(out);
+        return -1;
+    }
+    int32_t n_vocab = node_core_model(s->core)->n_vocab;
+    for (size_t i = 0; i < out->n_bias; i++) {
+        if (out->bias[i].token >= n_vocab) {
+            httpd_reply_error(r, 400, "logit_bias", NULL, "logit_bias: %d is no token, this vocabulary has the ids 0 to %d",
+                              out->bias[i].token, n_vocab - 1);
+            sampler_params_finish(out);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int protocol_tokenize(struct server *s, struct httpd_request *r, const char *text, size_t len, bool special, bool bos,
+                      int32_t **tokens, size_t *n)
+{
+    char *cause = NULL;
+    if (node_model_tokenize(node_core_model(s->core), text, len, special, bos, tokens, n, &cause) == 0)
+        return 0;
+    protocol_refuse(r, NULL, cause);
+    return -1;
+}
+
+/* Borrowed from the list.  NULL: a 400 was sent. */
+static struct node_message *read_messages(struct httpd_request *r, const json_t *list, size_t *n)
+{
+    *n = json_array_size(list);
+    if (*n == 0) {
+        httpd_reply_error(r, 400, "messages", NULL, "messages: expected an array with at least one message");
+        return NULL;
+    }
+    struct node_message *messages = xcalloc(*n, sizeof(*messages));
+    for (size_t i = 0; i < *n; i++) {
+        const json_t *m = json_array_get(list, i);
+        messages[i].role = json_string_value(json_object_get(m, "role"));
+        messages[i].content = json_string_value(json_object_get(m, "content"));
+        if (messages[i].role == NULL || messages[i].content == NULL) {
+            httpd_reply_error(r, 400, "messages", NULL,
+                              "messages[%zu]: expected an object with the strings role and content", i);
+            free(messages);
+            return NULL;
+        }
+    }
+    return messages;
+}
+
+int protocol_chat(struct server *s, struct httpd_request *r, const json_t *list, char **text, int32_t **tokens,
+                  size_t *n)
+{
+    size_t n_messages;
+    char *cause = NULL;
+    struct node_message *messages = read_messages(r, list, &n_messages);
+    if (messages == NULL)
+        return -1;
+    char *prompt = node_model_template(node_core_model(s->core), messages, n_messages, &cause);
+    free(messages);
+    if (prompt == NULL) {
+        httpd_reply_error(r, 400, "messages", "no_chat_template", "%s", cause != NULL ? cause : "no chat template");
+        free(cause);
+        return -1;
+    }
+    int rc = protocol_tokenize(s, r, prompt, strlen(prompt), true, true, tokens, n);
+    if (rc == 0 && text != NULL)
+        *text = prompt;
+    else
+        free(prompt);
+    return rc;
 }
 
 void protocol_error_with(struct httpd_request *r, int status, const char *code, const char *key, int64_t value,
@@ -147,5 +245,26 @@ void protocol_add_piece(struct buf *b, const char *piece, size_t len)
 
 void protocol_add_logprob(struct buf *b, double logprob)
 {
-    (void)buf_printf(b, "%.9g", isfinite(logprob) ? logprob : -1e9);
+    if (isnan(logprob))
+        (void)buf_adds(b, "null");
+    else
+        (void)buf_printf(b, "%.9g", isfinite(logprob) ? logprob : LOGPROB_NEVER);
+}
+
+void protocol_add_entry(struct buf *b, struct server *s, const struct node_job *job, size_t i)
+{
+    (void)buf_adds(b, "{\"logprob\":");
+    protocol_add_logprob(b, (double)job->out[i].logprob);
+    (void)buf_adds(b, ",\"top\":[");
+    for (size_t j = 0; j < job->n_top; j++) {
+        const struct sampler_logprob *top = &job->top[i * job->n_top + j];
+        size_t len;
+        const char *piece = node_model_piece(node_core_model(s->core), top->token, true, &len);
+        (void)buf_printf(b, "%s[%d,", j > 0 ? "," : "", top->token);
+        protocol_add_logprob(b, (double)top->logprob);
+        (void)buf_addc(b, ',');
+        protocol_add_piece(b, piece, len);
+        (void)buf_addc(b, ']');
+    }
+    (void)buf_adds(b, "]}");
 }

@@ -10,7 +10,9 @@
 #include <jansson.h>
 
 #include "base/buf.h"
+#include "base/sampler.h"
 #include "http/httpd.h"
+#include "node/core.h"
 #include "node/server.h"
 
 enum { PROTOCOL_VERSION = 1, PROTOCOL_TOP_MAX = 20 /* most alternatives with logprobs */ };
@@ -24,11 +26,27 @@ json_t *protocol_body(struct httpd_request *r, const char *const *keys);
  * an error. */
 int protocol_int(struct httpd_request *r, const json_t *o, const char *key, bool need, int64_t min, int64_t max,
                  int64_t *out);
-int protocol_text(struct httpd_request *r, const json_t *o, const char *key, bool need, const char **out);
+int protocol_double(struct httpd_request *r, const json_t *o, const char *key, double min, double max, double *out);
 int protocol_bool(struct httpd_request *r, const json_t *o, const char *key, bool *out);
 /* Ids of the vocabulary; *out is owned by the caller, NULL and 0 when absent. */
 int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, const char *key, bool need, int32_t **out,
                     size_t *n);
+
+/* session, keep and tokens: where a job stands. */
+int protocol_place(struct server *s, struct httpd_request *r, const json_t *o, struct node_job *job);
+/* "logprobs": how many alternatives, at most PROTOCOL_TOP_MAX; -1 when absent. */
+int protocol_logprobs(struct httpd_request *r, const json_t *o, int *out);
+/* "text": a string, or an array of byte values.  Owned by the caller. */
+int protocol_text(struct httpd_request *r, const json_t *o, char **text, size_t *len);
+/* Sampling parameters from a value that may be NULL; finish them with sampler_params_finish when 0 was returned. */
+int protocol_sampling(struct server *s, struct httpd_request *r, const json_t *o, struct sampler_params *out);
+/* The tokens of the prompt that a list of {"role","content"} makes (*text: the prompt, NULL if it is not wanted).  Both
+ * are owned by the caller. */
+int protocol_chat(struct server *s, struct httpd_request *r, const json_t *messages, char **text, int32_t **tokens,
+                  size_t *n);
+/* The tokens of a text as a prompt (special) or as plain text that goes on. */
+int protocol_tokenize(struct server *s, struct httpd_request *r, const char *text, size_t len, bool special, bool bos,
+                      int32_t **tokens, size_t *n);
 
 /* 400 with a cause, which is freed. */
 void protocol_refuse(struct httpd_request *r, const char *param, char *cause);
@@ -39,7 +57,10 @@ void protocol_error_with(struct httpd_request *r, int status, const char *code, 
 /* Compact JSON by hand: jansson writes 17 digits for a number that needs 3. */
 void protocol_add_tokens(struct buf *b, const int32_t *tokens, size_t n); /* [1,2,3] */
 void protocol_add_piece(struct buf *b, const char *piece, size_t len);    /* "text" or [bytes] */
-void protocol_add_logprob(struct buf *b, double logprob);                 /* exact for a float; -Infinity as -1e9 */
+/* Exact for a float; -1e9 for a probability of 0, null for NaN. */
+void protocol_add_logprob(struct buf *b, double logprob);
+/* {"logprob":x,"top":[[id,logprob,piece],…]} for out[i] of a job. */
+void protocol_add_entry(struct buf *b, struct server *s, const struct node_job *job, size_t i);
 
 /* The calls, one file each. */
 void protocol_on_info(struct server *s, struct httpd_request *r);

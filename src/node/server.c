@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "node/call.h"
 #include "node/core.h"
 #include "node/oai-endpoint.h"
 #include "node/protocol.h"
@@ -63,6 +64,7 @@ struct server *server_create(struct event_base *base, const struct server_opts *
     struct server *s = xcalloc(1, sizeof(*s));
     s->base = base;
     s->alias = xstrdup(opts->alias);
+    s->rpc = xstrdup(opts->rpc);
     s->started_us = clock_us();
     s->created = clock_wall_ms() / 1000;
     struct httpd_opts http = {.max_body = MAX_BODY, .max_headers = MAX_HEADERS, .idle_timeout_s = IDLE_TIMEOUT_S,
@@ -87,11 +89,13 @@ void server_destroy(struct server *s)
     if (s == NULL)
         return;
     httpd_destroy(s->httpd);
+    call_drop_all(s);
     for (struct route *route = s->routes, *next; route != NULL; route = next) {
         next = route->next;
         free(route);
     }
     free(s->alias);
+    free(s->rpc);
     free(s->model);
     free(s);
 }
@@ -104,5 +108,5 @@ void server_set_progress(struct server *s, double fraction)
 void server_set_core(struct server *s, struct node_core *core)
 {
     s->core = core;
-    s->model = xstrdup(s->alias != NULL ? s->alias : node_core_info(core)->name);
+    s->model = xstrdup(s->alias != NULL ? s->alias : node_core_model(core)->name);
 }

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <event2/event.h>
 
@@ -16,6 +17,7 @@ struct server_opts {
     int port;            /* 0: any free one */
     const char *api_key; /* NULL: none wanted */
     const char *alias;   /* name of the model for clients; NULL: the model's own */
+    const char *rpc;     /* HOST:PORT,… of the workers, for GET /v1/node; NULL: none */
 };
 
 struct server {
@@ -23,7 +25,9 @@ struct server {
     struct httpd *httpd;
     struct node_core *core; /* NULL while the model is loading; not owned */
     struct route *routes;   /* list of what server_route made */
+    struct call *calls;     /* requests that jobs answer (call.h) */
     char *alias;            /* NULL: none given */
+    char *rpc;              /* NULL: none */
     char *model;            /* the model's name for clients, NULL while loading */
     double progress;        /* of the load, 0..1 */
     int64_t started_us;     /* monotonic */
