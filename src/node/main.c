@@ -75,9 +75,12 @@ static void core_options(const struct run *run, struct node_core_options *o)
 {
     const struct options *opts = &run->opts;
     node_core_options_init(o);
-    o->model = (struct node_model_options){.path = run->path, .device = opts->device, .rpc = opts->rpc,
+    o->model = (struct node_model_options){.path = run->path,
+                                           .device = opts->device,
+                                           .rpc = opts->rpc,
                                            .tensor_split = opts->tensor_split,
-                                           .n_gpu_layers = (int32_t)opts->n_gpu_layers, .mmap = opts->mmap,
+                                           .n_gpu_layers = (int32_t)opts->n_gpu_layers,
+                                           .mmap = opts->mmap,
                                            .mlock = opts->mlock};
     o->ctx = (int32_t)opts->ctx;
     o->slots = (int32_t)opts->slots;
@@ -173,8 +176,8 @@ static int find_model(struct run *run, char **cause)
 static int start(struct run *run, char **cause)
 {
     const struct options *opts = &run->opts;
-    struct server_opts server = {.host = opts->host, .port = (int)opts->port, .api_key = opts->api_key,
-                                 .alias = opts->alias, .rpc = opts->rpc};
+    struct server_opts server = {
+        .host = opts->host, .port = (int)opts->port, .api_key = opts->api_key, .alias = opts->alias, .rpc = opts->rpc};
     int port;
     if (find_model(run, cause) != 0)
         return -1;
@@ -266,7 +269,8 @@ int main(int argc, char **argv)
     } else if (run.opts.list_devices) {
         status = list_devices(&run.opts);
     } else if (run.opts.model == NULL) {
-        status = usage_error(xstrdup("which model? Name one with --model MODEL.gguf or ollama:NAME (--help shows more)"));
+        status =
+            usage_error(xstrdup("which model? Name one with --model MODEL.gguf or ollama:NAME (--help shows more)"));
     } else {
         node_model_init();
         status = serve(&run);

@@ -221,12 +221,14 @@ static int check(struct server *s, struct httpd_request *r, const struct answeri
     }
     if (least > (size_t)n_ctx) {
         httpd_reply_error(r, 400, a->q.chat ? "messages" : "prompt", "context_length_exceeded",
-                          "the prompt has %zu tokens; with the answer it must fit the context of %d", a->n_prompt, n_ctx);
+                          "the prompt has %zu tokens; with the answer it must fit the context of %d", a->n_prompt,
+                          n_ctx);
         return -1;
     }
     for (size_t i = 0; i < a->q.sampling.n_bias; i++) {
         if (a->q.sampling.bias[i].token >= n_vocab) {
-            httpd_reply_error(r, 400, "logit_bias", NULL, "logit_bias: %d is no token, this vocabulary has the ids 0 to %d",
+            httpd_reply_error(r, 400, "logit_bias", NULL,
+                              "logit_bias: %d is no token, this vocabulary has the ids 0 to %d",
                               a->q.sampling.bias[i].token, n_vocab - 1);
             return -1;
         }
@@ -246,7 +248,8 @@ static void answer_request(struct server *s, struct httpd_request *r, bool chat)
         httpd_reply_error(r, error.status, error.param, error.code, "%s", error.message);
         oai_error_finish(&error);
     } else if (a->q.model != NULL && strcmp(a->q.model, s->model) != 0) {
-        httpd_reply_error(r, 404, "model", "model_not_found", "there is no model %s here, only %s", a->q.model, s->model);
+        httpd_reply_error(r, 404, "model", "model_not_found", "there is no model %s here, only %s", a->q.model,
+                          s->model);
     } else if (read_prompt(s, r, a) == 0 && check(s, r, a) == 0) {
         struct call *c = call_create(s, r, a, answering_destroy);
         oai_reply_init(&a->reply, &a->q, s->model);

@@ -10,8 +10,18 @@
 #include "base/mem.h"
 #include "config/config.h"
 
-enum kind { KIND_FLAG, KIND_FLAG_OFF, KIND_INT, KIND_LAYERS, KIND_TEXT, KIND_SECRET, KIND_LISTEN, KIND_FLASH, KIND_LEVEL,
-            KIND_FORMAT };
+enum kind {
+    KIND_FLAG,
+    KIND_FLAG_OFF,
+    KIND_INT,
+    KIND_LAYERS,
+    KIND_TEXT,
+    KIND_SECRET,
+    KIND_LISTEN,
+    KIND_FLASH,
+    KIND_LEVEL,
+    KIND_FORMAT
+};
 
 /* One row an option.  names: the first is the one that messages use. */
 struct option_row {
@@ -27,49 +37,141 @@ struct option_row {
 #define AT(field) offsetof(struct options, field)
 
 static const struct option_row table[] = {
-    {{"--model", "-m"}, "MODEL", KIND_TEXT, AT(model), .help =
-     "the model: a GGUF file, or ollama:NAME[:TAG] for one that Ollama has already pulled (its file is used where it "
-     "lies)"},
-    {{"--alias", "-a"}, "NAME", KIND_TEXT, AT(alias), .help =
-     "the name that /v1/models shows and clients ask for (default: the model's own)"},
-    {{"--listen"}, "HOST:PORT", KIND_LISTEN, 0, .preset_text = "127.0.0.1:8081", .help =
-     "where to serve; HOST alone or :PORT alone keep the other half. 0.0.0.0 serves private networks only while there "
-     "is no --api-key. Port 0 takes a free one and says which"},
-    {{"--host"}, "HOST", KIND_TEXT, AT(host), .preset_text = "127.0.0.1", .help = "the address alone, as llama-server has it"},
+    {{"--model", "-m"},
+     "MODEL",
+     KIND_TEXT,
+     AT(model),
+     .help = "the model: a GGUF file, or ollama:NAME[:TAG] for one that Ollama has already pulled (its file is used "
+             "where it "
+             "lies)"},
+    {{"--alias", "-a"},
+     "NAME",
+     KIND_TEXT,
+     AT(alias),
+     .help = "the name that /v1/models shows and clients ask for (default: the model's own)"},
+    {{"--listen"},
+     "HOST:PORT",
+     KIND_LISTEN,
+     0,
+     .preset_text = "127.0.0.1:8081",
+     .help = "where to serve; HOST alone or :PORT alone keep the other half. 0.0.0.0 serves private networks only "
+             "while there "
+             "is no --api-key. Port 0 takes a free one and says which"},
+    {{"--host"},
+     "HOST",
+     KIND_TEXT,
+     AT(host),
+     .preset_text = "127.0.0.1",
+     .help = "the address alone, as llama-server has it"},
     {{"--port"}, "PORT", KIND_INT, AT(port), 0, 65535, NODE_PORT, "8081", "the port alone, as llama-server has it"},
-    {{"--api-key"}, "KEY", KIND_SECRET, AT(api_key), .help =
-     "every call but /health wants 'Authorization: Bearer KEY'. Also taken from $LLAMA_API_KEY"},
-    {{"--ctx-size", "-c", "--ctx"}, "N", KIND_INT, AT(ctx), 0, 16777216, -1, NULL,
-     "tokens of context, for each slot (llama-server divides its number among the slots; this one does not). 0: as many "
+    {{"--api-key"},
+     "KEY",
+     KIND_SECRET,
+     AT(api_key),
+     .help = "every call but /health wants 'Authorization: Bearer KEY'. Also taken from $LLAMA_API_KEY"},
+    {{"--ctx-size", "-c", "--ctx"},
+     "N",
+     KIND_INT,
+     AT(ctx),
+     0,
+     16777216,
+     -1,
+     NULL,
+     "tokens of context, for each slot (llama-server divides its number among the slots; this one does not). 0: as "
+     "many "
      "as the model was trained with (default: the same, but at most 4096)"},
-    {{"--parallel", "-np", "--slots"}, "N", KIND_INT, AT(slots), 1, 64, 4, "4",
+    {{"--parallel", "-np", "--slots"},
+     "N",
+     KIND_INT,
+     AT(slots),
+     1,
+     64,
+     4,
+     "4",
      "slots: how many answers are worked on at once, in shared passes"},
-    {{"--threads", "-t"}, "N", KIND_INT, AT(threads), 0, 1024, 0, NULL, "CPU threads (default: one for each physical core)"},
-    {{"--threads-batch", "-tb"}, "N", KIND_INT, AT(threads_batch), 0, 1024, 0, NULL,
+    {{"--threads", "-t"},
+     "N",
+     KIND_INT,
+     AT(threads),
+     0,
+     1024,
+     0,
+     NULL,
+     "CPU threads (default: one for each physical core)"},
+    {{"--threads-batch", "-tb"},
+     "N",
+     KIND_INT,
+     AT(threads_batch),
+     0,
+     1024,
+     0,
+     NULL,
      "CPU threads for passes of many tokens (default: as --threads)"},
     {{"--batch-size", "-b"}, "N", KIND_INT, AT(batch), 1, 65536, 512, "512", "most tokens in one pass"},
-    {{"--device", "-dev"}, "LIST", KIND_TEXT, AT(device), .help =
-     "devices to use, by the names of --list-devices, with commas; none: the CPU alone (default: all that are found)"},
-    {{"--rpc"}, "LIST", KIND_TEXT, AT(rpc), .help =
-     "HOST:PORT,…: llama.cpp RPC workers that take a share of the layers. An RPC worker serves one client, trusts it "
-     "and encrypts nothing: use it in networks that you trust"},
-    {{"--n-gpu-layers", "-ngl", "--gpu-layers"}, "N", KIND_LAYERS, AT(n_gpu_layers), 0, 100000, -1, "all",
+    {{"--device", "-dev"},
+     "LIST",
+     KIND_TEXT,
+     AT(device),
+     .help = "devices to use, by the names of --list-devices, with commas; none: the CPU alone (default: all that are "
+             "found)"},
+    {{"--rpc"},
+     "LIST",
+     KIND_TEXT,
+     AT(rpc),
+     .help = "HOST:PORT,…: llama.cpp RPC workers that take a share of the layers. An RPC worker serves one client, "
+             "trusts it "
+             "and encrypts nothing: use it in networks that you trust"},
+    {{"--n-gpu-layers", "-ngl", "--gpu-layers"},
+     "N",
+     KIND_LAYERS,
+     AT(n_gpu_layers),
+     0,
+     100000,
+     -1,
+     "all",
      "how many layers go to devices other than the CPU: a number, all or auto"},
-    {{"--tensor-split", "-ts"}, "LIST", KIND_TEXT, AT(tensor_split), .help =
-     "how the layers are shared among the devices, as proportions: 3,1"},
-    {{"--no-mmap"}, NULL, KIND_FLAG_OFF, AT(mmap), .help =
-     "read the model into memory of its own instead of mapping the file"},
+    {{"--tensor-split", "-ts"},
+     "LIST",
+     KIND_TEXT,
+     AT(tensor_split),
+     .help = "how the layers are shared among the devices, as proportions: 3,1"},
+    {{"--no-mmap"},
+     NULL,
+     KIND_FLAG_OFF,
+     AT(mmap),
+     .help = "read the model into memory of its own instead of mapping the file"},
     {{"--mmap"}, NULL, KIND_FLAG, AT(mmap), .help = "map the file (the default)"},
     {{"--mlock"}, NULL, KIND_FLAG, AT(mlock), .help = "keep the model from being swapped out"},
-    {{"--flash-attn", "-fa"}, "on|off|auto", KIND_FLASH, AT(flash), .preset_text = "off", .help =
-     "flash attention. Off is what makes a pass of many tokens give the same bits as one token at a time on a CPU; "
-     "whatever you choose, the self-test at load measures it and the ready line says it"},
-    {{"--log-level"}, "LEVEL", KIND_LEVEL, AT(log_level), .preset_text = "info", .help =
-     "debug (with llama.cpp's own messages), info, warn or error"},
-    {{"--log-format"}, "text|json", KIND_FORMAT, AT(log_json), .preset_text = "text", .help = "lines to read, or a JSON object each"},
-    {{"--list-devices"}, NULL, KIND_FLAG, AT(list_devices), .help =
-     "show the devices that can be used (those of --rpc as well), and end"},
-    {{"--version"}, NULL, KIND_FLAG, AT(version), .help = "show the versions of this program and of llama.cpp, and end"},
+    {{"--flash-attn", "-fa"},
+     "on|off|auto",
+     KIND_FLASH,
+     AT(flash),
+     .preset_text = "off",
+     .help =
+         "flash attention. Off is what makes a pass of many tokens give the same bits as one token at a time on a CPU; "
+         "whatever you choose, the self-test at load measures it and the ready line says it"},
+    {{"--log-level"},
+     "LEVEL",
+     KIND_LEVEL,
+     AT(log_level),
+     .preset_text = "info",
+     .help = "debug (with llama.cpp's own messages), info, warn or error"},
+    {{"--log-format"},
+     "text|json",
+     KIND_FORMAT,
+     AT(log_json),
+     .preset_text = "text",
+     .help = "lines to read, or a JSON object each"},
+    {{"--list-devices"},
+     NULL,
+     KIND_FLAG,
+     AT(list_devices),
+     .help = "show the devices that can be used (those of --rpc as well), and end"},
+    {{"--version"},
+     NULL,
+     KIND_FLAG,
+     AT(version),
+     .help = "show the versions of this program and of llama.cpp, and end"},
     {{"--help", "-h", "--usage"}, NULL, KIND_FLAG, AT(help), .help = "this text"},
 };
 
@@ -282,7 +384,8 @@ static void print_row(FILE *to, const struct option_row *row)
     if (column >= INDENT)
         column = fprintf(to, "\n") - 1;
     fprintf(to, "%*s", INDENT - column, "");
-    char *help = row->preset_text != NULL ? xasprintf("%s (default: %s)", row->help, row->preset_text) : xstrdup(row->help);
+    char *help =
+        row->preset_text != NULL ? xasprintf("%s (default: %s)", row->help, row->preset_text) : xstrdup(row->help);
     print_wrapped(to, help, INDENT);
     free(help);
 }

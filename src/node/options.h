@@ -14,22 +14,22 @@ enum { NODE_PORT = 8081 };
 enum options_flash { OPTIONS_FLASH_OFF, OPTIONS_FLASH_ON, OPTIONS_FLASH_AUTO };
 
 struct options {
-    char *model;         /* path of a GGUF file, or ollama:NAME[:TAG]; NULL: none named */
-    char *host;          /* address to listen on */
-    int64_t port;        /* 0: any free one */
-    int64_t ctx;         /* tokens of context per slot; 0: what the model was trained with; -1: that, at most 4096 */
-    int64_t slots;       /* sequences at once */
-    int64_t threads;     /* 0: one for each physical core */
+    char *model;           /* path of a GGUF file, or ollama:NAME[:TAG]; NULL: none named */
+    char *host;            /* address to listen on */
+    int64_t port;          /* 0: any free one */
+    int64_t ctx;           /* tokens of context per slot; 0: what the model was trained with; -1: that, at most 4096 */
+    int64_t slots;         /* sequences at once */
+    int64_t threads;       /* 0: one for each physical core */
     int64_t threads_batch; /* 0: as threads */
-    int64_t batch;       /* most tokens in one pass */
-    char *rpc;           /* HOST:PORT,… or NULL */
-    char *device;        /* names,… or "none"; NULL: all there are */
-    int64_t n_gpu_layers; /* -1: all */
-    char *tensor_split;  /* N0,N1,… or NULL */
+    int64_t batch;         /* most tokens in one pass */
+    char *rpc;             /* HOST:PORT,… or NULL */
+    char *device;          /* names,… or "none"; NULL: all there are */
+    int64_t n_gpu_layers;  /* -1: all */
+    char *tensor_split;    /* N0,N1,… or NULL */
     bool mmap, mlock;
     enum options_flash flash;
-    char *alias;         /* the name that clients use; NULL: the model's own */
-    char *api_key;       /* NULL: none wanted */
+    char *alias;   /* the name that clients use; NULL: the model's own */
+    char *api_key; /* NULL: none wanted */
     enum log_level log_level;
     bool log_json;
     bool list_devices, version, help;
@@ -41,6 +41,7 @@ struct options {
 int options_parse(struct options *o, int argc, char **argv, char **cause);
 void options_finish(struct options *o);
 
+/* All options, with examples, at most 100 columns. */
 void options_print_help(FILE *to);
 
 #endif

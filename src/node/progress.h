@@ -11,6 +11,7 @@ struct progress {
     char what[96];
 };
 
+/* log_is_json: no bar, whatever stderr is. */
 void progress_init(struct progress *p, bool log_is_json);
 
 /* what: "loading target.gguf"; a new one starts again from 0.  fraction: 0..1.  From one thread at a time. */

@@ -61,12 +61,15 @@ static json_t *counters_json(struct server *s)
         const char *name;
         uint64_t value;
     } list[] = {
-        {"decodes", n.decodes},     {"tokens", n.tokens},           {"batches", n.batches},
-        {"jobs", n.jobs},           {"jobs_shared", n.jobs_shared}, {"drafted", n.drafted},
-        {"verified", n.verified},   {"accepted", n.accepted},       {"generated", n.generated},
-        {"scored", n.scored},       {"sessions", n.sessions},       {"evictions", n.evictions},
-        {"restored", n.restored},   {"decode_us", n.decode_us},     {"requests", http.requests},
-        {"bytes_in", http.bytes_in}, {"bytes_out", http.bytes_out},
+        {"decodes", n.decodes},         {"tokens", n.tokens},
+        {"batches", n.batches},         {"jobs", n.jobs},
+        {"jobs_shared", n.jobs_shared}, {"drafted", n.drafted},
+        {"verified", n.verified},       {"accepted", n.accepted},
+        {"generated", n.generated},     {"scored", n.scored},
+        {"sessions", n.sessions},       {"evictions", n.evictions},
+        {"restored", n.restored},       {"decode_us", n.decode_us},
+        {"requests", http.requests},    {"bytes_in", http.bytes_in},
+        {"bytes_out", http.bytes_out},
     };
     json_t *o = json_object();
     for (size_t i = 0; i < ARRAY_LEN(list); i++)
@@ -96,12 +99,13 @@ static json_t *rpc_json(const char *rpc)
 
 static json_t *model_json(struct server *s, const struct node_model *m)
 {
-    return json_pack("{s:i,s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:i,s:i,s:I,s:o,s:i,s:b,s:b,s:o,s:o}", "protocol", PROTOCOL_VERSION,
-                     "version", TIGHTWAD_VERSION, "llama", llama_version(), "model", words(s->model), "path",
-                     words(m->path), "architecture", words(m->architecture), "description", words(m->description),
-                     "fingerprint", m->fingerprint, "n_vocab", m->n_vocab, "n_ctx_train", m->n_ctx_train, "size",
-                     (json_int_t)m->size, "eog", json_tokens(m->eog, m->n_eog), "bos", m->bos, "add_bos", m->add_bos,
-                     "chat_template", m->chat_template, "devices", devices_json(m), "rpc", rpc_json(s->rpc));
+    return json_pack("{s:i,s:s,s:s,s:o,s:o,s:o,s:o,s:s,s:i,s:i,s:I,s:o,s:i,s:b,s:b,s:o,s:o}", "protocol",
+                     PROTOCOL_VERSION, "version", TIGHTWAD_VERSION, "llama", llama_version(), "model", words(s->model),
+                     "path", words(m->path), "architecture", words(m->architecture), "description",
+                     words(m->description), "fingerprint", m->fingerprint, "n_vocab", m->n_vocab, "n_ctx_train",
+                     m->n_ctx_train, "size", (json_int_t)m->size, "eog", json_tokens(m->eog, m->n_eog), "bos", m->bos,
+                     "add_bos", m->add_bos, "chat_template", m->chat_template, "devices", devices_json(m), "rpc",
+                     rpc_json(s->rpc));
 }
 
 void protocol_on_info(struct server *s, struct httpd_request *r)
@@ -110,13 +114,13 @@ void protocol_on_info(struct server *s, struct httpd_request *r)
     struct node_core_counters now;
     node_core_counters(s->core, &now);
     json_t *o = model_json(s, node_core_model(s->core));
-    json_t *rest = json_pack("{s:i,s:i,s:i,s:i,s:i,s:s,s:b,s:o,s:o,s:i,s:i,s:i,s:o,s:I,s:I}", "n_ctx", i->n_ctx, "slots",
-                             i->slots, "threads", i->threads, "threads_batch", i->threads_batch, "batch", i->batch,
-                             "rollback", node_rollback_name(i->rollback), "batch_invariant", i->batch_invariant, "noise",
-                             number(i->noise), "selftest", selftest_json(&i->selftest), "slots_busy", now.slots_busy,
-                             "sessions_now", now.sessions_now, "jobs_waiting", now.jobs_waiting, "counters",
-                             counters_json(s), "load_ms", (json_int_t)(i->load_us / 1000), "uptime_ms",
-                             (json_int_t)((clock_us() - s->started_us) / 1000));
+    json_t *rest =
+        json_pack("{s:i,s:i,s:i,s:i,s:i,s:s,s:b,s:o,s:o,s:i,s:i,s:i,s:o,s:I,s:I}", "n_ctx", i->n_ctx, "slots", i->slots,
+                  "threads", i->threads, "threads_batch", i->threads_batch, "batch", i->batch, "rollback",
+                  node_rollback_name(i->rollback), "batch_invariant", i->batch_invariant, "noise", number(i->noise),
+                  "selftest", selftest_json(&i->selftest), "slots_busy", now.slots_busy, "sessions_now",
+                  now.sessions_now, "jobs_waiting", now.jobs_waiting, "counters", counters_json(s), "load_ms",
+                  (json_int_t)(i->load_us / 1000), "uptime_ms", (json_int_t)((clock_us() - s->started_us) / 1000));
     merge(o, rest);
     httpd_reply_json(r, 200, o);
 }

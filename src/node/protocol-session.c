@@ -5,7 +5,8 @@
 
 #include "base/json.h"
 
-static void open_session(struct server *s, struct httpd_request *r, const json_t *o, const struct sampler_params *params)
+static void open_session(struct server *s, struct httpd_request *r, const json_t *o,
+                         const struct sampler_params *params)
 {
     const json_t *count = json_object_get(o, "prompt"), *messages = json_object_get(o, "messages"),
                  *given = json_object_get(o, "text");

@@ -51,7 +51,8 @@ json_t *protocol_body(struct httpd_request *r, const char *const *keys)
         protocol_refuse(r, NULL, cause);
         return NULL;
     }
-    json_object_foreach(o, key, value) {
+    json_object_foreach(o, key, value)
+    {
         size_t i = 0;
         while (keys[i] != NULL && strcmp(keys[i], key) != 0)
             i++;
@@ -97,8 +98,8 @@ int protocol_bool(struct httpd_request *r, const json_t *o, const char *key, boo
     return check(r, key, false, json_get_bool(o, key, out, &cause), cause);
 }
 
-int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, const char *key, bool need, int32_t **out,
-                    size_t *n)
+int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, const char *key, bool need,
+                    int32_t **out, size_t *n)
 {
     char *cause = NULL;
     *out = NULL;
@@ -108,8 +109,8 @@ int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, 
     int32_t n_vocab = node_core_model(s->core)->n_vocab;
     for (size_t i = 0; i < *n; i++) {
         if ((*out)[i] >= n_vocab) {
-            httpd_reply_error(r, 400, key, NULL, "%s[%zu] is %d: this vocabulary has the ids 0 to %d", key, i, (*out)[i],
-                              n_vocab - 1);
+            httpd_reply_error(r, 400, key, NULL, "%s[%zu] is %d: this vocabulary has the ids 0 to %d", key, i,
+                              (*out)[i], n_vocab - 1);
             free(*out);
             *out = NULL;
             return -1;
@@ -149,8 +150,9 @@ int protocol_sampling(struct server *s, struct httpd_request *r, const json_t *o
     int32_t n_vocab = node_core_model(s->core)->n_vocab;
     for (size_t i = 0; i < out->n_bias; i++) {
         if (out->bias[i].token >= n_vocab) {
-            httpd_reply_error(r, 400, "logit_bias", NULL, "logit_bias: %d is no token, this vocabulary has the ids 0 to %d",
-                              out->bias[i].token, n_vocab - 1);
+            httpd_reply_error(r, 400, "logit_bias", NULL,
+                              "logit_bias: %d is no token, this vocabulary has the ids 0 to %d", out->bias[i].token,
+                              n_vocab - 1);
             sampler_params_finish(out);
             return -1;
         }
@@ -221,8 +223,9 @@ void protocol_error_with(struct httpd_request *r, int status, const char *code, 
     va_start(ap, fmt);
     char *message = xvasprintf(fmt, ap);
     va_end(ap);
-    httpd_reply_json(r, status, json_pack("{s:{s:s,s:s,s:n,s:s},s:I}", "error", "message", message, "type",
-                                          "invalid_request_error", "param", "code", code, key, (json_int_t)value));
+    httpd_reply_json(r, status,
+                     json_pack("{s:{s:s,s:s,s:n,s:s},s:I}", "error", "message", message, "type",
+                               "invalid_request_error", "param", "code", code, key, (json_int_t)value));
     free(message);
 }
 

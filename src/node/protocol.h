@@ -17,9 +17,11 @@
 
 enum { PROTOCOL_VERSION = 1, PROTOCOL_TOP_MAX = 20 /* most alternatives with logprobs */ };
 
+/* Adds all routes below /v1/node. */
 void protocol_register(struct server *s);
 
-/* The body as an object with no other keys than these (NULL-terminated).  NULL: a 400 was sent.  Owned by the caller. */
+/* The body as an object with no other keys than these (NULL-terminated).  NULL: a 400 was sent.  Owned by the caller.
+ */
 json_t *protocol_body(struct httpd_request *r, const char *const *keys);
 
 /* Fields of a body.  0, or -1: a 400 that names the key was sent.  Absent: *out stays, unless need is set: then it is
@@ -29,8 +31,8 @@ int protocol_int(struct httpd_request *r, const json_t *o, const char *key, bool
 int protocol_double(struct httpd_request *r, const json_t *o, const char *key, double min, double max, double *out);
 int protocol_bool(struct httpd_request *r, const json_t *o, const char *key, bool *out);
 /* Ids of the vocabulary; *out is owned by the caller, NULL and 0 when absent. */
-int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, const char *key, bool need, int32_t **out,
-                    size_t *n);
+int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, const char *key, bool need,
+                    int32_t **out, size_t *n);
 
 /* session, keep and tokens: where a job stands. */
 int protocol_place(struct server *s, struct httpd_request *r, const json_t *o, struct node_job *job);

@@ -74,8 +74,10 @@ int rpc_probe(const char *list, int timeout_ms, char **cause)
     free(copy);
     int result = 0;
     if (bad.len > 0)
-        result = cause_set(cause, "RPC worker not reachable: %s. Is llama.cpp's rpc-server running there, and on an "
-                           "address that this machine can reach?", bad.data);
+        result = cause_set(cause,
+                           "RPC worker not reachable: %s. Is llama.cpp's rpc-server running there, and on an "
+                           "address that this machine can reach?",
+                           bad.data);
     buf_finish(&bad);
     return result;
 }

@@ -67,7 +67,9 @@ struct server *server_create(struct event_base *base, const struct server_opts *
     s->rpc = xstrdup(opts->rpc);
     s->started_us = clock_us();
     s->created = clock_wall_ms() / 1000;
-    struct httpd_opts http = {.max_body = MAX_BODY, .max_headers = MAX_HEADERS, .idle_timeout_s = IDLE_TIMEOUT_S,
+    struct httpd_opts http = {.max_body = MAX_BODY,
+                              .max_headers = MAX_HEADERS,
+                              .idle_timeout_s = IDLE_TIMEOUT_S,
                               .token = opts->api_key,
                               .private_peers_only = opts->api_key == NULL && !is_loopback(opts->host)};
     s->httpd = httpd_create(base, &http);
