@@ -36,7 +36,7 @@ static void setup_probed(struct bench *t, struct got *g)
     memset(g, 0, sizeof(*g));
 }
 
-static void test_probe(void **state)
+static void node_probe(void **state)
 {
     struct bench t;
     struct got g;
@@ -60,7 +60,7 @@ static void test_probe(void **state)
     bench_finish(&t);
 }
 
-static void test_probe_refuses(void **state)
+static void node_probe_refuses(void **state)
 {
     static const struct {
         int status;
@@ -94,7 +94,7 @@ static void test_probe_refuses(void **state)
     }
 }
 
-static void test_nothing_listens(void **state)
+static void node_nothing_listens(void **state)
 {
     struct bench t;
     struct got g = {0};
@@ -108,7 +108,7 @@ static void test_nothing_listens(void **state)
 }
 
 /* The first request brings the whole path, the next only what differs. */
-static void test_draft_sends_difference(void **state)
+static void node_draft_sends_difference(void **state)
 {
     struct bench t;
     struct got g;
@@ -154,7 +154,7 @@ static void test_draft_sends_difference(void **state)
 }
 
 /* A newer draft while the older still runs: both are answered, and the difference is taken to what both agree on. */
-static void test_draft_supersedes(void **state)
+static void node_draft_supersedes(void **state)
 {
     struct bench t;
     struct got g, older = {0}, newer = {0};
@@ -183,7 +183,7 @@ static void test_draft_supersedes(void **state)
     bench_finish(&t);
 }
 
-static void test_lost_session(void **state)
+static void node_lost_session(void **state)
 {
     static const char lost[] = "{\"error\":{\"message\":\"gone\",\"code\":\"session_lost\"},\"have\":0}";
     struct bench t;
@@ -223,7 +223,7 @@ static void test_lost_session(void **state)
 }
 
 /* 409 with what is left: no new session, only the missing part. */
-static void test_shortened_session(void **state)
+static void node_shortened_session(void **state)
 {
     struct bench t;
     struct got g;
@@ -250,7 +250,7 @@ static void test_shortened_session(void **state)
     bench_finish(&t);
 }
 
-static void test_verdict(void **state)
+static void node_verdict(void **state)
 {
     struct bench t;
     struct got g;
@@ -279,7 +279,7 @@ static void test_verdict(void **state)
 }
 
 /* The drafter's vocabulary may be longer: what the target does not know ends the draft. */
-static void test_foreign_ids(void **state)
+static void node_foreign_ids(void **state)
 {
     struct bench t;
     struct got g;
@@ -302,7 +302,7 @@ static void test_foreign_ids(void **state)
     bench_finish(&t);
 }
 
-static void test_nonsense(void **state)
+static void node_nonsense(void **state)
 {
     static const char *const drafts[] = {
         "",
@@ -365,7 +365,7 @@ static void test_nonsense(void **state)
 }
 
 /* Not HTTP, half a reply, a reply that never comes, too much of it, a full context. */
-static void test_broken_wire(void **state)
+static void node_broken_wire(void **state)
 {
     static const char half[] = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"tokens\":[1";
     static const char garbage[] = "\x16\x03\x01\x02\x00\x01 not http at all\r\n\r\n";
@@ -419,7 +419,7 @@ static void test_broken_wire(void **state)
 }
 
 /* A session that cannot be opened fails all that wait for it, each once, in time. */
-static void test_session_refused(void **state)
+static void node_session_refused(void **state)
 {
     struct bench t;
     struct got g, a = {0}, b = {0}, c = {0};
@@ -457,7 +457,7 @@ static void close_session(struct got *g)
 }
 
 /* A callback may close its session while others wait for it. */
-static void test_close_in_callback(void **state)
+static void node_close_in_callback(void **state)
 {
     struct bench t;
     struct got g, a = {0}, b = {0};
@@ -474,7 +474,7 @@ static void test_close_in_callback(void **state)
     bench_finish(&t);
 }
 
-static void test_start_in_one_trip(void **state)
+static void node_start_in_one_trip(void **state)
 {
     struct bench t;
     struct got g;
@@ -509,7 +509,7 @@ static void test_start_in_one_trip(void **state)
     bench_finish(&t);
 }
 
-static void test_tokenizer(void **state)
+static void node_tokenizer(void **state)
 {
     struct bench t;
     struct got g;
@@ -547,20 +547,20 @@ static void test_tokenizer(void **state)
 }
 
 const struct CMUnitTest node_tests[] = {
-    cmocka_unit_test(test_probe),
-    cmocka_unit_test(test_probe_refuses),
-    cmocka_unit_test(test_nothing_listens),
-    cmocka_unit_test(test_draft_sends_difference),
-    cmocka_unit_test(test_draft_supersedes),
-    cmocka_unit_test(test_lost_session),
-    cmocka_unit_test(test_shortened_session),
-    cmocka_unit_test(test_verdict),
-    cmocka_unit_test(test_foreign_ids),
-    cmocka_unit_test(test_nonsense),
-    cmocka_unit_test(test_broken_wire),
-    cmocka_unit_test(test_session_refused),
-    cmocka_unit_test(test_close_in_callback),
-    cmocka_unit_test(test_start_in_one_trip),
-    cmocka_unit_test(test_tokenizer),
+    cmocka_unit_test(node_probe),
+    cmocka_unit_test(node_probe_refuses),
+    cmocka_unit_test(node_nothing_listens),
+    cmocka_unit_test(node_draft_sends_difference),
+    cmocka_unit_test(node_draft_supersedes),
+    cmocka_unit_test(node_lost_session),
+    cmocka_unit_test(node_shortened_session),
+    cmocka_unit_test(node_verdict),
+    cmocka_unit_test(node_foreign_ids),
+    cmocka_unit_test(node_nonsense),
+    cmocka_unit_test(node_broken_wire),
+    cmocka_unit_test(node_session_refused),
+    cmocka_unit_test(node_close_in_callback),
+    cmocka_unit_test(node_start_in_one_trip),
+    cmocka_unit_test(node_tokenizer),
 };
 const size_t node_count = ARRAY_LEN(node_tests);

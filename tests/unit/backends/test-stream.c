@@ -25,7 +25,7 @@ static void setup_stream(struct bench *t, const char *const *parts, size_t n, bo
     fake_stream(t->fake, "POST /v1/node/generate", "application/x-ndjson", parts, n, ends);
 }
 
-static void test_generate(void **state)
+static void stream_generate(void **state)
 {
     static const char *const parts[] = {
         "{\"t\":[1],\"s\":[\"a\"]}\n{\"t\":[2,3],\"s\":[\"b\",[195",
@@ -55,7 +55,7 @@ static void test_generate(void **state)
     bench_finish(&t);
 }
 
-static void test_logprobs(void **state)
+static void stream_logprobs(void **state)
 {
     static const char *const parts[] = {
         "{\"t\":[1],\"s\":[\"a\"],\"p\":[{\"logprob\":-0.5,\"top\":[[1,-0.5,\"a\"],[2,-1,\"b\"]]}]}\n",
@@ -75,7 +75,7 @@ static void test_logprobs(void **state)
     bench_finish(&t);
 }
 
-static void test_pause(void **state)
+static void stream_pause(void **state)
 {
     static const char *const parts[] = {
         "{\"t\":[1],\"s\":[\"a\"]}\n",
@@ -102,7 +102,7 @@ static void test_pause(void **state)
     }
 }
 
-static void test_breaks_off(void **state)
+static void stream_breaks_off(void **state)
 {
     static const struct {
         const char *parts[2];
@@ -140,7 +140,7 @@ static void test_breaks_off(void **state)
     }
 }
 
-static void test_silence(void **state)
+static void stream_silence(void **state)
 {
     static const char head[] = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     struct bench t;
@@ -170,7 +170,7 @@ static void close_session(struct got *g)
 }
 
 /* Cancelled inside its own stream callback: no callback any more, and the server sees its connection close. */
-static void test_cancel_inside(void **state)
+static void stream_cancel_inside(void **state)
 {
     static const char *const parts[] = {"{\"t\":[1],\"s\":[\"a\"]}\n{\"t\":[2],\"s\":[\"b\"]}\n"};
     for (int closing = 0; closing < 2; closing++) {
@@ -196,7 +196,7 @@ static void test_cancel_inside(void **state)
 }
 
 /* Cancelled while it waits for the session, and while it waits for the reply. */
-static void test_cancel_outside(void **state)
+static void stream_cancel_outside(void **state)
 {
     struct bench t;
     struct got g = {0};
@@ -218,8 +218,8 @@ static void test_cancel_outside(void **state)
 }
 
 const struct CMUnitTest stream_tests[] = {
-    cmocka_unit_test(test_generate),       cmocka_unit_test(test_logprobs), cmocka_unit_test(test_pause),
-    cmocka_unit_test(test_breaks_off),     cmocka_unit_test(test_silence),  cmocka_unit_test(test_cancel_inside),
-    cmocka_unit_test(test_cancel_outside),
+    cmocka_unit_test(stream_generate),       cmocka_unit_test(stream_logprobs), cmocka_unit_test(stream_pause),
+    cmocka_unit_test(stream_breaks_off),     cmocka_unit_test(stream_silence),  cmocka_unit_test(stream_cancel_inside),
+    cmocka_unit_test(stream_cancel_outside),
 };
 const size_t stream_count = ARRAY_LEN(stream_tests);

@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest node_tests[], stream_tests[];
-extern const size_t node_count, stream_count;
+extern const struct CMUnitTest registry_tests[], node_tests[], stream_tests[], chat_tests[], llamacpp_tests[],
+    ollama_tests[], openai_tests[];
+extern const size_t registry_count, node_count, stream_count, chat_count, llamacpp_count, ollama_count, openai_count;
 
 #endif
