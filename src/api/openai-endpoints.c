@@ -4,8 +4,6 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include <event2/http.h>
-
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -270,22 +268,19 @@ static void handle_models(struct httpd_request *r, void *arg)
     httpd_reply_json(r, 200, json_pack("{s:s, s:o}", "object", "list", "data", data));
 }
 
-/* GET /v1/models/NAME; names may hold slashes, and come percent-encoded from some clients. */
+/* GET /v1/models/NAME; names may hold slashes. */
 static void handle_model(struct httpd_request *r, void *arg)
 {
     struct endpoints *e = arg;
-    const char *raw = httpd_path(r) + strlen("/v1/models/");
-    char *wanted = evhttp_uridecode(raw, 0, NULL);
+    const char *wanted = httpd_path(r) + strlen("/v1/models/");
     json_t *names = proxy_models(e->proxy), *name, *found = NULL;
     size_t i;
     json_array_foreach(names, i, name)
     {
-        const char *s = json_string_value(name);
-        if (!found && (strcmp(s, raw) == 0 || (wanted && strcmp(s, wanted) == 0)))
-            found = model_json(e, s);
+        if (!found && strcmp(json_string_value(name), wanted) == 0)
+            found = model_json(e, wanted);
     }
     json_decref(names);
-    free(wanted);
     if (found)
         httpd_reply_json(r, 200, found);
     else
