@@ -13,6 +13,7 @@ enum { FINDINGS_MAX = 100 };
 void findings_add(struct config_findings *f, bool error, const char *file, size_t line, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 
+/* Warnings alone are none. */
 bool findings_have_error(const struct config_findings *f);
 
 #endif

@@ -75,7 +75,8 @@ const struct option option_table[] = {
      .help = "The longest answer a request may ask for."},
     {.key = "proxy.max_body_size", AT(proxy.max_body_size), .type = OPTION_SIZE, .def = "10MiB", .min = 1024,
      .max = 1 << 30, .help = "The largest request body. A larger one is answered with 413."},
-    {.key = "proxy.auth_token", AT(proxy.auth_token), .type = OPTION_SECRET, .env = "$TIGHTWAD_PROXY_TOKEN",
+    {.key = "proxy.auth_token", AT(proxy.auth_token), .type = OPTION_SECRET, .reloadable = true,
+     .env = "$TIGHTWAD_PROXY_TOKEN",
      .help = "When set, clients must send it as bearer token (what OpenAI clients call the API key). Better not written "
              "here in full: `${NAME}` takes it from the environment."},
 

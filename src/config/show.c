@@ -62,8 +62,9 @@ void config_show(const struct config *c, FILE *to)
             c->path ? c->path : "");
     fprintf(to, "proxy:\n");
     show_options(c, "proxy", 0, "  ", "  ", to);
-    fprintf(to, "  target:\n");
-    show_options(c, "proxy.target", 0, "    ", "    ", to);
+    fprintf(to, c->proxy.target.url ? "  target:\n" : "  # target: not configured\n");
+    if (c->proxy.target.url)
+        show_options(c, "proxy.target", 0, "    ", "    ", to);
     fprintf(to, "  drafters:%s\n", c->proxy.n_drafters ? "" : " []");
     for (size_t i = 0; i < c->proxy.n_drafters; i++)
         show_options(c, "proxy.drafters[]", i, "      ", "    - ", to);

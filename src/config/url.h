@@ -11,6 +11,7 @@ char *url_normalise(const char *text, char **cause);
 /* host:port of a normalised URL (the scheme's port where none is written).  Owned by the caller. */
 char *url_host_port(const char *url);
 
+/* Of a normalised URL. */
 bool url_has_port(const char *url);
 
 #endif

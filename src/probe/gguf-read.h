@@ -22,6 +22,7 @@ void gguf_reader_init_memory(struct gguf_reader *r, const void *data, size_t len
 void gguf_reader_init_file(struct gguf_reader *r, int fd, uint64_t size);
 void gguf_reader_finish(struct gguf_reader *r);
 
+/* Bytes that have not been taken yet. */
 uint64_t gguf_reader_left(const struct gguf_reader *r);
 
 /* False (and r->problem) when there are not that many bytes.  out NULL: skipped. */
