@@ -68,7 +68,7 @@ static void on_health(struct httpd_request *r, void *arg)
 static bool faulty(struct fake_node *f, struct httpd_request *r)
 {
     if (f->mute) {
-        httpd_on_close(r, NULL, NULL);
+        f->held[f->n_held++ % 64] = r;
         return true;
     }
     if (chance(f) >= f->fault_percent)
@@ -285,6 +285,9 @@ void fake_node_start(struct fake_node *f, struct event_base *base, uint32_t seed
 
 void fake_node_stop(struct fake_node *f)
 {
+    for (size_t i = 0; i < f->n_held; i++)
+        httpd_reply_error(f->held[i], 503, NULL, NULL, "stopped");
+    f->n_held = 0;
     httpd_destroy(f->http);
     f->http = NULL;
 }

@@ -18,11 +18,13 @@ struct fake_node {
     struct event_base *base;
     struct httpd *http;
     int port;
-    uint32_t random;        /* state of its chance */
-    unsigned agreement;     /* drafts: per cent of tokens that are the target's */
-    unsigned fault_percent; /* of draft, verify and generate calls that go wrong */
-    bool mute;              /* never answers draft, verify or generate */
-    bool long_answers;      /* never ends by itself */
+    uint32_t random;                /* state of its chance */
+    unsigned agreement;             /* drafts: per cent of tokens that are the target's */
+    unsigned fault_percent;         /* of draft, verify and generate calls that go wrong */
+    bool mute;                      /* never answers draft, verify or generate */
+    bool long_answers;              /* never ends by itself */
+    struct httpd_request *held[64]; /* what it is mute about; answered at the end */
+    size_t n_held;
     int n_ctx;
     const char *fingerprint;
     int next_session;
