@@ -221,10 +221,11 @@ void proxy_answer_done(struct proxy_answer *a, int64_t prompt_tokens, int64_t co
 {
     if (a->ended)
         return;
+    bool verified = a->runner == &speculate_runner && a->rounds > 0;
     struct oai_usage usage = {.prompt_tokens = prompt_tokens,
                               .completion_tokens = completion_tokens,
-                              .drafted_tokens = a->rounds > 0 ? a->drafted : -1,
-                              .accepted_tokens = a->rounds > 0 ? a->accepted : -1};
+                              .drafted_tokens = verified ? a->drafted : -1,
+                              .accepted_tokens = verified ? a->accepted : -1};
     const struct proxy_ops *ops = a->ops;
     void *arg = a->arg;
     end_answer(a, REQUEST_DONE);

@@ -43,7 +43,8 @@ static struct oai_top top_of(const json_t *o)
                             .logprob = (float)json_number_value(lp)};
 }
 
-static struct lp_tokens tokens_of(const json_t *logprobs)
+/* most: alternatives that the client asked for; servers are known to give more. */
+static struct lp_tokens tokens_of(const json_t *logprobs, int most)
 {
     const json_t *content = json_object_get(logprobs, "content");
     struct lp_tokens t = {.n = json_array_size(content)};
@@ -52,6 +53,8 @@ static struct lp_tokens tokens_of(const json_t *logprobs)
         const json_t *o = json_array_get(content, i), *top = json_object_get(o, "top_logprobs");
         struct oai_top self = top_of(o);
         size_t n = json_array_size(top);
+        if (n > (size_t)(most > 0 ? most : 0))
+            n = (size_t)(most > 0 ? most : 0);
         struct oai_top *tops = n > 0 ? xcalloc(n, sizeof(*tops)) : NULL;
         for (size_t k = 0; k < n; k++)
             tops[k] = top_of(json_array_get(top, k));
@@ -99,7 +102,7 @@ static bool on_text(void *arg, const char *text, size_t len, json_t *logprobs)
     buf_add(&r->text, text, len);
     a->state = REQUEST_RUNNING;
     proxy_answer_tell_start(a, 0);
-    struct lp_tokens t = tokens_of(logprobs);
+    struct lp_tokens t = tokens_of(logprobs, a->req.logprobs);
     bool *drafted = t.n > 0 ? xcalloc(t.n, sizeof(*drafted)) : NULL;
     if (!proxy_answer_tell_text(a, text, len, t.list, drafted, t.n))
         a->paused = true;

@@ -101,7 +101,7 @@ void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request
     *out = (struct snapshot_request){
         .id = a->id,
         .state = a->state,
-        .speculative = a->rounds > 0,
+        .speculative = a->runner == &speculate_runner && a->rounds > 0,
         .started_wall_ms = a->started_wall_ms,
         .prompt_tokens = a->prompt_tokens,
         .tokens = a->tokens,
