@@ -1,0 +1,57 @@
+"""The first thing a stranger runs: `tightwad demo` must end with "identical", say how to go on, answer the curl line it prints,
+and leave nothing behind."""
+import subprocess
+from harness import *
+
+TIGHTWAD = os.path.join(BUILD, "tightwad")
+
+
+def environment(t):
+    run = os.path.join(t.folder, "run")
+    os.makedirs(run, mode=0o700, exist_ok=True)
+    return {"XDG_RUNTIME_DIR": run, "HOME": t.folder, "TIGHTWAD_TARGET_URL": None, "TIGHTWAD_CONFIG": None}
+
+
+def children(pid):
+    with open("/proc/%d/task/%d/children" % (pid, pid)) as f:
+        return [int(c) for c in f.read().split()]
+
+
+@test("--no-ui --once: all answers identical, exit status 0")
+def _(t):
+    p = t.process([TIGHTWAD, "demo", "--no-ui", "--once"], env=environment(t), name="demo")
+    p.expected_end = True
+    t.equal(p.wait(60), 0, p.output)
+    for words in (r"identical to the target alone: yes", r"(?i)accept", r"(?i)tok", r"curl "):
+        t.check(re.search(words, p.output), "/%s/ is missing in:\n%s" % (words, p.output))
+    t.equal(os.listdir(os.path.join(t.folder, "run", "tightwad")) if os.path.isdir(
+        os.path.join(t.folder, "run", "tightwad")) else [], [], "files left behind")
+
+
+@test("without --once it stays up, answers the smoke test with 4, and ends with all it started")
+def _(t):
+    p = t.process([TIGHTWAD, "demo", "--no-ui"], env=environment(t), name="demo")
+    url = p.wait_line(r"(http://127\.0\.0\.1:\d+)/v1/chat/completions", 60).group(1)
+    r = subprocess.run(["curl", "-s", url + "/v1/chat/completions", "-H", "Content-Type: application/json",
+                        "-d", '{"messages":[{"role":"user","content":"What is 2 + 2?"}]}'], capture_output=True, text=True)
+    t.check("4" in json.loads(r.stdout)["choices"][0]["message"]["content"], r.stdout)
+    started = children(p.pid)
+    t.equal(len(started), 3, "processes of the demo")
+    t.equal(p.stop(20), None)
+    p.expected_end = True
+    for pid in started:
+        t.check(not os.path.exists("/proc/%d" % pid), "process %d is left" % pid)
+
+
+@test("an installed tightwad finds its node and its models")
+def _(t):
+    root = os.path.join(t.folder, "root")
+    r = subprocess.run(["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", root],
+                       capture_output=True, text=True)
+    t.equal(r.returncode, 0, r.stdout + r.stderr)
+    found = [os.path.relpath(os.path.join(d, f), root) for d, _, files in os.walk(root) for f in files]
+    for name in ("bin/tightwad", "tightwad-node", "models/target.gguf", "man1/tightwad.1", "man5/cluster.yaml.5", "README.md"):
+        t.check(any(f.endswith(name) for f in found), "%s is not installed: %r" % (name, found))
+
+
+main()
