@@ -29,7 +29,7 @@ static char *clean(const char *s)
         else if (c == 0xc2 && (unsigned char)b.data[i + 1] < 0xa0)
             b.data[i] = b.data[i + 1] = ' '; /* the C1 controls */
     }
-    return b.data;
+    return buf_steal(&b);
 }
 
 static json_t *text_json(const char *s)

@@ -138,7 +138,7 @@ char *config_restart_needed(const struct config *from, const struct config *to)
         free(is);
     }
     if (b.len)
-        return b.data;
+        return buf_steal(&b);
     buf_finish(&b);
     return NULL;
 }

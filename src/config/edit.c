@@ -1,93 +1,22 @@
-/* Changes to the user's file: text is put in and taken out by the places that the parser remembers, so that comments,
- * order and spelling stay as they are. */
+#include "config/edit.h"
+
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/cause.h"
 #include "base/mem.h"
-#include "config/config.h"
 #include "config/file.h"
-#include "config/tree.h"
+#include "config/splice.h"
 #include "config/url.h"
 #include "config/value.h"
 
 struct edit {
-    const char *text;
-    size_t len;
-    const char *eol;
-    struct buf out;
-    size_t done; /* bytes of text that are in out, or left out on purpose */
+    struct splice s;
     struct tree *root;
     const struct tree *proxy, *proxy_key, *draft, *draft_key, *drafters, *drafters_key;
 };
-
-/* ---- places in the text ---- */
-
-/* The tree counts characters; a byte-order mark counts as one. */
-static size_t byte_at(const struct edit *e, size_t chars)
-{
-    size_t at = 0;
-    for (; at < e->len; at++) {
-        if (((unsigned char)e->text[at] & 0xc0) != 0x80 && chars-- == 0)
-            break;
-    }
-    return at;
-}
-
-static size_t line_start(const struct edit *e, size_t at)
-{
-    while (at > 0 && e->text[at - 1] != '\n')
-        at--;
-    return at;
-}
-
-/* The first byte of the next line. */
-static size_t line_end(const struct edit *e, size_t at)
-{
-    while (at < e->len && e->text[at] != '\n')
-        at++;
-    return at < e->len ? at + 1 : at;
-}
-
-/* Where the line after the last one of t begins. */
-static size_t after(const struct edit *e, const struct tree *t)
-{
-    while (t->kind != TREE_SCALAR && !t->flow && t->n > 0)
-        t = t->items[t->n - 1];
-    size_t at = byte_at(e, t->end), from = byte_at(e, t->start);
-    while (at > from && strchr(" \t\r\n", e->text[at - 1]))
-        at--;
-    return line_end(e, at > from ? at - 1 : at);
-}
-
-/* ---- output ---- */
-
-static void keep_to(struct edit *e, size_t at)
-{
-    if (at > e->done)
-        buf_add(&e->out, e->text + e->done, at - e->done);
-    e->done = at;
-}
-
-/* Begins a line, also after a last line that has no end. */
-static void new_line(struct edit *e)
-{
-    if (e->out.len > 0 && e->out.data[e->out.len - 1] != '\n')
-        buf_adds(&e->out, e->eol);
-}
-
-static void put_line(struct edit *e, size_t indent, const char *prefix, const char *key, const char *value)
-{
-    new_line(e);
-    buf_printf(&e->out, "%*s%s%s:", (int)indent, "", prefix, key);
-    char *v = value ? value_yaml(value) : NULL;
-    if (v)
-        buf_printf(&e->out, " %s", v);
-    buf_adds(&e->out, e->eol);
-    free(v);
-}
 
 /* What is written of a server: its keys in order, NULL values left out. */
 struct pair {
@@ -114,7 +43,7 @@ static void put_entry(struct edit *e, size_t indent, const struct config_server 
     struct pair p[5];
     size_t n = pairs_of(s, p);
     for (size_t i = 0; i < n; i++)
-        put_line(e, indent, i == 0 ? "- " : "  ", p[i].key, p[i].value);
+        splice_put_line(&e->s, indent, i == 0 ? "- " : "  ", p[i].key, p[i].value);
 }
 
 /* The same in braces: what stands inside brackets already. */
@@ -124,10 +53,10 @@ static void put_flow_entry(struct edit *e, const struct config_server *s)
     size_t n = pairs_of(s, p);
     for (size_t i = 0; i < n; i++) {
         char *v = value_yaml_quoted(p[i].value);
-        buf_printf(&e->out, "%s%s: %s", i == 0 ? "{" : ", ", p[i].key, v);
+        buf_printf(&e->s.out, "%s%s: %s", i == 0 ? "{" : ", ", p[i].key, v);
         free(v);
     }
-    buf_addc(&e->out, '}');
+    buf_addc(&e->s.out, '}');
 }
 
 /* ---- finding ---- */
@@ -146,8 +75,8 @@ static const struct tree *child(const struct tree *map, const char *name, const 
 static int look(struct edit *e, const char *text, size_t len, char **cause)
 {
     size_t line = 0;
-    *e = (struct edit){.text = text, .len = len, .eol = memmem(text, len, "\r\n", 2) ? "\r\n" : "\n"};
-    buf_init(&e->out, TREE_BYTES_MAX);
+    *e = (struct edit){0};
+    splice_init(&e->s, text, len);
     if (tree_parse(text, len, &e->root, &line, cause) != 0)
         return cause_prefix(cause, "line %zu", line);
     if (!tree_is_null(e->root) && e->root->kind != TREE_MAP)
@@ -155,13 +84,17 @@ static int look(struct edit *e, const char *text, size_t len, char **cause)
     e->proxy = child(e->root, "proxy", &e->proxy_key);
     e->draft = child(e->proxy, "draft", &e->draft_key);
     e->drafters = child(e->proxy, "drafters", &e->drafters_key);
+    bool draft = !tree_is_null(e->draft), drafters = !tree_is_null(e->drafters);
+    if ((!tree_is_null(e->proxy) && e->proxy->kind != TREE_MAP) || (draft && e->draft->kind != TREE_MAP) ||
+        (drafters && e->drafters->kind != TREE_LIST) || (e->draft && e->drafters))
+        return cause_set(cause, "it has errors: `tightwad config check` names them");
     return 0;
 }
 
 static void edit_finish(struct edit *e)
 {
     tree_destroy(e->root);
-    buf_finish(&e->out);
+    splice_finish(&e->s);
 }
 
 /* The url of an entry as it will be used, or NULL.  Owned by the caller. */
@@ -196,31 +129,31 @@ static bool entry_is(const struct tree *entry, const char *name)
 static void draft_to_list(struct edit *e, const struct config_server *s)
 {
     const struct tree *d = e->draft;
-    keep_to(e, byte_at(e, e->draft_key->start));
-    e->done = byte_at(e, e->draft_key->end);
-    buf_adds(&e->out, "drafters");
+    splice_keep(&e->s, splice_byte(&e->s, e->draft_key->start));
+    splice_skip(&e->s, splice_byte(&e->s, e->draft_key->end));
+    splice_put(&e->s, "drafters");
     if (tree_is_null(d) || d->flow) {
-        keep_to(e, byte_at(e, d->start));
-        bool colon = e->out.len > 0 && e->out.data[e->out.len - 1] == ':';
-        buf_adds(&e->out, colon ? " [" : "[");
+        splice_keep(&e->s, splice_byte(&e->s, d->start));
+        bool colon = e->s.out.len > 0 && e->s.out.data[e->s.out.len - 1] == ':';
+        splice_put(&e->s, colon ? " [" : "[");
         if (!tree_is_null(d)) {
-            keep_to(e, byte_at(e, d->end));
-            buf_adds(&e->out, ", ");
+            splice_keep(&e->s, splice_byte(&e->s, d->end));
+            splice_put(&e->s, ", ");
         }
-        e->done = byte_at(e, d->end);
+        splice_skip(&e->s, splice_byte(&e->s, d->end));
         put_flow_entry(e, s);
-        buf_addc(&e->out, ']');
+        buf_addc(&e->s.out, ']');
         return;
     }
-    size_t end = after(e, d), first = byte_at(e, d->start);
-    keep_to(e, first);
-    buf_adds(&e->out, "- ");
-    for (size_t at = line_end(e, first); at < end; at = line_end(e, at)) {
-        keep_to(e, at);
-        if (!strchr("\r\n", e->text[at]))
-            buf_adds(&e->out, "  ");
+    size_t end = splice_after(&e->s, d), first = splice_byte(&e->s, d->start);
+    splice_keep(&e->s, first);
+    splice_put(&e->s, "- ");
+    for (size_t at = splice_line_end(&e->s, first); at < end; at = splice_line_end(&e->s, at)) {
+        splice_keep(&e->s, at);
+        if (!strchr("\r\n", e->s.text[at]))
+            splice_put(&e->s, "  ");
     }
-    keep_to(e, end);
+    splice_keep(&e->s, end);
     put_entry(e, d->column, s);
 }
 
@@ -228,42 +161,42 @@ static void add_to_list(struct edit *e, const struct config_server *s)
 {
     const struct tree *d = e->drafters;
     if (!tree_is_null(d) && !d->flow) {
-        keep_to(e, after(e, d));
+        splice_keep(&e->s, splice_after(&e->s, d));
         put_entry(e, d->column, s);
         return;
     }
     bool null = tree_is_null(d);
-    size_t close = byte_at(e, d->end) - (null ? 0 : 1); /* before the bracket */
-    keep_to(e, null ? byte_at(e, d->start) : close);
-    e->done = close;
-    buf_adds(&e->out, null ? " [" : d->n > 0 ? ", " : "");
+    size_t close = splice_byte(&e->s, d->end) - (null ? 0 : 1); /* before the bracket */
+    splice_keep(&e->s, null ? splice_byte(&e->s, d->start) : close);
+    splice_skip(&e->s, close);
+    splice_put(&e->s, null ? " [" : d->n > 0 ? ", " : "");
     put_flow_entry(e, s);
-    buf_adds(&e->out, null ? "]" : "");
+    splice_put(&e->s, null ? "]" : "");
 }
 
 static void add_list(struct edit *e, const struct config_server *s)
 {
     const struct tree *p = e->proxy;
     if (!p && e->root && !e->root->flow) {
-        keep_to(e, after(e, e->root));
-        put_line(e, e->root->column, "", "proxy", NULL);
+        splice_keep(&e->s, splice_after(&e->s, e->root));
+        splice_put_line(&e->s, e->root->column, "", "proxy", NULL);
     } else if (!p) {
-        keep_to(e, e->len);
-        put_line(e, 0, "", "proxy", NULL);
+        splice_keep(&e->s, e->s.len);
+        splice_put_line(&e->s, 0, "", "proxy", NULL);
     } else if (tree_is_null(p)) {
-        keep_to(e, line_end(e, byte_at(e, e->proxy_key->end)));
+        splice_keep(&e->s, splice_line_end(&e->s, splice_byte(&e->s, e->proxy_key->end)));
     } else if (p->flow) {
-        size_t close = byte_at(e, p->end) - 1;
-        keep_to(e, close);
-        buf_adds(&e->out, p->n > 0 ? ", drafters: [" : "drafters: [");
+        size_t close = splice_byte(&e->s, p->end) - 1;
+        splice_keep(&e->s, close);
+        splice_put(&e->s, p->n > 0 ? ", drafters: [" : "drafters: [");
         put_flow_entry(e, s);
-        buf_adds(&e->out, "]");
+        splice_put(&e->s, "]");
         return;
     } else {
-        keep_to(e, after(e, p));
+        splice_keep(&e->s, splice_after(&e->s, p));
     }
     size_t indent = p && p->kind == TREE_MAP ? p->column : 2;
-    put_line(e, indent, "", "drafters", NULL);
+    splice_put_line(&e->s, indent, "", "drafters", NULL);
     put_entry(e, indent + 2, s);
 }
 
@@ -277,11 +210,11 @@ static size_t count(const struct edit *e)
 /* The new text says what it should, or the edit is not done: better no change than a broken file. */
 static int check(struct edit *e, size_t n, const struct config_server *added, char **cause)
 {
-    keep_to(e, e->len);
+    splice_keep(&e->s, e->s.len);
     struct edit now;
-    bool ok = look(&now, e->out.data, e->out.len, cause) == 0 && count(&now) == n;
+    bool ok = look(&now, e->s.out.data, e->s.out.len, cause) == 0 && count(&now) == n;
     if (ok && added) {
-        char *url = entry_url(now.drafters->items[n - 1]);
+        char *url = now.drafters ? entry_url(now.drafters->items[n - 1]) : NULL;
         ok = url && strcmp(url, added->url) == 0;
         free(url);
     }
@@ -305,16 +238,34 @@ static int refuse_twin(const struct edit *e, const struct config_server *s, char
     return 0;
 }
 
-int config_file_add_drafter(const char *path, const struct config_server *s, char **cause)
+/* ---- removing ---- */
+
+static int cut_entry(struct edit *e, size_t i, char **cause)
 {
-    struct buf text;
-    struct edit e = {0};
-    int rc = 0;
-    char *why = NULL;
-    if (file_read(path, TREE_BYTES_MAX, &text, &why) != 0 && access(path, F_OK) == 0)
-        rc = cause_set(cause, "%s", why);
-    rc = rc == 0 ? look(&e, text.data, text.len, cause) : rc;
-    rc = rc == 0 ? refuse_twin(&e, s, cause) : rc;
+    const struct tree *d = e->drafters, *it = e->draft;
+    if ((d && d->flow) || (!d && it->flow))
+        return cause_set(cause, "the drafters are written in brackets: please take it out by hand");
+    if (!d || d->n == 1) {
+        const struct tree *key = d ? e->drafters_key : e->draft_key;
+        splice_keep(&e->s, splice_line_start(&e->s, splice_byte(&e->s, key->start)));
+        if (e->proxy->n == 1) { /* an empty section would be left behind */
+            buf_printf(&e->s.out, "%*sdrafters: []%s", (int)key->column, "", e->s.eol);
+        }
+        splice_skip(&e->s, splice_after(&e->s, d ? d : it));
+        return 0;
+    }
+    it = d->items[i];
+    splice_keep(&e->s, splice_line_start(&e->s, splice_byte(&e->s, it->start)));
+    splice_skip(&e->s, splice_after(&e->s, it));
+    return 0;
+}
+
+int edit_add_drafter(const char *text, size_t len, const struct config_server *s, struct buf *out, char **cause)
+{
+    struct edit e;
+    int rc = look(&e, text, len, cause);
+    if (rc == 0)
+        rc = refuse_twin(&e, s, cause);
     if (rc == 0) {
         if (e.drafters)
             add_to_list(&e, s);
@@ -325,43 +276,15 @@ int config_file_add_drafter(const char *path, const struct config_server *s, cha
         rc = check(&e, count(&e) + 1, s, cause);
     }
     if (rc == 0)
-        rc = file_replace(path, e.out.data, e.out.len, cause);
-    if (rc != 0)
-        cause_prefix(cause, "%s", path);
-    free(why);
+        buf_add(out, e.s.out.data, e.s.out.len);
     edit_finish(&e);
-    buf_finish(&text);
     return rc;
 }
 
-/* ---- removing ---- */
-
-static int cut_entry(struct edit *e, size_t i, char **cause)
+int edit_remove_drafter(const char *text, size_t len, const char *name, struct buf *out, char **cause)
 {
-    const struct tree *d = e->drafters, *it = e->draft;
-    if ((d && d->flow) || (!d && it->flow))
-        return cause_set(cause, "the drafters are written in brackets: please take it out by hand");
-    if (!d || d->n == 1) {
-        const struct tree *key = d ? e->drafters_key : e->draft_key;
-        keep_to(e, line_start(e, byte_at(e, key->start)));
-        if (e->proxy->n == 1) { /* an empty section would be left behind */
-            buf_printf(&e->out, "%*sdrafters: []%s", (int)key->column, "", e->eol);
-        }
-        e->done = after(e, d ? d : it);
-        return 0;
-    }
-    it = d->items[i];
-    keep_to(e, line_start(e, byte_at(e, it->start)));
-    e->done = after(e, it);
-    return 0;
-}
-
-int config_file_remove_drafter(const char *path, const char *name, char **cause)
-{
-    struct buf text;
-    struct edit e = {0};
-    int rc = file_read(path, TREE_BYTES_MAX, &text, cause);
-    rc = rc == 0 ? look(&e, text.data, text.len, cause) : rc;
+    struct edit e;
+    int rc = look(&e, text, len, cause);
     if (rc == 0) {
         size_t n = count(&e), i = 0;
         while (i < n && !entry_is(e.drafters ? e.drafters->items[i] : e.draft, name))
@@ -370,10 +293,44 @@ int config_file_remove_drafter(const char *path, const char *name, char **cause)
         rc = rc == 0 ? check(&e, n - 1, NULL, cause) : rc;
     }
     if (rc == 0)
-        rc = file_replace(path, e.out.data, e.out.len, cause);
-    if (rc != 0)
-        cause_prefix(cause, "%s", path);
+        buf_add(out, e.s.out.data, e.s.out.len);
     edit_finish(&e);
-    buf_finish(&text);
     return rc;
+}
+
+/* ---- the file ---- */
+
+/* Ends an edit of path: writes out when rc is 0.  Takes out. */
+static int put_file(const char *path, int rc, struct buf *out, char **cause)
+{
+    if (rc == 0)
+        rc = file_replace(path, out->data, out->len, cause);
+    buf_finish(out);
+    return rc == 0 ? 0 : cause_prefix(cause, "%s", path);
+}
+
+int config_file_add_drafter(const char *path, const struct config_server *s, char **cause)
+{
+    struct buf text, out;
+    buf_init(&out, TREE_BYTES_MAX);
+    int rc = 0;
+    if (access(path, F_OK) == 0 || errno != ENOENT)
+        rc = file_read(path, TREE_BYTES_MAX, &text, cause);
+    else
+        buf_init(&text, 1); /* it will be made */
+    if (rc == 0)
+        rc = edit_add_drafter(text.data, text.len, s, &out, cause);
+    buf_finish(&text);
+    return put_file(path, rc, &out, cause);
+}
+
+int config_file_remove_drafter(const char *path, const char *name, char **cause)
+{
+    struct buf text, out;
+    buf_init(&out, TREE_BYTES_MAX);
+    int rc = file_read(path, TREE_BYTES_MAX, &text, cause);
+    if (rc == 0)
+        rc = edit_remove_drafter(text.data, text.len, name, &out, cause);
+    buf_finish(&text);
+    return put_file(path, rc, &out, cause);
 }

@@ -30,7 +30,7 @@ static char *origin_text(const struct config *c, const struct option *o, size_t 
 static char *yaml_value(const struct option *o, const void *at)
 {
     char *text = value_text(o, at);
-    if (!text || o->type > OPTION_HOST || o->type == OPTION_SECRET)
+    if (!text || o->type > OPTION_URL || o->type == OPTION_SECRET)
         return text;
     char *yaml = value_yaml(text);
     free(text);

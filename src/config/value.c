@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/cause.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "config/url.h"
 
 struct unit {
@@ -179,12 +180,27 @@ static int check_enum(const struct option *o, const char *text, char **cause)
     return -1;
 }
 
+/* Whether text has characters that no line of text has: controls, line separators, byte-order marks. */
+static bool has_controls(const char *text)
+{
+    static const char *const odd[] = {"\u2028", "\u2029", "\ufeff", "\xef\xbf\xbe", "\xef\xbf\xbf"};
+    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0)) /* C0, delete, C1 */
+            return true;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(odd); i++) {
+        if (strstr(text, odd[i]))
+            return true;
+    }
+    return false;
+}
+
 static int check_string(const struct option *o, const char *text, char **cause)
 {
-    for (const char *p = text; *p; p++) {
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            return bad(o, text, cause, "one line of text (it has a control character in it)");
-    }
+    if (!utf8_valid(text, strlen(text)))
+        return bad(o, "…", cause, "UTF-8");
+    if (has_controls(text))
+        return bad(o, text, cause, "one line of text (it has a control character in it)");
     if (!*text)
         return bad(o, text, cause, "a text (leave the line out to have none)");
     if (strlen(text) > 4096)
@@ -252,7 +268,7 @@ char *value_expand(const char *text, char **cause)
         }
     }
     if (fits)
-        return b.data;
+        return buf_steal(&b);
     cause_set(cause, "the value is too long once the variables in it are replaced");
 fail:
     buf_finish(&b);
@@ -296,7 +312,7 @@ char *value_yaml_quoted(const char *text)
         buf_addc(&b, *p);
     }
     buf_addc(&b, '"');
-    return b.data;
+    return buf_steal(&b);
 }
 
 char *value_yaml(const char *text)

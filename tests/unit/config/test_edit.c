@@ -45,7 +45,7 @@ static char *file_text(void)
 {
     struct buf b;
     assert_int_equal(file_read(path, 1 << 20, &b, NULL), 0);
-    return b.data;
+    return buf_steal(&b);
 }
 
 static void file_is(const char *want)
@@ -158,9 +158,10 @@ static void leaves_what_it_can_not_edit(void **state)
 {
     refused("proxy: [\n", "not YAML");
     refused("- a\n", "not a configuration");
-    refused("proxy: 7\n", "by hand");
-    refused("proxy:\n  drafters: 7\n", "by hand");
-    refused("{log: {level: info}}\n", "");
+    refused("proxy: 7\n", "it has errors");
+    refused("proxy:\n  drafters: 7\n", "it has errors");
+    refused("proxy:\n  drafters:\n  draft:\n    url: http://a:1\n", "it has errors");
+    refused("{log: {level: info}}\n", "by hand");
     refused("proxy:\n  drafters:\n    - {url: 'http://n:1/v1', model_name: m x}\n", "there already, in line 3");
 }
 

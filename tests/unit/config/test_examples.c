@@ -30,7 +30,7 @@ static char *project_file(const char *path)
     if (file_read(full, 1 << 20, &b, &cause) != 0)
         fail_msg("%s: %s", full, cause);
     free(full);
-    return b.data;
+    return buf_steal(&b);
 }
 
 static void reference_page_is_up_to_date(void **state)

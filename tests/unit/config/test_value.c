@@ -102,6 +102,12 @@ static void names_and_texts(void **state)
     refused("proxy.target.backend", "lamacpp", "did you mean llamacpp?");
     refused("proxy.target.backend", "zzzz", "one of auto, node, llamacpp, ollama, openai");
     refused("proxy.target.model_name", "a\nb", "control character");
+    refused("proxy.target.model_name", "a\u2028b", "control character");
+    refused("proxy.target.model_name",
+            "a\xc2\x9b"
+            "b",
+            "control character");
+    refused("proxy.target.model_name", "a\xff", "UTF-8");
     refused("proxy.host", "http://x", "without scheme and port");
     char *cause = NULL, *key = NULL;
     assert_int_equal(value_parse(option_find("proxy.auth_token"), "top secret", &key, &cause), -1);
