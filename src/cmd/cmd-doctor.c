@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "cmd/doctor-judge.h"
 #include "cmd/doctor-measure.h"
+#include "cmd/measure.h"
 #include "cmd/term.h"
 
 extern const struct cmd cmd_doctor;
@@ -36,7 +37,8 @@ static void print_server(const struct doctor_server *s, bool colour)
     printf("\n");
     if (!good)
         return;
-    printf("           %.1f ms away", s->rtt_ms);
+    char ms[32];
+    printf("           %s ms away", measure_format(ms, sizeof(ms), s->rtt_ms));
     if (s->target) {
         printf(s->verifies ? ", verifies" : ", does not verify");
         if (!isnan(s->alone_ms) && s->alone_ms > 0)

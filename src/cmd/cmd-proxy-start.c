@@ -1,6 +1,7 @@
 /* tightwad proxy start: the endpoint itself, until it is stopped. */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/measure.h"
 #include "cmd/term.h"
 #include "engines/proxy.h"
 #include "http/httpc.h"
@@ -155,11 +157,11 @@ static void print_line(FILE *to, bool good, const char *what, const char *text)
 static void print_backend(FILE *to, const struct snapshot_backend *b)
 {
     bool target = b->role == ROLE_TARGET;
-    char *text;
+    char *text, ms[32];
     if (b->health == HEALTH_UP && b->reason[0] == '\0')
-        text = xasprintf("%s at %s (%s%s%.1f ms away)", b->model[0] != '\0' ? b->model : b->name, b->url,
-                         b->version[0] != '\0' ? b->version : b->kind, ", ",
-                         (double)(b->rtt_us > 0 ? b->rtt_us : 0) / 1000);
+        text = xasprintf("%s at %s (%s, %s ms away)", b->model[0] != '\0' ? b->model : b->name, b->url,
+                         b->version[0] != '\0' ? b->version : b->kind,
+                         measure_format(ms, sizeof(ms), b->rtt_us >= 0 ? (double)b->rtt_us / 1000 : NAN));
     else if (b->health == HEALTH_UP)
         text = xasprintf("%s at %s: %s", b->model[0] != '\0' ? b->model : b->name, b->url, b->reason);
     else

@@ -10,6 +10,7 @@
 #include "cmd/client.h"
 #include "cmd/cmd.h"
 #include "cmd/instance.h"
+#include "cmd/measure.h"
 #include "cmd/term.h"
 
 extern const struct cmd cmd_proxy, cmd_proxy_start, cmd_proxy_status, cmd_proxy_stop;
@@ -102,12 +103,13 @@ static void print_backend(const json_t *b, bool colour)
            term_escape(colour, TERM_PLAIN), target ? "target" : "drafter", text(b, "name"));
     if (text(b, "model")[0] != '\0')
         printf("  %s", text(b, "model"));
+    char ms[32];
     if (!isnan(number(b, "rtt_us")))
-        printf("  %.1f ms", number(b, "rtt_us") / 1000);
+        printf("  %s ms", measure_format(ms, sizeof(ms), number(b, "rtt_us") / 1000));
     if (!target && number(b, "drafted") > 0)
         printf("  %.1f %% of %" PRId64 " accepted", 100 * number(b, "accepted") / number(b, "drafted"),
                whole(b, "drafted"));
-    if (!isnan(number(b, "tokens_per_second")))
+    if (number(b, "tokens_per_second") > 0)
         printf("  %.0f tokens/s", number(b, "tokens_per_second"));
     if (json_is_true(json_object_get(b, "paused")))
         printf("  paused");

@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/mem.h"
+#include "base/cause.h"
 #include "config/url.h"
 
 /* 0 when something accepts, else the error. */
@@ -68,7 +68,7 @@ enum doctor_reach doctor_reach_tcp(const char *url, int timeout_ms, char **messa
     }
     int rc = getaddrinfo(name, port, &hints, &list);
     if (rc != 0) {
-        *message = xasprintf("%s: %s", name, gai_strerror(rc));
+        cause_set(message, "%s: %s", name, gai_strerror(rc));
         free(host);
         return DOCTOR_NO_NAME;
     }
@@ -78,8 +78,7 @@ enum doctor_reach doctor_reach_tcp(const char *url, int timeout_ms, char **messa
             reach = DOCTOR_ANSWERS;
             break;
         }
-        free(*message);
-        *message = xasprintf("%s port %s: %s", name, port, strerror(error));
+        cause_set(message, "%s port %s: %s", name, port, strerror(error));
         reach = error == ECONNREFUSED ? DOCTOR_NOTHING : DOCTOR_SILENT;
         if (reach == DOCTOR_NOTHING && is_own(a->ai_addr, a->ai_addrlen) && loopback_answers(port))
             reach = DOCTOR_LOOPBACK_ONLY;

@@ -5,7 +5,7 @@
 #include "cmd/doctor-judge.h"
 
 /* Connects to the url's host and port, waiting at most timeout_ms for each address.  DOCTOR_ANSWERS when something
- * accepts the connection; else why not, with the system's words in *message (owned by the caller). */
+ * accepts the connection; else why not, with the system's words in *message (a cause). */
 enum doctor_reach doctor_reach_tcp(const char *url, int timeout_ms, char **message);
 
 #endif

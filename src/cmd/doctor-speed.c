@@ -115,6 +115,26 @@ static void on_draft(void *arg, const struct backend_status *st, const struct ba
     end(s, st);
 }
 
+static bool on_chat_text(void *arg, const char *text, size_t len, json_t *logprobs)
+{
+    struct step *s = arg;
+    (void)logprobs;
+    s->text = xrealloc(s->text, s->len + len + 1);
+    memcpy(s->text + s->len, text, len);
+    s->len += len;
+    return true;
+}
+
+static void on_chat_done(void *arg, const struct backend_status *st, const char *finish, int64_t prompt_tokens,
+                         int64_t completion_tokens)
+{
+    struct step *s = arg;
+    (void)finish;
+    (void)prompt_tokens;
+    s->n = completion_tokens > 0 ? (size_t)completion_tokens : 0;
+    end(s, st);
+}
+
 struct probe {
     struct event_base *base;
     struct backend *target, *drafter;
@@ -198,6 +218,18 @@ static bool generate(struct probe *p, size_t n, struct step *s)
     return !s->failed && s->n > 0;
 }
 
+/* An answer of at most n tokens as text, for servers that give no ids. */
+static bool chat(struct probe *p, const char *prompt, int n, struct step *s)
+{
+    *s = (struct step){0};
+    json_t *request =
+        json_pack("{s:o,s:i,s:i}", "messages", prompts_messages(NULL, prompt), "max_tokens", n, "temperature", 0);
+    backend_chat(p->target, request, true, CALL_MS, on_chat_text, on_chat_done, s);
+    wait_for(p->base, s);
+    json_decref(request);
+    return !s->failed;
+}
+
 static bool extend(struct probe *p, const int32_t *tokens, size_t n)
 {
     if (p->n_path + n + DOCTOR_DRAFT + 1 > PATH_MOST)
@@ -224,12 +256,29 @@ static void follow_verified(struct probe *p, struct doctor_server *out)
     }
 }
 
+/* The target's answer in tokens, where it gives text only: asked as a chat and tokenized again. */
+static bool answer_tokens(struct probe *p, const char *prompt, struct step *s)
+{
+    struct step text = {0};
+    *s = (struct step){0};
+    if (!chat(p, prompt, ROUNDS * DOCTOR_DRAFT, &text) || text.len == 0) {
+        free(text.text);
+        return false;
+    }
+    backend_tokenize(p->target, text.text, text.len, false, on_tokens, s);
+    wait_for(p->base, s);
+    free(text.text);
+    return !s->failed;
+}
+
 /* The same where the target can't verify: its own answer first, then drafts are compared with it. */
-static void follow_compared(struct probe *p, struct doctor_server *out)
+static void follow_compared(struct probe *p, const char *prompt, struct doctor_server *out)
 {
     struct step whole, d;
+    bool known =
+        p->target->info.caps.generate ? generate(p, ROUNDS * DOCTOR_DRAFT, &whole) : answer_tokens(p, prompt, &whole);
     out->compared = true;
-    if (!generate(p, ROUNDS * DOCTOR_DRAFT, &whole))
+    if (!known)
         return;
     for (size_t at = 0; at + DOCTOR_DRAFT <= whole.n && clock_us() < p->until_us; at += DOCTOR_DRAFT) {
         if (!draft(p, DOCTOR_DRAFT, &d))
@@ -270,13 +319,30 @@ static double time_verify(struct probe *p, const int32_t *tokens, size_t n)
     return measure_median(ms, REPEATS);
 }
 
+/* Where the target gives text only. */
+static void time_chat(struct probe *p, struct doctor_server *out)
+{
+    static const char prompt[] = "Tell me a story about a fox.";
+    struct step warm, one, many;
+    bool ok = chat(p, prompt, 1, &warm);
+    ok = chat(p, prompt, 1, &one) && ok;
+    ok = chat(p, prompt, ALONE, &many) && ok;
+    if (ok && one.n == 1 && many.n > 1)
+        out->alone_ms = fmax(0, many.ms - one.ms) / (double)(many.n - 1);
+    free(warm.text);
+    free(one.text);
+    free(many.text);
+}
+
 void doctor_speed_target(struct event_base *base, struct backend *target, struct doctor_server *out)
 {
     struct probe p = {.base = base, .target = target, .until_us = clock_us() + BUDGET_US};
     struct step own;
     sampler_params_init(&p.greedy);
     p.greedy.temperature = 0;
-    if (begin(&p, "Tell me a story about a fox.") && out->generates && generate(&p, 1, &own)) {
+    if (!out->generates)
+        time_chat(&p, out);
+    else if (begin(&p, "Tell me a story about a fox.") && generate(&p, 1, &own)) {
         /* The first one pays for the prompt; then the difference of a long and a short answer is free of the trip. */
         struct step one, many;
         if (generate(&p, 1, &one) && generate(&p, ALONE, &many) && many.n > 1)
@@ -311,8 +377,8 @@ void doctor_speed_drafter(struct event_base *base, struct backend *target, struc
         }
         if (begun && target->info.caps.verify)
             follow_verified(&p, out);
-        else if (begun && target->info.caps.generate)
-            follow_compared(&p, out);
+        else if (begun)
+            follow_compared(&p, prompts.list[i], out);
         finish(&p);
     }
     prompts_finish(&prompts);
