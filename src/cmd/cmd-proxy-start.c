@@ -31,8 +31,9 @@ static const struct cmd_option options[] = {
 };
 
 enum {
-    WATCH_MS = 1000,  /* how often the file is looked at */
-    PROBE_MS = 15000, /* the three lines are printed after this at the latest */
+    WATCH_MS = 1000,   /* how often the file is looked at */
+    PATIENCE_MS = 300, /* a stop that takes longer says why */
+    PROBE_MS = 15000,  /* the three lines are printed after this at the latest */
 };
 
 struct start {
@@ -46,8 +47,16 @@ struct start {
     bool probed, shown, stopping, changed;
     struct stat seen; /* the file when it was last looked at */
     int ready_fd;     /* the starter of a daemon waits here; -1 */
-    struct event *sigterm, *sigint, *sighup, *watch, *late;
+    struct event *sigterm, *sigint, *sighup, *watch, *late, *patience;
 };
+
+static struct event *add_event(struct start *s, int fd, short what, event_callback_fn fn, int ms)
+{
+    struct event *ev = event_new(s->base, fd, what, fn, s);
+    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
+    event_add(ev, ms > 0 ? &tv : NULL);
+    return ev;
+}
 
 static int reload(void *arg, char **cause)
 {
@@ -92,16 +101,21 @@ static void on_drained(void *arg)
     event_base_loopbreak(s->base);
 }
 
+static void on_patience(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+    log_info("stopping: the answers under way are finished first (a second Ctrl-C stops at once)");
+}
+
 static void stop(void *arg)
 {
     struct start *s = arg;
     if (s->stopping)
         return;
     s->stopping = true;
-    const struct snapshot *snap = proxy_snapshot(s->proxy);
-    if (snap->running + snap->queued > 0)
-        log_info("stopping: %u answers are finished first (a second Ctrl-C stops at once)",
-                 snap->running + snap->queued);
+    s->patience = add_event(s, -1, EV_TIMEOUT, on_patience, PATIENCE_MS);
     api_drain(s->api, on_drained, s);
 }
 
@@ -212,14 +226,6 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
     on_probed(arg);
 }
 
-static struct event *add_event(struct start *s, int fd, short what, event_callback_fn fn, int ms)
-{
-    struct event *ev = event_new(s->base, fd, what, fn, s);
-    struct timeval tv = {ms / 1000, ms % 1000 * 1000};
-    event_add(ev, ms > 0 ? &tv : NULL);
-    return ev;
-}
-
 static int begin(struct start *s, char **cause)
 {
     s->base = event_base_new();
@@ -246,7 +252,7 @@ static int begin(struct start *s, char **cause)
 
 static void finish(struct start *s)
 {
-    struct event *events[] = {s->sigterm, s->sigint, s->sighup, s->watch, s->late};
+    struct event *events[] = {s->sigterm, s->sigint, s->sighup, s->watch, s->late, s->patience};
     for (size_t i = 0; i < ARRAY_LEN(events); i++) {
         if (events[i] != NULL)
             event_free(events[i]);
