@@ -189,6 +189,11 @@ static bool step_chunked(struct httpd_conn *c, struct evbuffer *in)
             continue;
         case CHUNKED_MORE:
             evbuffer_drain(in, have);
+            /* A chunk that can't fit need not be waited for. */
+            if (c->chunked.left > httpd_options(c->server)->max_body) {
+                refuse(c, 413, "the body is too large");
+                return true;
+            }
             return body_arrived(c, have);
         case CHUNKED_END:
             evbuffer_drain(in, have - len);

@@ -61,7 +61,6 @@ struct httpd_request {
     struct buf extra; /* headers to add to the reply, whole lines */
     bool retry_after; /* is among them */
     bool close;       /* the connection ends with this reply */
-    bool streaming;   /* stream_start was called */
     bool raw;         /* a streamed reply that ends with the connection (HTTP/1.0) */
     bool above;       /* pending went over HTTPD_HIGH_WATER, on_drain is due */
     char **values;    /* decoded query values, owned */

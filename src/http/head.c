@@ -107,7 +107,7 @@ static int parse_request_line(struct head *h, char *line, const char **why)
         if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f)
             return 400;
     }
-    if (strncmp(version, "HTTP/", 5) != 0)
+    if (strncmp(version, "HTTP/", 5) != 0 || strchr(version, ' '))
         return 400;
     if (strcmp(version, "HTTP/1.1") != 0 && strcmp(version, "HTTP/1.0") != 0) {
         *why = "this server speaks HTTP/1.1";

@@ -1,5 +1,7 @@
 #include "http/httpc.h"
 
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -38,7 +40,8 @@ struct httpc_call {
     struct buf in;                                      /* the body, or what on_data has not taken yet */
     struct chunked chunked;
     bool is_chunked, chunked_ended;
-    int status; /* of the newest head */
+    int status;       /* of the newest head */
+    size_t head_size; /* of the request */
     uint64_t wire_in;
     enum httpc_error failed; /* a reason of our own, beside what curl says */
     const char *why;
@@ -46,6 +49,7 @@ struct httpc_call {
     bool finished; /* curl is done with it; code says how */
     CURLcode code;
     bool paused;                 /* on_data said false */
+    bool resumed;                /* httpc_resume was called inside on_data, before it said false */
     bool full;                   /* STREAM_MAX is reached */
     bool in_callback, cancelled; /* cancelled inside its own callback: freed when that returns */
 };
@@ -119,6 +123,14 @@ static void fail(struct httpc_call *call, enum httpc_error error, const char *wh
     }
 }
 
+static bool was_sent(const struct httpc_call *call)
+{
+    long sent = 0;
+
+    curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+    return sent > 0;
+}
+
 static enum httpc_error error_of(const struct httpc_call *call)
 {
     if (call->failed != HTTPC_OK)
@@ -131,7 +143,8 @@ static enum httpc_error error_of(const struct httpc_call *call)
     case CURLE_COULDNT_CONNECT:
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
-        return call->wire_in == 0 ? HTTPC_UNREACHABLE : HTTPC_BROKEN;
+        /* curl calls a reply without a head an unsupported protocol too. */
+        return was_sent(call) ? HTTPC_BROKEN : HTTPC_UNREACHABLE;
     case CURLE_OPERATION_TIMEDOUT:
         return HTTPC_TIMEOUT;
     default:
@@ -139,14 +152,43 @@ static enum httpc_error error_of(const struct httpc_call *call)
     }
 }
 
+/* Bytes of the request's head as curl writes it.  Its own count includes the body or not, depending on the size and the
+ * release. */
+static size_t head_size(const struct httpc_opts *o, const struct curl_slist *headers)
+{
+    const char *scheme_end = strstr(o->url, "://"), *host = scheme_end ? scheme_end + 3 : o->url;
+    size_t host_len = strcspn(host, "/?#"), path_len = strcspn(host + host_len, "#"), n;
+    const char *at = memchr(host, '@', host_len), *method = o->method ? o->method : o->body ? "POST" : "GET";
+    bool tls = strncasecmp(o->url, "https:", 6) == 0;
+    size_t port_len = tls ? 4 : 3; /* ":443" and ":80" are left out */
+
+    if (host[host_len] != '/')
+        path_len++;
+    n = strlen(method) + 1 + path_len + strlen(" HTTP/1.1\r\n") + strlen("Host: \r\n") + strlen("\r\n");
+    if (at) {
+        host_len -= (size_t)(at + 1 - host);
+        host = at + 1;
+    }
+    if (host_len > port_len && memcmp(host + host_len - port_len, tls ? ":443" : ":80", port_len) == 0)
+        host_len -= port_len;
+    n += host_len;
+    for (const struct curl_slist *h = headers; h; h = h->next) {
+        size_t len = strlen(h->data);
+
+        if (len > 0 && h->data[len - 1] != ':') /* those without a value take a header away */
+            n += len + strlen("\r\n");
+    }
+    if (o->body)
+        n += (size_t)snprintf(NULL, 0, "Content-Length: %zu\r\n", o->len);
+    return n;
+}
+
 static uint64_t bytes_out(const struct httpc_call *call)
 {
     curl_off_t body = 0;
-    long head = 0;
 
-    curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &head);
     curl_easy_getinfo(call->easy, CURLINFO_SIZE_UPLOAD_T, &body);
-    return (uint64_t)head + (uint64_t)body;
+    return was_sent(call) ? call->head_size + (uint64_t)body : 0;
 }
 
 static void done(struct httpc_call *call)
@@ -179,15 +221,20 @@ static void deliver(struct httpc_call *call)
         bool taken;
 
         call->in_callback = true;
+        call->resumed = false;
         taken = call->on_data(call->arg, call->in.data, call->in.len);
         call->in_callback = false;
         if (call->cancelled) {
             free_call(call);
             return;
         }
-        call->paused = !taken;
-        if (taken)
+        call->paused = !taken && !call->resumed;
+        if (taken) {
             buf_clear(&call->in);
+        } else if (call->resumed) {
+            make_ready(call);
+            return;
+        }
         if (call->in_multi && !call->finished && (call->paused || call->full))
             curl_easy_pause(call->easy, call->paused ? CURLPAUSE_RECV : CURLPAUSE_CONT);
         call->full = false;
@@ -403,6 +450,7 @@ struct httpc *httpc_create(struct event_base *base)
     static bool initialized;
     struct httpc *c = xcalloc(1, sizeof(*c));
 
+    signal(SIGPIPE, SIG_IGN); /* curl leaves it to us with CURLOPT_NOSIGNAL */
     if (!initialized)
         curl_global_init(CURL_GLOBAL_DEFAULT);
     initialized = true;
@@ -488,6 +536,7 @@ static void set_transport(struct httpc_call *call, const struct httpc_opts *o)
 struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *o)
 {
     struct httpc_call *call = xcalloc(1, sizeof(*call));
+    size_t max;
     CURL *e = c->n_spare > 0 ? c->spare[--c->n_spare] : curl_easy_init();
 
     call->client = c;
@@ -500,7 +549,10 @@ struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *o)
     call->timeout_us = (int64_t)o->timeout_ms * 1000;
     call->idle_us = (int64_t)o->idle_timeout_ms * 1000;
     chunked_init(&call->chunked);
-    buf_init(&call->in, o->max_reply ? o->max_reply : REPLY_MAX);
+    max = o->max_reply ? o->max_reply : REPLY_MAX;
+    if (o->on_data && max < STREAM_MAX + CURL_MAX_WRITE_SIZE)
+        max = STREAM_MAX + CURL_MAX_WRITE_SIZE; /* what may come before on_data is asked */
+    buf_init(&call->in, max);
     TAILQ_INSERT_TAIL(&c->calls, call, entry);
 
     set_transport(call, o);
@@ -520,6 +572,7 @@ struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *o)
         curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
     else if (o->method)
         curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, o->method);
+    call->head_size = head_size(o, call->headers);
     set_deadline(call);
     call->in_multi = curl_multi_add_handle(c->multi, e) == CURLM_OK;
     if (!call->in_multi) {
@@ -541,6 +594,7 @@ void httpc_cancel(struct httpc_call *call)
 
 void httpc_resume(struct httpc_call *call)
 {
+    call->resumed = true;
     if (!call->paused)
         return;
     call->paused = false;

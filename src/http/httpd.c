@@ -1,5 +1,6 @@
 #include "http/httpd.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -68,6 +69,7 @@ struct httpd *httpd_create(struct event_base *base, const struct httpd_opts *opt
 {
     struct httpd *h = xcalloc(1, sizeof(*h));
 
+    signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of a write, not the end of the process */
     h->base = base;
     h->opts = *opts;
     if (h->opts.max_headers == 0)

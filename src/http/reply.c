@@ -135,6 +135,9 @@ static const char *error_type(int status)
         return "permission_error";
     case 429:
         return "rate_limit_error";
+    case 501: /* what the request asked of HTTP */
+    case 505:
+        return "invalid_request_error";
     default:
         return status >= 500 ? "server_error" : "invalid_request_error";
     }
@@ -162,7 +165,6 @@ void httpd_reply_error(struct httpd_request *r, int status, const char *param, c
 
 void httpd_stream_start(struct httpd_request *r, int status, const char *content_type)
 {
-    r->streaming = true;
     if (!r->conn)
         return;
     if (r->head.minor == 0)
