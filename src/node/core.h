@@ -1,10 +1,10 @@
 /* The inference side of a node: one thread that owns the context, sessions, slots, and jobs that it puts together into
- * passes.  All functions are for the loop's thread, but for node_core_load, which blocks and has a thread of its own; so
- * all callbacks come on the loop.
+ * passes.  All functions are for the loop's thread, but for node_core_load, which blocks and has a thread of its own;
+ * so all callbacks come on the loop.
  *
  * A session is a path of tokens with sampling parameters.  It is remembered after its slot (its place in the KV cache)
- * was taken by another: then the node computes it again by itself.  Jobs of one session run one after the other: a new one
- * ends a running DRAFT or GENERATE of the same session (which then is done with what it has). */
+ * was taken by another: then the node computes it again by itself.  Jobs of one session run one after the other: a new
+ * one ends a running DRAFT or GENERATE of the same session (which then is done with what it has). */
 #ifndef TIGHTWAD_NODE_CORE_H
 #define TIGHTWAD_NODE_CORE_H
 
@@ -19,7 +19,10 @@
 
 struct node_core;
 
-enum { NODE_SESSIONS_MAX = 1024 }; /* the least recently used one is forgotten */
+enum {
+    NODE_SESSIONS_MAX = 1024, /* the least recently used one is forgotten */
+    NODE_TOP_MAX = 64,        /* most alternatives with a token */
+};
 
 enum node_flash { NODE_FLASH_OFF, NODE_FLASH_ON, NODE_FLASH_AUTO };
 
@@ -73,20 +76,20 @@ struct node_core_info {
 };
 
 struct node_core_counters {
-    uint64_t decodes;     /* calls of llama_decode */
-    uint64_t tokens;      /* tokens in them */
-    uint64_t batches;     /* decodes that carried more than one session */
-    uint64_t jobs;        /* jobs that were started */
-    uint64_t jobs_shared; /* of these, jobs that shared at least one decode */
-    uint64_t drafted;     /* tokens drafted */
-    uint64_t verified;    /* draft tokens checked */
-    uint64_t accepted;    /* of these, accepted */
-    uint64_t generated;   /* tokens of GENERATE jobs */
-    uint64_t scored;      /* tokens of SCORE jobs */
-    uint64_t sessions;    /* opened */
-    uint64_t evictions;   /* slots taken from a session that was still open */
-    uint64_t restored;    /* snapshots put back (models that cannot truncate) */
-    uint64_t decode_us;   /* time spent in llama_decode */
+    uint64_t decodes;                               /* calls of llama_decode */
+    uint64_t tokens;                                /* tokens in them */
+    uint64_t batches;                               /* decodes that carried more than one session */
+    uint64_t jobs;                                  /* jobs that were started */
+    uint64_t jobs_shared;                           /* of these, jobs that shared at least one decode */
+    uint64_t drafted;                               /* tokens drafted */
+    uint64_t verified;                              /* draft tokens checked */
+    uint64_t accepted;                              /* of these, accepted */
+    uint64_t generated;                             /* tokens of GENERATE jobs */
+    uint64_t scored;                                /* tokens of SCORE jobs */
+    uint64_t sessions;                              /* opened */
+    uint64_t evictions;                             /* slots taken from a session that was still open */
+    uint64_t restored;                              /* snapshots put back (models that cannot truncate) */
+    uint64_t decode_us;                             /* time spent in llama_decode */
     int32_t sessions_now, slots_busy, jobs_waiting; /* at this moment */
 };
 
@@ -117,11 +120,11 @@ struct node_job {
     size_t keep;     /* the path becomes path[0:keep] + tokens */
     int32_t *tokens; /* may be empty where keep >= 1 */
     size_t n_tokens;
-    int32_t *draft;  /* VERIFY */
+    int32_t *draft; /* VERIFY */
     size_t n_draft;
-    size_t n;        /* DRAFT, GENERATE: at most so many */
-    float p_min;     /* DRAFT: stops before a token of a lower probability */
-    int n_logprobs;  /* VERIFY, GENERATE, SCORE: -1 none, else how many alternatives with each token */
+    size_t n;       /* DRAFT, GENERATE: at most so many */
+    float p_min;    /* DRAFT: stops before a token of a lower probability */
+    int n_logprobs; /* VERIFY, GENERATE, SCORE: -1 none, else how many alternatives with each (at most NODE_TOP_MAX) */
     void (*on_tokens)(struct node_job *job); /* GENERATE: `out` has grown; may be NULL */
     void (*on_done)(struct node_job *job);   /* once; the last callback */
     void *arg;
@@ -143,7 +146,8 @@ struct node_job {
 };
 
 /* Loads the model, makes the context and tests it.  Blocks.  NULL and a cause. */
-struct node_core *node_core_load(const struct node_core_options *o, node_progress_fn *progress, void *arg, char **cause);
+struct node_core *node_core_load(const struct node_core_options *o, node_progress_fn *progress, void *arg,
+                                 char **cause);
 
 /* Starts the inference thread; callbacks come on base. */
 void node_core_start(struct node_core *c, struct event_base *base);
@@ -155,17 +159,19 @@ void node_core_destroy(struct node_core *c);
 const struct node_model *node_core_model(const struct node_core *c);
 const struct node_core_info *node_core_info(const struct node_core *c);
 void node_core_counters(struct node_core *c, struct node_core_counters *out); /* any thread */
-const char *node_rollback_name(enum node_rollback r); /* truncate, snapshot, reprefill */
-const char *node_reason_name(enum node_job_reason r); /* n, eog, ctx, p_min, superseded */
+const char *node_rollback_name(enum node_rollback r);                         /* truncate, snapshot, reprefill */
+const char *node_reason_name(enum node_job_reason r);                         /* n, eog, ctx, p_min, superseded */
 
-/* params is copied. prompt_len: how many tokens from the start are prompt (penalties).  Returns the session's id, > 0. */
+/* params is copied. prompt_len: how many tokens from the start are prompt (penalties).  Returns the session's id, > 0.
+ */
 int64_t node_session_open(struct node_core *c, const struct sampler_params *params, size_t prompt_len);
 /* For whoever knows that a session is over: its slot is the first to be taken by others (its content still serves as a
  * prefix).  Running jobs of it are ended without a callback. */
 void node_session_close(struct node_core *c, int64_t session);
 
 struct node_job *node_job_create(enum node_job_kind kind, int64_t session); /* n_logprobs -1, the rest 0 */
-/* Ends it first if it runs (before the next pass; no callback any more).  Also from its own callbacks.  NULL is fine. */
+/* Ends it first if it runs (before the next pass; no callback any more).  Also from its own callbacks.  NULL is fine.
+ */
 void node_job_destroy(struct node_core *c, struct node_job *job);
 
 void node_core_submit(struct node_core *c, struct node_job *job);

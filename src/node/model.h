@@ -44,9 +44,9 @@ struct node_model {
     bool add_bos;       /* a prompt begins with it */
     bool chat_template; /* the file has one */
     bool recurrent, hybrid;
-    int32_t *eog;       /* every end-of-generation token, ascending */
+    int32_t *eog; /* every end-of-generation token, ascending */
     size_t n_eog;
-    char **devices;     /* names of those in use, "CPU" where there are none; NULL at the end */
+    char **devices; /* names of those in use, "CPU" where there are none; NULL at the end */
     /* private: the pieces */
     char *pieces;
     uint32_t *piece_start; /* n_vocab + 1 */
@@ -64,11 +64,12 @@ struct node_model *node_model_load(const struct node_model_options *o, node_prog
                                    char **cause);
 void node_model_destroy(struct node_model *m); /* NULL is fine */
 
-/* SHA-256 over the first n tokens: for each id in order its length in bytes (32 bits, little-endian) and its raw text. */
+/* SHA-256 over the first n tokens: for each id in order its length in bytes (32 bits, little-endian) and its raw text.
+ */
 void node_model_fingerprint(const struct node_model *m, int32_t n, char out[NODE_FINGERPRINT_SIZE]);
 
-/* The bytes of a token, borrowed for the life of the model.  special: control tokens as their text; else they have none.
- * An id that is none has no bytes either. */
+/* The bytes of a token, borrowed for the life of the model.  special: control tokens as their text; else they have
+ * none. An id that is none has no bytes either. */
 const char *node_model_piece(const struct node_model *m, int32_t token, bool special, size_t *len);
 bool node_model_is_eog(const struct node_model *m, int32_t token);
 

@@ -1,0 +1,159 @@
+#include "node/draw.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static enum node_job_status check(const struct sched *s, const struct node_work *w, char **message)
+{
+    if (w->keep > w->session->n_path)
+        return NODE_JOB_SESSION_LOST;
+    if (w->keep + w->n_tokens == 0) {
+        *message = xstrdup("there is nothing to compute: neither tokens nor any that are kept");
+        return NODE_JOB_INVALID;
+    }
+    for (size_t i = 0; i < w->n_tokens + w->n_draft; i++) {
+        int32_t token = i < w->n_tokens ? w->tokens[i] : w->draft[i - w->n_tokens];
+        if (token < 0 || token >= s->model->n_vocab) {
+            *message = xasprintf("%d is no token of this model (it has %d)", token, s->model->n_vocab);
+            return NODE_JOB_INVALID;
+        }
+    }
+    /* Each by itself first: the sum of absurd numbers could wrap. */
+    if (w->n_tokens > s->n_ctx || w->n_draft > s->n_ctx || w->keep + w->n_tokens + w->n_draft > s->n_ctx)
+        return NODE_JOB_CONTEXT_FULL;
+    return NODE_JOB_OK;
+}
+
+static void set_over(struct node_work *w, enum node_job_reason reason)
+{
+    w->over = true;
+    w->reason = reason;
+}
+
+enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **message)
+{
+    struct session *session = w->session;
+    w->begun = true;
+    w->have = session->n_path;
+    enum node_job_status status = check(s, w, message);
+    if (status != NODE_JOB_OK)
+        return status;
+    session_set_path(session, w->keep, w->tokens, w->n_tokens);
+    w->base = w->feed = session->n_path;
+    w->first_out = w->base - 1;
+    switch (w->kind) {
+    case NODE_JOB_VERIFY:
+        if (w->n_draft > 0)
+            memcpy(session_room(session, w->n_draft), w->draft, w->n_draft * sizeof(*w->draft));
+        w->feed += w->n_draft;
+        break;
+    case NODE_JOB_DRAFT:
+    case NODE_JOB_GENERATE:
+        if (w->n == 0)
+            set_over(w, NODE_REASON_N);
+        else if (w->base >= s->n_ctx)
+            set_over(w, NODE_REASON_CTX);
+        break;
+    case NODE_JOB_SCORE:
+        /* The logits at a position say what follows: the last token's are not needed, the first token has none. */
+        w->feed = w->base - 1;
+        w->first_out = w->keep > 0 ? w->keep - 1 : 0;
+        if (w->keep == 0) {
+            struct sampler_logprob none[1 + NODE_TOP_MAX];
+            for (size_t i = 0; i < w->n_top; i++)
+                none[i] = (struct sampler_logprob){.token = -1, .logprob = NAN};
+            work_emit(s->outbox, w, (struct node_token){.id = w->tokens[0], .prob = NAN, .logprob = NAN, .gap = NAN},
+                      none);
+        }
+        if (w->first_out >= w->feed || w->n_tokens == 0)
+            set_over(w, NODE_REASON_N);
+        break;
+    }
+    return NODE_JOB_OK;
+}
+
+/* The token as it goes out, with the logprobs asked for (s->top gets the alternatives). */
+static struct node_token describe(struct sched *s, const struct node_work *w, int32_t id, const float *logits)
+{
+    struct node_token t = {.id = id, .prob = NAN, .logprob = NAN, .gap = NAN};
+    if (w->n_logprobs >= 0 || w->kind == NODE_JOB_SCORE || w->kind == NODE_JOB_DRAFT)
+        sampler_logprobs(logits, (size_t)s->model->n_vocab, id, &t.logprob, s->top, w->n_top);
+    return t;
+}
+
+static void draw_verify(struct sched *s, struct node_work *w, size_t pos, const float *logits)
+{
+    struct session *session = w->session;
+    struct sampler_pick pick =
+        sampler_pick(s->sampler, &session->params, logits, session->path, pos + 1, session->prompt_len);
+    size_t i = pos + 1 - w->base;
+    w->eog = node_model_is_eog(s->model, pick.token);
+    if (pick.margin < w->margin)
+        w->margin = pick.margin;
+    work_emit(s->outbox, w, describe(s, w, pick.token, logits), s->top);
+    if (i < w->n_draft && pick.token == w->draft[i] && !w->eog) {
+        w->accepted++;
+        session->n_path++;
+        return;
+    }
+    s->counters.verified += w->n_draft;
+    s->counters.accepted += w->accepted;
+    set_over(w, w->eog ? NODE_REASON_EOG : NODE_REASON_N);
+}
+
+static void draw_next(struct sched *s, struct node_work *w, const float *logits)
+{
+    struct session *session = w->session;
+    bool draft = w->kind == NODE_JOB_DRAFT;
+    int32_t *to = session_room(session, 1);
+    struct sampler_pick pick =
+        sampler_pick(s->sampler, &session->params, logits, session->path, session->n_path, session->prompt_len);
+    struct node_token t = describe(s, w, pick.token, logits);
+    if (draft) {
+        t.prob = expf(t.logprob);
+        if (t.prob < w->p_min) {
+            set_over(w, NODE_REASON_P_MIN);
+            return;
+        }
+    }
+    *to = pick.token;
+    session->n_path++;
+    w->feed++;
+    w->first_out++;
+    w->eog = node_model_is_eog(s->model, pick.token);
+    work_emit(s->outbox, w, t, s->top);
+    *(draft ? &s->counters.drafted : &s->counters.generated) += 1;
+    if (w->eog)
+        set_over(w, NODE_REASON_EOG);
+    else if (w->made == w->n)
+        set_over(w, NODE_REASON_N);
+    else if (session->n_path >= s->n_ctx)
+        set_over(w, NODE_REASON_CTX);
+}
+
+static void draw_score(struct sched *s, struct node_work *w, size_t pos, const float *logits)
+{
+    int32_t id = w->session->path[pos + 1];
+    struct node_token t = describe(s, w, id, logits);
+    float best = -INFINITY;
+    for (int32_t i = 0; i < s->model->n_vocab; i++)
+        if (logits[i] > best)
+            best = logits[i];
+    t.gap = best - logits[id];
+    work_emit(s->outbox, w, t, s->top);
+    s->counters.scored++;
+    if (pos + 2 == w->base)
+        set_over(w, NODE_REASON_N);
+}
+
+void draw_token(struct sched *s, struct node_work *w, size_t pos, const float *logits)
+{
+    if (w->kind == NODE_JOB_VERIFY)
+        draw_verify(s, w, pos, logits);
+    else if (w->kind == NODE_JOB_SCORE)
+        draw_score(s, w, pos, logits);
+    else
+        draw_next(s, w, logits);
+}

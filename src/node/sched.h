@@ -1,0 +1,58 @@
+/* The scheduler: puts the work of all sessions together into passes (llama_decode) and draws tokens from what comes
+ * out. For the inference thread alone. */
+#ifndef TIGHTWAD_NODE_SCHED_H
+#define TIGHTWAD_NODE_SCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <llama.h>
+
+#include "node/core.h"
+#include "node/session.h"
+#include "node/slots.h"
+#include "node/work.h"
+
+/* What one pass carries of one work: the tokens from..to of its path. */
+struct segment {
+    struct node_work *work;
+    size_t from, to;
+    int32_t first; /* index in the batch */
+};
+
+struct sched {
+    struct llama_context *ctx;
+    const struct node_model *model;
+    struct outbox *outbox;
+    struct sampler *sampler;
+    struct session_table sessions;
+    struct slot_table slots;
+    struct node_work **active; /* in order of arrival */
+    size_t n_active, cap_active;
+    struct llama_batch batch;
+    struct segment *segment;
+    size_t n_segments;
+    size_t n_batch, n_outputs, n_ctx; /* most tokens in a pass, most logits in one, tokens per slot */
+    size_t outputs;                   /* logits asked for in the pass in the making */
+    size_t turn;                      /* who is first in the pass: goes round */
+    bool one_by_one;                  /* the last pass did not fit */
+    double us_per_token;              /* of recent passes with many tokens, 0: not known */
+    struct sampler_logprob *top;
+    struct node_core_counters counters;
+};
+
+/* n_outputs: as the context was made for. */
+void sched_init(struct sched *s, struct llama_context *ctx, const struct node_model *model, struct outbox *outbox,
+                const struct node_core_info *info, size_t n_outputs);
+void sched_finish(struct sched *s); /* frees the works that are left, too */
+
+void sched_open(struct sched *s, int64_t id, struct sampler_params *params, size_t prompt_len); /* params: taken over */
+void sched_close(struct sched *s, int64_t id);
+void sched_submit(struct sched *s, struct node_work *w); /* taken over */
+
+/* At most one pass.  false: there was nothing to do, and there will be nothing until something is submitted, cancelled
+ * or resumed. */
+bool sched_step(struct sched *s);
+
+#endif
