@@ -13,7 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/context.h"
-#include "node/sched.h"
+#include "node/scheduler.h"
 #include "node/selftest.h"
 #include "node/work.h"
 

@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-#include "node/sched.h"
+#include "node/scheduler.h"
 #include "node/work.h"
 
 /* Checks w and makes its tokens the path of its session.  Other than NODE_JOB_OK: it can't run; *message may be filled

@@ -1,4 +1,4 @@
-#include "node/sched.h"
+#include "node/scheduler.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* The scheduler: puts the work of all sessions together into passes (llama_decode) and draws tokens from what comes
  * out. For the inference thread alone. */
-#ifndef TIGHTWAD_NODE_SCHED_H
-#define TIGHTWAD_NODE_SCHED_H
+#ifndef TIGHTWAD_NODE_SCHEDULER_H
+#define TIGHTWAD_NODE_SCHEDULER_H
 
 #include <stdbool.h>
 #include <stddef.h>
