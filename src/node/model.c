@@ -141,17 +141,29 @@ static char *name_of_file(const char *path)
     return xstrndup(name, len);
 }
 
-static void describe(struct node_model *m)
+/* llama.cpp's "llama ?B Q8_0", with the number of parameters where it does not know the size's usual name. */
+static char *description_of(const struct llama_model *llama)
 {
     char text[META_SIZE];
+    llama_model_desc(llama, text, sizeof(text));
+    char *unknown = strstr(text, "?B");
+    if (unknown == NULL)
+        return xstrdup(text);
+    double params = (double)llama_model_n_params(llama);
+    *unknown = '\0';
+    return params < 1e9 ? xasprintf("%s%.3gM%s", text, params / 1e6, unknown + 2)
+                        : xasprintf("%s%.3gB%s", text, params / 1e9, unknown + 2);
+}
+
+static void describe(struct node_model *m)
+{
     m->name = meta(m->llama, "general.name");
     if (m->name == NULL)
         m->name = name_of_file(m->path);
     m->architecture = meta(m->llama, "general.architecture");
     if (m->architecture == NULL)
         m->architecture = xstrdup("unknown");
-    llama_model_desc(m->llama, text, sizeof(text));
-    m->description = xstrdup(text);
+    m->description = description_of(m->llama);
     m->size = llama_model_size(m->llama);
     m->n_ctx_train = llama_model_n_ctx_train(m->llama);
     m->recurrent = llama_model_is_recurrent(m->llama);
