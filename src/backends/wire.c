@@ -95,6 +95,12 @@ void *wire_tokens_own(struct wire_tokens *t, void *p)
     return p;
 }
 
+/* null: the model gave none that is a number */
+static bool is_logprob(const json_t *v)
+{
+    return json_is_number(v) || json_is_null(v);
+}
+
 static int read_top(struct wire_tokens *t, struct backend_token *tok, const json_t *list, int32_t n_vocab, char **cause)
 {
     size_t n = json_array_size(list);
@@ -111,9 +117,9 @@ static int read_top(struct wire_tokens *t, struct backend_token *tok, const json
         char *piece = NULL;
         if (read_id(json_array_get(one, 0), "top", i, n_vocab, &top[i].token, cause) < 0)
             return -1;
-        if (!json_is_number(lp) || json_piece_get(json_array_get(one, 2), &piece, &lens[i]) < 0)
+        if (!is_logprob(lp) || json_piece_get(json_array_get(one, 2), &piece, &lens[i]) < 0)
             return cause_set(cause, "top[%zu] is not [id, logprob, piece]", i);
-        top[i].logprob = (float)json_number_value(lp);
+        top[i].logprob = json_is_null(lp) ? NAN : (float)json_number_value(lp);
         pieces[i] = wire_tokens_own(t, piece);
     }
     tok->top = top;
@@ -127,10 +133,10 @@ static int read_logprob(struct wire_tokens *t, struct backend_token *tok, const 
                         char **cause)
 {
     const json_t *lp = json_is_object(v) ? json_object_get(v, "logprob") : v;
-    if (!json_is_number(lp))
+    if (!is_logprob(lp))
         return cause_set(cause, "a log probability that is not a number");
     tok->has_logprob = true;
-    tok->logprob = (float)json_number_value(lp);
+    tok->logprob = json_is_null(lp) ? NAN : (float)json_number_value(lp);
     return read_top(t, tok, json_object_get(v, "top"), n_vocab, cause);
 }
 

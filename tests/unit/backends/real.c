@@ -21,7 +21,7 @@
 
 extern char **environ;
 
-enum { ARGS_MAX = 40, START_MS = 60000 };
+enum { ARGS_MAX = 39, START_MS = 60000 };
 
 static int free_port(void)
 {
@@ -71,8 +71,10 @@ static bool is_healthy(int port)
     return ok;
 }
 
-static void start(struct real *r, char *const *argv, int port)
+static void start(struct real *r)
 {
+    char *const *argv = r->argv;
+    int port = r->port;
     posix_spawn_file_actions_t fa;
     int64_t end = clock_us() + (int64_t)START_MS * 1000;
     posix_spawn_file_actions_init(&fa);
@@ -101,7 +103,7 @@ static const char *models(void)
 static size_t add_args(char **argv, size_t n, const char *const *args)
 {
     for (; args != NULL && *args != NULL && n < ARGS_MAX; args++)
-        argv[n++] = (char *)*args;
+        argv[n++] = xstrdup(*args);
     argv[n] = NULL;
     return n;
 }
@@ -109,30 +111,26 @@ static size_t add_args(char **argv, size_t n, const char *const *args)
 bool real_llama_server(struct real *r, const char *model, const char *const *args)
 {
     char lib[512], loader[600], path[1200], program[600], file[600], port[16];
-    char *argv[ARGS_MAX + 1];
     size_t n = 0;
-    int p = free_port();
     memset(r, 0, sizeof(*r));
+    r->port = free_port();
     snprintf(lib, sizeof(lib), "%s/../llama-runtime/prefix/usr/lib/x86_64-linux-gnu", models());
     snprintf(loader, sizeof(loader), "%s/ld-linux-x86-64.so.2", lib);
     snprintf(path, sizeof(path), "%s:%s/llama", lib, lib);
     snprintf(program, sizeof(program), "%s/../../bin/llama-server", lib);
     snprintf(file, sizeof(file), "%s/%s.gguf", models(), model);
-    snprintf(port, sizeof(port), "%d", p);
+    snprintf(port, sizeof(port), "%d", r->port);
     if (access(loader, X_OK) == 0 && access(program, R_OK) == 0) {
-        argv[n++] = loader;
-        argv[n++] = "--library-path";
-        argv[n++] = path;
-        argv[n++] = program;
+        n = add_args(r->argv, n, (const char *const[]){loader, "--library-path", path, program, NULL});
     } else if (access("/usr/bin/llama-server", X_OK) == 0) {
-        argv[n++] = "/usr/bin/llama-server";
+        n = add_args(r->argv, n, (const char *const[]){"/usr/bin/llama-server", NULL});
     } else {
         return false;
     }
     const char *const own[] = {"-m", file, "--host", "127.0.0.1", "--port", port, "-t", "1", "--parallel", "2", NULL};
-    n = add_args(argv, n, own);
-    add_args(argv, n, args);
-    start(r, argv, p);
+    n = add_args(r->argv, n, own);
+    add_args(r->argv, n, args);
+    start(r);
     return true;
 }
 
@@ -158,17 +156,16 @@ static bool find_node(char *out, size_t size)
 bool real_node(struct real *r, const char *model, const char *const *args)
 {
     char program[600], file[600], listen[64];
-    char *argv[ARGS_MAX + 1];
-    int p = free_port();
     memset(r, 0, sizeof(*r));
+    r->port = free_port();
     if (!find_node(program, sizeof(program)))
         return false;
     snprintf(file, sizeof(file), "%s/%s.gguf", models(), model);
-    snprintf(listen, sizeof(listen), "127.0.0.1:%d", p);
+    snprintf(listen, sizeof(listen), "127.0.0.1:%d", r->port);
     const char *const own[] = {program, "-m", file, "--listen", listen, "--threads", "1", NULL};
-    size_t n = add_args(argv, 0, own);
-    add_args(argv, n, args);
-    start(r, argv, p);
+    size_t n = add_args(r->argv, 0, own);
+    add_args(r->argv, n, args);
+    start(r);
     return true;
 }
 
@@ -182,6 +179,19 @@ void real_kill(struct real *r)
         if (running[i] == r->pid)
             running[i] = 0;
     r->pid = 0;
+}
+
+void real_restart(struct real *r)
+{
+    start(r);
+}
+
+void real_free(struct real *r)
+{
+    real_kill(r);
+    for (char **a = r->argv; *a != NULL; a++)
+        free(*a);
+    memset(r, 0, sizeof(*r));
 }
 
 void real_pause(struct real *r)

@@ -180,6 +180,7 @@ static void real_llama_lost(void **state)
     backend_destroy(s->b);
     s->b = NULL;
     bench_finish(&s->t);
+    real_free(&s->server);
 }
 
 const struct CMUnitTest real_llama_tests[] = {
