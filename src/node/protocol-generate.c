@@ -26,10 +26,11 @@ static void add_pieces(struct buf *b, struct call *c)
     }
 }
 
-/* One line with all tokens that were not shown yet. */
-static void add_line(struct buf *b, struct call *c, bool eog)
+/* One line with all tokens that were not shown yet.  The end token is always the last of them. */
+static void add_line(struct buf *b, struct call *c)
 {
     const struct node_job *job = c->job;
+    bool eog = node_model_is_eog(node_core_model(c->server->core), job->out[job->n_out - 1].id);
     (void)buf_adds(b, "{\"t\":[");
     add_ids(b, job, c->shown);
     (void)buf_adds(b, "],\"s\":[");
@@ -54,7 +55,7 @@ static void on_tokens(struct call *c)
     if (c->shown >= c->job->n_out)
         return;
     buf_init(&b, LINE_MAX_BYTES);
-    add_line(&b, c, c->job->eog);
+    add_line(&b, c);
     call_send(c, ndjson, b.data, b.len);
     buf_finish(&b);
 }
@@ -64,7 +65,7 @@ static void on_done(struct call *c)
     struct buf b;
     buf_init(&b, LINE_MAX_BYTES);
     if (c->shown < c->job->n_out)
-        add_line(&b, c, c->job->eog);
+        add_line(&b, c);
     (void)buf_printf(&b, "{\"done\":true,\"n\":%zu,\"reason\":\"%s\"}\n", c->job->n_out,
                      node_reason_name(c->job->reason));
     call_send(c, ndjson, b.data, b.len);
