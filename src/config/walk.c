@@ -210,8 +210,13 @@ static void walk_entry(struct loader *l, const struct tree *key, const struct tr
 {
     char full[PREFIX_MAX];
     int n = snprintf(full, sizeof(full), "%s%s", prefix, key->text);
-    if (n < 0 || (size_t)n >= sizeof(full)) {
-        unknown_key(l, key, prefix, "");
+    bool fits = n >= 0 && (size_t)n < sizeof(full);
+    if (!fits || strpbrk(key->text, ".[")) {
+        if (fits && option_find(full))
+            findings_add(l->findings, true, l->name, key->line, "\"%s\" is not one key: its parts go below each other",
+                         full);
+        else
+            unknown_key(l, key, prefix, "");
         return;
     }
     const struct option *o = option_find(full);

@@ -134,6 +134,11 @@ static void all_errors_at_once_with_lines(void **state)
           "t.yaml:15: error: \"port\" is given twice: also in line 14\n"
           "t.yaml:16: error: log: a section is expected (keys, indented below it)\n"
           "t.yaml:12: error: proxy.drafters[] has no url\n");
+    finds("proxy.port: 1\nproxy.draft.api_key: x\nproxy.drafters[]: x\nproxy:\n  drafters[].url: x\n", false,
+          "t.yaml:1: error: \"proxy.port\" is not one key: its parts go below each other\n"
+          "t.yaml:2: error: \"proxy.draft.api_key\" is not one key: its parts go below each other\n"
+          "t.yaml:3: error: unknown key \"proxy.drafters[]\"\n"
+          "t.yaml:5: error: \"proxy.drafters[].url\" is not one key: its parts go below each other\n");
     finds("- a\n", false, "t.yaml:1: error: a configuration begins with a section such as proxy:\n");
     finds("proxy:\n  target:\n    model_name: x\n", false, "t.yaml:2: error: proxy.target has no url\n");
     finds("proxy:\n  drafters: {url: 'http://a:1'}\n", false,
