@@ -51,7 +51,7 @@ static json_t *types_json(const struct gguf *g)
     for (uint32_t i = 0; i < GGUF_TYPES; i++) {
         if (g->type_count[i])
             json_object_set_new(
-                o, gguf_type_name(i, NULL, NULL),
+                o, gguf_tensor_type_name(i, NULL, NULL),
                 json_pack("{s:I,s:I}", "tensors", (json_int_t)g->type_count[i], "bytes", (json_int_t)g->type_bytes[i]));
     }
     return o;
@@ -66,7 +66,7 @@ static json_t *tensors_json(const struct gguf *g)
         for (uint32_t d = 0; d < t->n_dims; d++)
             json_array_append_new(shape, json_integer((json_int_t)t->dims[d]));
         json_array_append_new(list, json_pack("{s:o,s:s,s:o,s:I,s:I}", "name", text_json(t->name), "type",
-                                              gguf_type_name(t->type, NULL, NULL), "shape", shape, "offset",
+                                              gguf_tensor_type_name(t->type, NULL, NULL), "shape", shape, "offset",
                                               (json_int_t)t->offset, "bytes", (json_int_t)t->size));
     }
     return list;
@@ -182,8 +182,8 @@ static void print_quantisation(const struct gguf *g)
         if (!g->type_count[i])
             continue;
         char *size = bytes_text(g->type_bytes[i]);
-        printf("%s %s %" PRIu64 " tensor%s (%s)", first ? "" : ",", gguf_type_name(i, NULL, NULL), g->type_count[i],
-               g->type_count[i] == 1 ? "" : "s", size);
+        printf("%s %s %" PRIu64 " tensor%s (%s)", first ? "" : ",", gguf_tensor_type_name(i, NULL, NULL),
+               g->type_count[i], g->type_count[i] == 1 ? "" : "s", size);
         free(size);
         first = false;
     }
@@ -200,7 +200,7 @@ static void print_tensors(const struct gguf *g)
             size_t n = strlen(shape);
             snprintf(shape + n, sizeof(shape) - n, "%s%" PRIu64, d ? " x " : "", t->dims[d]);
         }
-        printf("  %-36s %-8s %-22s %s\n", name, gguf_type_name(t->type, NULL, NULL), shape, size);
+        printf("  %-36s %-8s %-22s %s\n", name, gguf_tensor_type_name(t->type, NULL, NULL), shape, size);
         free(size);
         free(name);
     }

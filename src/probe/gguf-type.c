@@ -32,7 +32,7 @@ static const char *const file_types[] = {
     [36] = "TQ1_0",  [37] = "TQ2_0",  [38] = "MXFP4",   [39] = "NVFP4",  [40] = "Q1_0",    [41] = "Q2_0",
 };
 
-const char *gguf_type_name(uint32_t type, uint32_t *block, uint32_t *bytes)
+const char *gguf_tensor_type_name(uint32_t type, uint32_t *block, uint32_t *bytes)
 {
     if (type >= ARRAY_LEN(types) || !types[type].name)
         return NULL;

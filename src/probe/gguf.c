@@ -181,7 +181,7 @@ static bool read_kv(struct parser *p, struct gguf_kv *kv)
 static bool measure(struct gguf_tensor *t)
 {
     uint32_t block = 1, bytes = 1;
-    if (!gguf_type_name(t->type, &block, &bytes))
+    if (!gguf_tensor_type_name(t->type, &block, &bytes))
         return false;
     t->elements = 1;
     for (size_t i = 0; i < GGUF_DIMS_MAX; i++) {
@@ -209,7 +209,7 @@ static bool read_tensor(struct parser *p, struct gguf_tensor *t)
     if (!gguf_read_uint(&p->r, 4, &type) || !gguf_read_uint(&p->r, 8, &t->offset))
         return fail(p, "");
     t->type = (uint32_t)type;
-    if (!gguf_type_name(t->type, NULL, NULL)) {
+    if (!gguf_tensor_type_name(t->type, NULL, NULL)) {
         cause_set(p->cause, "tensor %.64s has type %" PRIu64 ", which is not known here: a newer format, or damaged",
                   t->name, type);
         return false;

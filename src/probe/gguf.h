@@ -32,7 +32,7 @@ struct gguf_kv {
 
 struct gguf_tensor {
     char *name;
-    uint32_t type; /* see gguf_type_name */
+    uint32_t type; /* see gguf_tensor_type_name */
     uint32_t n_dims;
     uint64_t dims[GGUF_DIMS_MAX]; /* 1 where there is none */
     uint64_t offset;              /* bytes from the start of the file */

@@ -328,11 +328,11 @@ static void refuses_what_is_no_file(void **state)
 static void types_have_names(void **state)
 {
     uint32_t block = 0, bytes = 0;
-    assert_string_equal(gguf_type_name(14, &block, &bytes), "q6_K");
+    assert_string_equal(gguf_tensor_type_name(14, &block, &bytes), "q6_K");
     assert_int_equal(block, 256);
     assert_int_equal(bytes, 210);
-    assert_null(gguf_type_name(4, NULL, NULL));
-    assert_null(gguf_type_name(GGUF_TYPES, NULL, NULL));
+    assert_null(gguf_tensor_type_name(4, NULL, NULL));
+    assert_null(gguf_tensor_type_name(GGUF_TYPES, NULL, NULL));
     assert_null(gguf_file_type_name(-1));
     assert_null(gguf_file_type_name(4));
     assert_null(gguf_file_type_name(1024));
