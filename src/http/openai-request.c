@@ -479,8 +479,8 @@ static int parse_body(struct oai_request *r, const char *body, size_t len, struc
     return -1;
 }
 
-int oai_request_parse(struct oai_request *r, bool chat, const char *body, size_t len, const struct oai_limits *limits,
-                      struct oai_error *err)
+static int parse_request(struct oai_request *r, bool chat, const char *body, size_t len,
+                         const struct oai_limits *limits, struct oai_error *err)
 {
     struct parse p = {.r = r, .limits = limits, .err = err};
     const json_t *model;
@@ -503,6 +503,16 @@ int oai_request_parse(struct oai_request *r, bool chat, const char *body, size_t
         parse_stream(&p) != 0)
         return -1;
     return 0;
+}
+
+int oai_request_parse(struct oai_request *r, bool chat, const char *body, size_t len, const struct oai_limits *limits,
+                      struct oai_error *err)
+{
+    int result = parse_request(r, chat, body, len, limits, err);
+
+    if (result != 0)
+        oai_request_finish(r);
+    return result;
 }
 
 void oai_request_finish(struct oai_request *r)

@@ -39,10 +39,10 @@ struct oai_error {
     char *message, *param, *code; /* owned; param and code may be NULL */
 };
 
-/* 0, or -1 and *err filled (finish it with oai_error_finish).  Parameters that would change the answer and that are not
- * supported (n > 1, tools, response_format other than text, best_of, suffix, audio …) are errors that name them; those
- * that change nothing (user, metadata, store …) are accepted.  llama.cpp's top_k, min_p, repeat_penalty, repeat_last_n
- * are taken as well. */
+/* 0, or -1 and *err filled (finish it with oai_error_finish; r is empty then).  Parameters that would change the answer
+ * and that are not supported (n > 1, tools, response_format other than text, best_of, suffix, audio …) are errors that
+ * name them; those that change nothing (user, metadata, store …) are accepted.  llama.cpp's top_k, min_p,
+ * repeat_penalty, repeat_last_n are taken as well. */
 int oai_request_parse(struct oai_request *r, bool chat, const char *body, size_t len, const struct oai_limits *limits,
                       struct oai_error *err);
 void oai_request_finish(struct oai_request *r);
