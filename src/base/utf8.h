@@ -7,6 +7,7 @@
 
 struct buf;
 
+/* Whole characters only, none of them overlong, a surrogate or above U+10FFFF. */
 bool utf8_valid(const char *s, size_t len);
 
 /* How many of the last bytes are the beginning of a character whose rest is still missing (0 to 3). */
