@@ -15,6 +15,7 @@ struct splice {
     size_t done; /* bytes of text that are in out, or left out on purpose */
 };
 
+/* text must outlive s. */
 void splice_init(struct splice *s, const char *text, size_t len);
 void splice_finish(struct splice *s);
 
