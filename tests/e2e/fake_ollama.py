@@ -154,7 +154,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.chunk(b"")
 
     def write(self, path, given, options):
-        body = dict(given, model="x")
+        body = dict(given)
         for name, value in options.items():
             if name in OPTIONS and not (name == "num_predict" and value < 0):
                 body[OPTIONS[name]] = value
