@@ -126,14 +126,14 @@ def _(t):
 
 @test("a client that does not read its answer stops the node, not the memory")
 def _(t):
-    # Long answers with many alternatives: some 100 MB if nobody held them back.
-    node = t.node("target", ctx=4096, args=["--alias", "tiny"])
+    # Long answers with many alternatives from a quick model: some 10 MB each if nobody held them back.
+    node = t.node("draft", ctx=4096, slots=2)
     p = t.proxy(node)
     eog = {str(i): -100 for i in node.info()["eog"]}
     body = json.dumps({"messages": [{"role": "user", "content": "Go on."}], "stream": True, "max_tokens": 3500,
                        "logprobs": True, "top_logprobs": 20, "temperature": 1, "seed": 1, "logit_bias": eog}).encode()
     begun, readers = p.memory(), []
-    for _ in range(4):
+    for _ in range(2):
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         s.connect(("127.0.0.1", p.port))
@@ -149,10 +149,10 @@ def _(t):
         time.sleep(1)
         return n > 0 and generated() == n
     wait_until("the node to be held back", held, 60)
-    t.check(proxy.status()["running"] == 0 and p.status()["running"] == 4, "the answers are still open")
+    t.check(p.status()["running"] == 2, "the answers are still open")
     t.note("memory grew by %.1f MB" % ((p.memory() - begun) / 1e6))
     if not SANITIZED:
-        t.less(p.memory() - begun, 30e6, "bytes for 4 clients that do not read")
+        t.less(p.memory() - begun, 10e6, "bytes for 2 clients that do not read")
     # One that reads again gets everything.
     first, got = readers[0], b""
     first.settimeout(60)
