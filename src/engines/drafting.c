@@ -168,6 +168,13 @@ static void on_path_text(void *arg, const struct backend_status *st, const char 
     ask_text(d);
 }
 
+/* A beginning-of-sequence token that the target's prompt begins with: a text drafter puts its own there. */
+static size_t leading_bos(const struct drafting *d, const int32_t *path)
+{
+    const json_t *raw = d->a->target->backend->info.raw, *bos = json_object_get(raw, "bos");
+    return json_is_true(json_object_get(raw, "add_bos")) && json_is_integer(bos) && json_integer_value(bos) == path[0];
+}
+
 static void begin_text(struct drafting *d, const int32_t *path, size_t n_path)
 {
     if (d->text_n_path == n_path) {
@@ -177,7 +184,8 @@ static void begin_text(struct drafting *d, const int32_t *path, size_t n_path)
     free(d->path);
     d->path = xmemdup(path, n_path * sizeof(*path));
     d->n_path = n_path;
-    d->call = backend_detokenize(d->a->target->backend, d->path, n_path, on_path_text, d);
+    size_t skip = leading_bos(d, d->path);
+    d->call = backend_detokenize(d->a->target->backend, d->path + skip, n_path - skip, on_path_text, d);
 }
 
 void drafting_advance(struct drafting *d, size_t n_path, const struct backend_token *tokens, size_t n)
