@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <event2/event.h>
+#include <ggml-backend.h>
 #include <llama.h>
 
 #include "base/cause.h"
@@ -18,10 +19,10 @@
 #include "node/core.h"
 #include "node/llama-log.h"
 #include "node/options.h"
+#include "node/preflight.h"
 #include "node/progress.h"
 #include "node/rpc-probe.h"
 #include "node/server.h"
-#include "probe/gguf.h"
 #include "probe/ollama-store.h"
 
 enum {
@@ -155,22 +156,35 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
         event_base_loopbreak(run->base);
 }
 
-/* The file that is meant.  0, or -1 and a cause. */
+/* Whether anything but this machine's CPU may hold the model. */
+static bool have_accelerator(const struct options *o)
+{
+    if (o->rpc != NULL)
+        return true;
+    if (o->device != NULL && strcmp(o->device, "none") == 0)
+        return false;
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        enum ggml_backend_dev_type type = ggml_backend_dev_type(ggml_backend_dev_get(i));
+        if (type != GGML_BACKEND_DEVICE_TYPE_CPU && type != GGML_BACKEND_DEVICE_TYPE_ACCEL)
+            return true;
+    }
+    return false;
+}
+
+/* The file that is meant, and whether it can be loaded.  0, or -1 and a cause. */
 static int find_model(struct run *run, char **cause)
 {
     static const char ollama[] = "ollama:";
-    const char *model = run->opts.model;
-    if (strncmp(model, ollama, strlen(ollama)) == 0)
-        run->path = ollama_store_find(model + strlen(ollama), cause);
+    const struct options *o = &run->opts;
+    if (strncmp(o->model, ollama, strlen(ollama)) == 0)
+        run->path = ollama_store_find(o->model + strlen(ollama), cause);
     else
-        run->path = xstrdup(model);
+        run->path = xstrdup(o->model);
     if (run->path == NULL)
         return -1;
-    struct gguf *g = gguf_open(run->path, cause);
-    if (g == NULL)
-        return -1;
-    gguf_destroy(g);
-    return 0;
+    struct preflight p = {
+        .path = run->path, .ctx = o->ctx, .slots = o->slots, .mmap = o->mmap, .elsewhere = have_accelerator(o)};
+    return preflight_check(&p, cause);
 }
 
 static int start(struct run *run, char **cause)

@@ -379,4 +379,36 @@ def _(t):
     t.equal(w, v)
 
 
+@test("the examples of doc/node-protocol.md are what a node says")
+def _(t):
+    with open(os.path.join(SOURCE, "doc", "node-protocol.md")) as f:
+        blocks = re.findall(r"^```\n((?:GET|POST) /.*?)^```", f.read(), re.M | re.S)
+    own = t.node("target", ctx=512, slots=4)
+    sessions, asked = {}, 0
+    for block in blocks:
+        for method, path, body, status, reply in re.findall(
+                r"^(GET|POST) (\S+)(?: (\{.*))?\n(\d{3}) ((?:.*\n?)(?:^\{.*\n?)*)", block, re.M):
+            body = json.loads(body) if body else None
+            if body and body.get("session") in sessions:
+                body["session"] = sessions[body["session"]]
+            r = request(method, own.url + path, body)
+            t.equal(r.status, int(status), path)
+            got, want = ([json.loads(line) for line in x.splitlines() if line] for x in (r.text, reply))
+            if path == "/v1/node":
+                t.equal(sorted(got[0]), sorted(want[0]))
+                t.equal(sorted(got[0]["counters"]), sorted(want[0]["counters"]))
+            elif path == "/v1/completions":
+                t.equal(got[0]["choices"], want[0]["choices"])
+            elif path == "/v1/node/session":
+                sessions[want[0]["session"]] = got[0]["session"]
+                t.equal(got[0]["tokens"], want[0]["tokens"])
+            elif path == "/v1/node/generate":
+                t.equal([x for line in got[:-1] for x in line["t"]], [x for line in want[:-1] for x in line["t"]])
+                t.equal(got[-1], want[-1])
+            else:
+                t.equal(got, want, path)
+            asked += 1
+    t.check(asked >= 13, "only %d examples found" % asked)
+
+
 main()
