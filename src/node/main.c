@@ -100,6 +100,8 @@ static void *load(void *arg)
     core_options(run, &o);
     if (run->opts.rpc == NULL || rpc_probe(run->opts.rpc, RPC_PROBE_MS, &run->cause) == 0)
         run->core = node_core_load(&o, on_progress, run, &run->cause);
+    if (run->core != NULL)
+        on_progress(1, run);
     progress_end(&run->progress);
     atomic_store(&run->loaded, true);
     eventfd_write(run->wake, 1);
@@ -129,8 +131,8 @@ static void on_loaded(struct run *run)
     node_core_start(run->core, run->base);
     server_set_core(run->server, run->core);
     const struct node_core_info *i = node_core_info(run->core);
-    log_info("ready: %s serves %s, %d slot%s of %d tokens, %d thread%s, batches exact %s", run->address,
-             run->server->model, i->slots, i->slots == 1 ? "" : "s", i->n_ctx, i->threads, i->threads == 1 ? "" : "s",
+    log_info("ready: %s serves %s, %d slot%s of %d tokens, %d thread%s, exact %s", run->address, run->server->model,
+             i->slots, i->slots == 1 ? "" : "s", i->n_ctx, i->threads, i->threads == 1 ? "" : "s",
              exactness(i, text, sizeof(text)));
 }
 

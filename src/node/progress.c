@@ -4,9 +4,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
-enum { BAR_CELLS = 30, LINE_STEP = 10 /* percent between two log lines */ };
+enum {
+    BAR_CELLS = 30,
+    LINE_STEP = 10,         /* percent between two log lines */
+    LINE_PAUSE_US = 500000, /* a quick load needs no ten lines */
+};
 
 void progress_init(struct progress *p, bool log_is_json)
 {
@@ -36,9 +41,14 @@ void progress_show(struct progress *p, const char *what, double fraction)
         if (percent != p->percent)
             draw_bar(p, percent);
         p->percent = percent;
-    } else if (p->percent < 0 || percent >= p->percent + LINE_STEP || (percent == 100 && p->percent != 100)) {
+        return;
+    }
+    int64_t now = clock_us();
+    bool due = percent >= p->percent + LINE_STEP && now - p->shown_us >= LINE_PAUSE_US;
+    if (p->percent < 0 || due || (percent == 100 && p->percent != 100)) {
         log_info("%s: %d %%", p->what, percent);
-        p->percent = percent - percent % LINE_STEP;
+        p->percent = percent;
+        p->shown_us = now;
     }
 }
 

@@ -1,13 +1,15 @@
-/* How far a load is, on stderr: a bar on a terminal, a log line every 10 % elsewhere. */
+/* How far a load is, on stderr: a bar on a terminal, log lines elsewhere. */
 #ifndef TIGHTWAD_NODE_PROGRESS_H
 #define TIGHTWAD_NODE_PROGRESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct progress {
-    bool bar;    /* stderr is a terminal and the log is text */
-    bool drawn;  /* a bar stands on the line and has to be wiped */
-    int percent; /* last one shown, -1 none */
+    bool bar;         /* stderr is a terminal and the log is text */
+    bool drawn;       /* a bar stands on the line and has to be wiped */
+    int percent;      /* last one shown, -1 none */
+    int64_t shown_us; /* when the last line was written */
     char what[96];
 };
 

@@ -83,19 +83,22 @@ int protocol_int(struct httpd_request *r, const json_t *o, const char *key, bool
                  int64_t *out)
 {
     char *cause = NULL;
-    return check(r, key, need, json_get_int(o, key, min, max, out, &cause), cause);
+    int rc = json_get_int(o, key, min, max, out, &cause);
+    return check(r, key, need, rc, cause);
 }
 
 int protocol_double(struct httpd_request *r, const json_t *o, const char *key, double min, double max, double *out)
 {
     char *cause = NULL;
-    return check(r, key, false, json_get_double(o, key, min, max, out, &cause), cause);
+    int rc = json_get_double(o, key, min, max, out, &cause);
+    return check(r, key, false, rc, cause);
 }
 
 int protocol_bool(struct httpd_request *r, const json_t *o, const char *key, bool *out)
 {
     char *cause = NULL;
-    return check(r, key, false, json_get_bool(o, key, out, &cause), cause);
+    int rc = json_get_bool(o, key, out, &cause);
+    return check(r, key, false, rc, cause);
 }
 
 int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, const char *key, bool need,
@@ -104,7 +107,8 @@ int protocol_tokens(struct server *s, struct httpd_request *r, const json_t *o, 
     char *cause = NULL;
     *out = NULL;
     *n = 0;
-    if (check(r, key, need, json_get_tokens(o, key, out, n, &cause), cause) != 0)
+    int rc = json_get_tokens(o, key, out, n, &cause);
+    if (check(r, key, need, rc, cause) != 0)
         return -1;
     int32_t n_vocab = node_core_model(s->core)->n_vocab;
     for (size_t i = 0; i < *n; i++) {

@@ -83,6 +83,7 @@ def _(t):
         for words in ("http://127.0.0.1:%d" % port, "256", "2 slots", "byte for byte"):
             t.check(words in line, line)
         t.equal(get("http://127.0.0.1:%d/health" % port).status, 200)
+        p.expected_end = True
         p.signal(number)
         t.equal(p.wait(), 0)
 

@@ -181,7 +181,7 @@ def _(t):
         seen["short_at"] = time.monotonic() - begun
 
     eog = node.info()["eog"]
-    s2 = call("session", {"sampling": {"temperature": 1, "seed": 3, "logit_bias": {str(e): -100 for e in eog}},
+    s2 = call("session", {"sampling": {"temperature": 1, "seed": 3, "logit_bias": [[e, -100] for e in eog]},
                           "prompt": len(prompt)})["session"]
     whole = call("draft", {"session": s2, "epoch": 1, "keep": 0, "tokens": prompt, "n": 400})["tokens"]
     t.equal(len(whole), 400)
@@ -203,7 +203,7 @@ def _(t):
     text = b"".join(piece_bytes(p) for line in lines[:-1] for p in line["s"])
     t.check(b"Oslo" in text, text)
     eog = node.info()["eog"]
-    s2 = call("session", {"sampling": {"temperature": 0, "logit_bias": {str(e): -100 for e in eog}}, "prompt": len(prompt)})
+    s2 = call("session", {"sampling": {"temperature": 0, "logit_bias": [[e, -100] for e in eog]}, "prompt": len(prompt)})
     lines = generate(s2["session"], 0, prompt, 5000)
     t.equal(lines[-1]["reason"], "ctx")
     t.equal(len(prompt) + lines[-1]["n"], 512, "the context is used to its end")
@@ -318,7 +318,7 @@ def _(t):
     for body in ({"sampling": 5}, {"sampling": {"temperature": "x"}, "prompt": 1}, {"sampling": {"temperature": -1}, "prompt": 1},
                  {"sampling": {"wat": 1}, "prompt": 1}, {"prompt": -1}, {"prompt": "x"}, {"prompt": 1, "text": "x"},
                  {"messages": []}, {"messages": [1]}, {"messages": [{"role": "user"}]}, {"messages": "x"}, {"text": 5},
-                 {"sampling": {"seed": -1}, "prompt": 1}, {"sampling": {"logit_bias": {"x": 1}}, "prompt": 1}, {}):
+                 {"sampling": {"seed": 1.5}, "prompt": 1}, {"sampling": {"logit_bias": [["x", 1]]}, "prompt": 1}, {}):
         error_of(call("session", body, 400))
     for body in ({}, {"text": 5}, {"text": "x", "special": 1}, {"text": "x", "bos": "y"}, {"text": "x", "wat": 1}):
         error_of(call("tokenize", body, 400))
@@ -340,7 +340,7 @@ def _(t):
 @test("a client that goes away stops its generate at once")
 def _(t):
     eog = node.info()["eog"]
-    s = call("session", {"sampling": {"temperature": 0, "logit_bias": {str(e): -100 for e in eog}}, "prompt": 3})["session"]
+    s = call("session", {"sampling": {"temperature": 0, "logit_bias": [[e, -100] for e in eog]}, "prompt": 3})["session"]
     before = node.counters()["generated"]
     with Stream(URL + "/v1/node/generate", {"session": s, "keep": 0, "tokens": [65, 66, 67], "n": 400}) as stream:
         next(stream.lines())
