@@ -77,6 +77,11 @@ char *config_restart_needed(const struct config *from, const struct config *to);
 void config_show(const struct config *c, FILE *to);
 json_t *config_show_json(const struct config *c);
 
+/* A server that was not read from a file (a command, a wizard): given's texts checked and normalised as those of a file
+ * are, with the same defaults; NULL and "" are not given.  0 and *out filled (to be finished), or -1 and a cause. */
+int config_server_init(struct config_server *out, const struct config_server *given, char **cause);
+void config_server_finish(struct config_server *s);
+
 /* Adds a drafter to / removes it from the file's text, keeping the user's comments; atomically (written beside it,
  * renamed).  A file that is not there is made.  name: its name, url or host:port.  0, or -1 and a cause. */
 int config_file_add_drafter(const char *path, const struct config_server *s, char **cause);

@@ -260,24 +260,35 @@ static int cut_entry(struct edit *e, size_t i, char **cause)
     return 0;
 }
 
-int edit_add_drafter(const char *text, size_t len, const struct config_server *s, struct buf *out, char **cause)
+int edit_add_drafter(const char *text, size_t len, const struct config_server *given, struct buf *out, char **cause)
 {
     struct edit e;
+    struct config_server s;
+    if (config_server_init(&s, given, cause) != 0)
+        return -1;
+    /* A name that is made from the url is not written down, so that it follows the url when that is edited. */
+    char *made = url_host_port(s.url);
+    if (strcmp(s.name, made) == 0) {
+        free(s.name);
+        s.name = NULL;
+    }
+    free(made);
     int rc = look(&e, text, len, cause);
     if (rc == 0)
-        rc = refuse_twin(&e, s, cause);
+        rc = refuse_twin(&e, &s, cause);
     if (rc == 0) {
         if (e.drafters)
-            add_to_list(&e, s);
+            add_to_list(&e, &s);
         else if (e.draft)
-            draft_to_list(&e, s);
+            draft_to_list(&e, &s);
         else
-            add_list(&e, s);
-        rc = check(&e, count(&e) + 1, s, cause);
+            add_list(&e, &s);
+        rc = check(&e, count(&e) + 1, &s, cause);
     }
     if (rc == 0)
         buf_add(out, e.s.out.data, e.s.out.len);
     edit_finish(&e);
+    config_server_finish(&s);
     return rc;
 }
 

@@ -165,6 +165,35 @@ static void leaves_what_it_can_not_edit(void **state)
     refused("proxy:\n  drafters:\n    - {url: 'http://n:1/v1', model_name: m x}\n", "there already, in line 3");
 }
 
+static void refuses_a_wrong_server(void **state)
+{
+    static const struct {
+        struct config_server server;
+        const char *want;
+    } wrong[] = {
+        {{.url = (char *)"n:1"}, "url: \"n:1\" has no scheme: did you mean http://n:1?"},
+        {{.url = (char *)"http://n:1", .backend = (char *)"olama"}, "backend: \"olama\" is not one of"},
+        {{.url = (char *)"http://n:1", .name = (char *)"a\n  - b"}, "name: "},
+        {{.model_name = (char *)"x"}, "url: http://HOST:PORT is expected"},
+    };
+    write_file("");
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        char *cause = NULL;
+        assert_int_equal(config_file_add_drafter(path, &wrong[i].server, &cause), -1);
+        if (!strstr(cause, wrong[i].want))
+            fail_msg("wanted \"%s\", got \"%s\"", wrong[i].want, cause);
+        free(cause);
+    }
+    file_is("");
+    struct config_server s, given = {.url = (char *)"http://n:1/v1/", .name = (char *)"n:1"};
+    assert_int_equal(config_server_init(&s, &given, NULL), 0);
+    assert_string_equal(s.url, "http://n:1");
+    assert_string_equal(s.backend, "auto");
+    assert_int_equal(config_file_add_drafter(path, &s, NULL), 0);
+    file_is("proxy:\n  drafters:\n    - url: http://n:1\n");
+    config_server_finish(&s);
+}
+
 static void removes(const char *before, const char *name, const char *after)
 {
     char *cause = NULL;
@@ -212,6 +241,7 @@ const struct CMUnitTest edit_tests[] = {
     EDIT_TEST(makes_a_file_that_is_not_there),
     EDIT_TEST(keeps_mode_and_links),
     EDIT_TEST(leaves_what_it_can_not_edit),
+    EDIT_TEST(refuses_a_wrong_server),
     EDIT_TEST(removes_one),
     EDIT_TEST(add_then_remove_is_nothing),
 };
