@@ -44,7 +44,6 @@ struct node_core {
     pthread_cond_t news;
     struct message *first, **last;
     bool kicked; /* something was cancelled, paused or resumed */
-    struct node_core_counters counters;
 };
 
 /* How the load's progress is shared out: reading the file, then testing. */
@@ -155,8 +154,8 @@ static void *inference_thread(void *arg)
     while (!atomic_load(&c->stop)) {
         take_messages(c);
         bool worked = sched_step(&c->sched);
+        outbox_publish(&c->outbox);
         pthread_mutex_lock(&c->lock);
-        c->counters = c->sched.counters;
         while (!worked && c->first == NULL && !c->kicked && !atomic_load(&c->stop))
             pthread_cond_wait(&c->news, &c->lock);
         pthread_mutex_unlock(&c->lock);
@@ -247,9 +246,9 @@ const struct node_core_info *node_core_info(const struct node_core *c)
 
 void node_core_counters(struct node_core *c, struct node_core_counters *out)
 {
-    pthread_mutex_lock(&c->lock);
-    *out = c->counters;
-    pthread_mutex_unlock(&c->lock);
+    pthread_mutex_lock(&c->outbox.lock);
+    *out = c->outbox.counters;
+    pthread_mutex_unlock(&c->outbox.lock);
 }
 
 const char *node_rollback_name(enum node_rollback r)

@@ -28,6 +28,7 @@ void sched_init(struct sched *s, struct llama_context *ctx, const struct node_mo
                         .n_batch = (size_t)info->batch,
                         .n_outputs = n_outputs,
                         .n_ctx = (size_t)info->n_ctx};
+    outbox->live = &s->counters;
     s->sampler = sampler_create((size_t)model->n_vocab);
     s->batch = llama_batch_init(info->batch, 0, 1);
     s->segment = xcalloc((size_t)info->slots, sizeof(*s->segment));

@@ -102,7 +102,15 @@ void work_done(struct outbox *o, struct node_work *w, enum node_job_status statu
     w->status = status;
     w->message = message;
     w->done = true;
+    o->counters = *o->live;
     enqueue(o, w);
+    pthread_mutex_unlock(&o->lock);
+}
+
+void outbox_publish(struct outbox *o)
+{
+    pthread_mutex_lock(&o->lock);
+    o->counters = *o->live;
     pthread_mutex_unlock(&o->lock);
 }
 

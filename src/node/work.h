@@ -51,11 +51,13 @@ struct node_work {
     struct node_work *next_ready;
 };
 
-/* From the inference thread to the loop: works with news. */
+/* From the inference thread to the loop: works with news, and the counters as they were before the news. */
 struct outbox {
     pthread_mutex_t lock;
     struct node_work *first, **last;
-    int wake; /* eventfd */
+    struct node_core_counters counters;
+    const struct node_core_counters *live; /* the inference thread's own, which are copied */
+    int wake;                              /* eventfd */
 };
 
 void outbox_init(struct outbox *o); /* aborts when the system has no eventfd left */
@@ -69,6 +71,9 @@ void work_free(struct node_work *w);
 void work_emit(struct outbox *o, struct node_work *w, struct node_token token, const struct sampler_logprob *top);
 /* Inference thread: the end.  Afterwards the work is the loop's. message may be NULL, else it is taken over. */
 void work_done(struct outbox *o, struct node_work *w, enum node_job_status status, char *message);
+
+/* Inference thread: lets others see its counters (work_done does it as well). */
+void outbox_publish(struct outbox *o);
 
 /* Loop: gives out what has come: callbacks, and frees what is done. */
 void outbox_deliver(struct outbox *o);
