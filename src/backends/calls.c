@@ -82,6 +82,8 @@ void call_request(struct backend_call *c, const char *path, struct httpc_opts *o
     if ((size_t)snprintf(small, sizeof(small), "%s%s", c->b->cfg.url, path) >= sizeof(small))
         url = xasprintf("%s%s", c->b->cfg.url, path);
     o->url = url;
+    if (o->max_reply == 0)
+        o->max_reply = CALL_REPLY_MAX;
     o->bearer = c->b->cfg.api_key;
     o->on_done = request_done;
     o->arg = c;
@@ -133,98 +135,6 @@ void call_defer(struct backend_call *c, void (*fn)(struct backend_call *c))
         return;
     c->defer = evtimer_new(c->b->base, run_deferred, c);
     event_active(c->defer, EV_TIMEOUT, 0);
-}
-
-/* The server's own words: {"error":{"message":…,"code":…}}, {"error":"…"}, {"message":…}, {"detail":…}, else the text.
- */
-static char *error_words(const struct httpc_result *r, const char **code)
-{
-    static char code_text[64];
-    *code = "";
-    json_t *o = r->len > 0 ? json_parse(r->body, r->len, NULL) : NULL;
-    json_t *e = json_object_get(o, "error");
-    const char *words = json_string_value(e);
-    if (json_is_object(e)) {
-        const char *type = json_string_value(json_object_get(e, "type"));
-        const char *text = json_string_value(json_object_get(e, "code"));
-        words = json_string_value(json_object_get(e, "message"));
-        if (text == NULL)
-            text = type;
-        if (text != NULL) {
-            snprintf(code_text, sizeof(code_text), "%s", text);
-            *code = code_text;
-        }
-    }
-    if (words == NULL)
-        words = json_string_value(json_object_get(o, "message"));
-    if (words == NULL)
-        words = json_string_value(json_object_get(o, "detail"));
-    char *out = words != NULL ? xasprintf("%.400s", words) : NULL;
-    json_decref(o);
-    if (out == NULL && r->len > 0) {
-        out = xasprintf("%.120s", r->body);
-        for (char *p = out; *p != '\0'; p++)
-            if ((unsigned char)*p < 0x20)
-                *p = ' ';
-    }
-    return out;
-}
-
-static enum backend_error error_of_status(int status, const char *code)
-{
-    if (strcmp(code, "context_full") == 0 || strcmp(code, "exceed_context_size_error") == 0 ||
-        strcmp(code, "context_length_exceeded") == 0)
-        return BACKEND_TOO_LONG;
-    if (status == 429 || status == 503)
-        return BACKEND_OVERLOADED;
-    if (status >= 400 && status < 500)
-        return BACKEND_REFUSED;
-    return BACKEND_BROKEN;
-}
-
-enum backend_error call_reply_error(const struct backend_call *c, const struct httpc_result *r, char **message)
-{
-    const char *code;
-    switch (r->error) {
-    case HTTPC_OK:
-        break;
-    case HTTPC_UNREACHABLE:
-        *message = xasprintf("%s: %s", c->b->cfg.url, r->message);
-        return BACKEND_UNREACHABLE;
-    case HTTPC_TIMEOUT:
-        *message = xasprintf("%s: %s", c->b->cfg.url, r->message);
-        return BACKEND_TIMEOUT;
-    case HTTPC_BROKEN:
-    case HTTPC_TOO_LARGE:
-        *message = xasprintf("%s: %s", c->b->cfg.url, r->message);
-        return BACKEND_BROKEN;
-    }
-    if (r->status == 200)
-        return BACKEND_OK;
-    char *words = error_words(r, &code);
-    enum backend_error e = error_of_status(r->status, code);
-    if (r->status == 401 || r->status == 403)
-        *message = xasprintf("%s wants another api_key: HTTP %d, %s", c->b->cfg.url, r->status,
-                             words != NULL ? words : "no reason given");
-    else
-        *message =
-            xasprintf("%s says HTTP %d: %s", c->b->cfg.url, r->status, words != NULL ? words : "no reason given");
-    free(words);
-    return e;
-}
-
-json_t *call_reply_object(struct backend_call *c, const struct httpc_result *r)
-{
-    char *message = NULL;
-    enum backend_error e = call_reply_error(c, r, &message);
-    json_t *o = NULL;
-    if (e != BACKEND_OK) {
-        call_fail(c, e, "%s", message);
-    } else if ((o = json_parse_object(r->body, r->len, &message)) == NULL) {
-        call_fail(c, BACKEND_BROKEN, "%s answers with something that is not JSON: %s", c->b->cfg.url, message);
-    }
-    free(message);
-    return o;
 }
 
 static struct backend_status call_status(const struct backend_call *c, enum backend_error e, const char *message)
@@ -411,54 +321,4 @@ void call_cancel(struct backend_call *c)
         c->cancelled = true;
     else
         call_free(c);
-}
-
-void *session_create(size_t size, struct backend *b, const struct sampler_params *p, size_t prompt_len)
-{
-    struct backend_session *s = xcalloc(1, size);
-    s->b = b;
-    s->ops = b->ops;
-    s->next = b->sessions;
-    s->link = &b->sessions;
-    if (s->next != NULL)
-        s->next->link = &s->next;
-    b->sessions = s;
-    sampler_params_copy(&s->params, p);
-    s->prompt_len = prompt_len;
-    return s;
-}
-
-void session_finish(struct backend_session *s)
-{
-    *s->link = s->next;
-    if (s->next != NULL)
-        s->next->link = s->link;
-    sampler_params_finish(&s->params);
-    free(s);
-}
-
-void backend_info_set_string(char **to, const char *s)
-{
-    char *copy = xstrdup(s);
-    free(*to);
-    *to = copy;
-}
-
-void backend_info_reset(struct backend_info *info)
-{
-    free(info->model);
-    free(info->architecture);
-    free(info->version);
-    free(info->cannot_verify);
-    json_decref(info->raw);
-    *info = (struct backend_info){.noise = NAN, .rtt_us = -1};
-}
-
-char *backend_check_tokens(const struct backend *b, const int32_t *tokens, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (tokens[i] < 0 || (b->info.n_vocab > 0 && tokens[i] >= b->info.n_vocab))
-            return xasprintf("token %d is not in the vocabulary of %s (%d tokens)", tokens[i], b->cfg.url,
-                             b->info.n_vocab);
-    return NULL;
 }

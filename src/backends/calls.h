@@ -19,7 +19,10 @@ enum call_kind {
     CALL_VOCAB,
 };
 
-enum { CALL_TIMEOUT_MS = 15000 }; /* for questions whose caller gives no deadline (tokenize, session, …) */
+enum {
+    CALL_TIMEOUT_MS = 15000,   /* for questions whose caller gives no deadline (tokenize, session, …) */
+    CALL_REPLY_MAX = 16 << 20, /* bytes: the pieces of a whole vocabulary fit, more is nonsense */
+};
 
 struct backend_call {
     struct backend *b;
@@ -112,6 +115,7 @@ void call_end_vocab(struct backend_call *c, enum backend_vocab_match match, cons
 int call_stream_tokens(struct backend_call *c, const struct backend_token *tokens, size_t n);
 int call_stream_text(struct backend_call *c, const char *text, size_t len, json_t *logprobs);
 
+/* Ends the call without a callback; its connection is closed. */
 void call_cancel(struct backend_call *c);
 
 /* Sessions: the common part. */

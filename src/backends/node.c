@@ -1,4 +1,4 @@
-/* tightwad-node as a backend: sessions by difference, draft, verify. */
+/* tightwad-node as a backend: sessions by difference. */
 #include "backends/node.h"
 
 #include <math.h>
@@ -131,9 +131,6 @@ struct node_call *node_call_create(struct backend_session *s, enum call_kind kin
     return n;
 }
 
-static void on_draft(struct backend_call *c, const struct httpc_result *r);
-static void on_verify(struct backend_call *c, const struct httpc_result *r);
-
 static void write_body(const struct node_call *n, size_t keep, struct buf *b)
 {
     buf_adds(b, "{\"session\":");
@@ -183,9 +180,9 @@ void node_call_send(struct node_call *n)
     buf_init(&body, NODE_BODY_MAX);
     write_body(n, keep, &body);
     if (n->c.kind == CALL_DRAFT)
-        call_post_text(&n->c, "/v1/node/draft", body.data, body.len, on_draft);
+        call_post_text(&n->c, "/v1/node/draft", body.data, body.len, node_on_draft);
     else if (n->c.kind == CALL_VERIFY)
-        call_post_text(&n->c, "/v1/node/verify", body.data, body.len, on_verify);
+        call_post_text(&n->c, "/v1/node/verify", body.data, body.len, node_on_verify);
     else
         node_stream_request(n, body.data, body.len);
     buf_finish(&body);
@@ -230,136 +227,6 @@ void node_call_settled(struct node_call *n, const int32_t *more, size_t n_more)
         return;
     session_set_path(s, s->n_path, more, n_more);
     s->safe = s->n_path;
-}
-
-static int read_draft(struct node_call *n, const json_t *o, struct backend_draft *d, char **cause)
-{
-    int32_t *tokens;
-    if (wire_get_tokens(json_object_get(o, "tokens"), "tokens", n->c.b->info.n_vocab, n->n, &tokens, &d->n, cause) < 0)
-        return -1;
-    d->tokens = tokens;
-    const json_t *probs = json_object_get(o, "probs");
-    if (probs == NULL)
-        return 0;
-    if (json_array_size(probs) != d->n)
-        return cause_set(cause, "%zu probabilities for %zu tokens", json_array_size(probs), d->n);
-    float *p = xmalloc((d->n + 1) * sizeof(*p));
-    for (size_t i = 0; i < d->n; i++) {
-        const json_t *v = json_array_get(probs, i);
-        p[i] = json_is_number(v) ? (float)json_number_value(v) : NAN;
-    }
-    d->probs = p;
-    return 0;
-}
-
-static void on_draft(struct backend_call *c, const struct httpc_result *r)
-{
-    struct node_call *n = (struct node_call *)c;
-    struct backend_draft d = {0};
-    char *cause = NULL;
-    json_t *o;
-    if (!node_call_check(n, r) || (o = call_reply_object(c, r)) == NULL)
-        return;
-    int ok = read_draft(n, o, &d, &cause);
-    json_decref(o);
-    if (ok < 0) {
-        call_fail(c, BACKEND_BROKEN, "draft from %s: %s", c->b->cfg.url, cause);
-    } else {
-        node_call_settled(n, NULL, 0);
-        call_end_draft(c, &d);
-    }
-    free(cause);
-    free((void *)d.tokens);
-    free((void *)d.probs);
-}
-
-static struct backend_call *node_draft(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
-                                       float p_min, int timeout_ms, backend_draft_cb *cb, void *arg)
-{
-    struct node_call *d = node_call_create(s, CALL_DRAFT, path, n_path, timeout_ms, arg);
-    d->c.cb.draft = cb;
-    d->n = n;
-    d->p_min = p_min;
-    d->epoch = ++((struct node_session *)s)->epoch;
-    char *why = backend_check_tokens(s->b, path, n_path);
-    if (why != NULL || n_path == 0)
-        call_fail_later(&d->c, BACKEND_UNSUPPORTED, "%s", why != NULL ? why : "nothing to continue: no token");
-    else
-        node_call_send(d);
-    free(why);
-    return &d->c;
-}
-
-static int read_verdict(struct node_call *n, const json_t *o, struct wire_tokens *t, struct backend_verdict *v,
-                        char **cause)
-{
-    int64_t accepted = -1, next = -1;
-    bool eog = false;
-    double margin = NAN;
-    if (json_get_int(o, "accepted", 0, (int64_t)n->n_draft, &accepted, cause) < 0 ||
-        json_get_int(o, "next", 0, INT32_MAX, &next, cause) < 0 || json_get_bool(o, "eog", &eog, cause) < 0 ||
-        json_get_double(o, "margin", -HUGE_VAL, HUGE_VAL, &margin, cause) < 0)
-        return -1;
-    const json_t *text = json_object_get(o, "text"), *lps = json_object_get(o, "logprobs");
-    if (accepted < 0 || next < 0)
-        return cause_set(cause, "no \"accepted\" or no \"next\"");
-    if (json_array_size(text) != (size_t)accepted + 1)
-        return cause_set(cause, "%zu texts for %lld tokens", json_array_size(text), (long long)accepted + 1);
-    if (lps != NULL && json_array_size(lps) != (size_t)accepted + 1)
-        return cause_set(cause, "%zu log probabilities for %lld tokens", json_array_size(lps), (long long)accepted + 1);
-    for (size_t i = 0; i <= (size_t)accepted; i++) {
-        bool last = i == (size_t)accepted;
-        if (wire_tokens_add(t, last ? (int32_t)next : n->draft[i], json_array_get(text, i), last && eog,
-                            json_array_get(lps, i), n->c.b->info.n_vocab, cause) < 0)
-            return -1;
-    }
-    v->accepted = (size_t)accepted;
-    v->tokens = t->list;
-    v->margin = (float)margin;
-    return 0;
-}
-
-static void on_verify(struct backend_call *c, const struct httpc_result *r)
-{
-    struct node_call *n = (struct node_call *)c;
-    struct backend_verdict v = {.margin = NAN};
-    struct wire_tokens t;
-    char *cause = NULL;
-    json_t *o;
-    if (!node_call_check(n, r) || (o = call_reply_object(c, r)) == NULL)
-        return;
-    wire_tokens_init(&t);
-    int ok = read_verdict(n, o, &t, &v, &cause);
-    json_decref(o);
-    if (ok < 0) {
-        call_fail(c, BACKEND_BROKEN, "verdict from %s: %s", c->b->cfg.url, cause);
-    } else {
-        node_call_settled(n, n->draft, v.accepted);
-        call_end_verify(c, &v);
-    }
-    free(cause);
-    wire_tokens_finish(&t);
-}
-
-static struct backend_call *node_verify(struct backend_session *s, const int32_t *path, size_t n_path,
-                                        const int32_t *draft, size_t n_draft, int n_logprobs, int timeout_ms,
-                                        backend_verify_cb *cb, void *arg)
-{
-    struct node_call *n = node_call_create(s, CALL_VERIFY, path, n_path, timeout_ms, arg);
-    n->c.cb.verify = cb;
-    n->draft = xmalloc((n_draft > 0 ? n_draft : 1) * sizeof(*draft));
-    /* an id that the target does not have ends the draft: it could not be accepted */
-    while (n->n_draft < n_draft && draft[n->n_draft] >= 0 &&
-           (s->b->info.n_vocab == 0 || draft[n->n_draft] < s->b->info.n_vocab)) {
-        n->draft[n->n_draft] = draft[n->n_draft];
-        n->n_draft++;
-    }
-    n->n_logprobs = n_logprobs;
-    if (n_path == 0)
-        call_fail_later(&n->c, BACKEND_UNSUPPORTED, "nothing to continue: no token");
-    else
-        node_call_send(n);
-    return &n->c;
 }
 
 static struct backend_session *node_session_open(struct backend *b, const struct sampler_params *p, size_t prompt_len)

@@ -51,7 +51,15 @@ void node_call_settled(struct node_call *n, const int32_t *more, size_t n_more);
 struct node_call *node_call_create(struct backend_session *s, enum call_kind kind, const int32_t *path, size_t n_path,
                                    int timeout_ms, void *arg);
 
-/* node-stream.c */
+/* node-round.c */
+void node_on_draft(struct backend_call *c, const struct httpc_result *r); /* the replies */
+void node_on_verify(struct backend_call *c, const struct httpc_result *r);
+struct backend_call *node_draft(struct backend_session *s, const int32_t *path, size_t n_path, size_t n, float p_min,
+                                int timeout_ms, backend_draft_cb *cb, void *arg);
+struct backend_call *node_verify(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
+                                 size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
+
+/* node-stream.c: n's request with this body, read as it streams */
 void node_stream_request(struct node_call *n, const char *body, size_t len);
 struct backend_call *node_generate(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                    int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,

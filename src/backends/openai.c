@@ -126,6 +126,14 @@ static void on_vocabulary(struct backend_call *c, const struct httpc_result *r)
     int eog = doc != NULL && n > 0 && n <= OPENAI_VOCAB_MAX
                   ? wire_get_tokens(json_object_get(doc, "eog"), "eog", (int32_t)n, 1000, &o->eog, &o->n_eog, NULL)
                   : -1;
+    const char *print = json_string_value(json_object_get(doc, "fingerprint"));
+    json_t *invariant = json_object_get(doc, "batch_invariant"), *noise = json_object_get(doc, "noise");
+    if (print != NULL && strlen(print) == 64)
+        memcpy(p->info.fingerprint, print, 65);
+    p->info.batch_invariant_known = json_is_boolean(invariant);
+    p->info.batch_invariant = json_is_true(invariant);
+    if (json_is_number(noise))
+        p->info.noise = json_number_value(noise);
     if (n_ctx > 0 && n_ctx <= INT32_MAX)
         p->info.n_ctx = (int32_t)n_ctx;
     if (slots > 0 && slots <= INT32_MAX)

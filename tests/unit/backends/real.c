@@ -197,6 +197,7 @@ void real_free(struct real *r)
 void real_pause(struct real *r)
 {
     kill(r->pid, SIGSTOP);
+    waitpid(r->pid, NULL, WUNTRACED); /* until all its threads stand still */
 }
 
 void real_continue(struct real *r)

@@ -395,6 +395,18 @@ static void node_broken_wire(void **state)
     assert_true(g.elapsed_us >= 90000 && g.elapsed_us < 1000000);
 
     memset(&g, 0, sizeof(g));
+    size_t huge = 17 << 20;
+    char *flood = xmalloc(huge);
+    memset(flood, ' ', huge);
+    memcpy(flood, "HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", 46);
+    fake_raw(t.fake, "POST /v1/node/draft", flood, huge, false);
+    free(flood);
+    backend_draft(s, path, 3, 4, 0, 5000, got_draft, &g);
+    loop_until(t.base, &g.done);
+    assert_got_error(&g, BACKEND_BROKEN);
+    assert_contains(g.message, "too large");
+
+    memset(&g, 0, sizeof(g));
     fake_hang(t.fake, "POST /v1/node/draft");
     backend_draft(s, path, 3, 4, 0, 100, got_draft, &g);
     loop_until(t.base, &g.done);
@@ -414,7 +426,7 @@ static void node_broken_wire(void **state)
     backend_draft(s, path, 3, 4, 0, 1000, got_draft, &g);
     loop_until(t.base, &g.done);
     assert_got_error(&g, BACKEND_OK);
-    assert_contains(fake_body(t.fake, "POST /v1/node/draft", 5), "\"keep\":0,\"tokens\":[5,6,7]");
+    assert_contains(fake_body(t.fake, "POST /v1/node/draft", 6), "\"keep\":0,\"tokens\":[5,6,7]");
     backend_session_close(s);
     bench_finish(&t);
 }
