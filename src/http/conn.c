@@ -376,6 +376,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct httpd_conn *c = arg;
 
+    /* A reply is still on its way; how long the peer may leave it unread is another limit. */
+    if (c->state == CONN_HEAD && evbuffer_get_length(bufferevent_get_output(c->bev)) > 0) {
+        set_deadline(c, httpd_options(c->server)->idle_timeout_s);
+        return;
+    }
     if (c->state == CONN_BODY || (c->state == CONN_HEAD && evbuffer_get_length(bufferevent_get_input(c->bev)) > 0)) {
         refuse(c, 408, "the request did not arrive in time");
         return;
@@ -397,16 +402,28 @@ static void count_out(struct evbuffer *buffer, const struct evbuffer_cb_info *in
     httpd_count_bytes(c->server, 0, info->n_deleted);
 }
 
+/* None of this means anything on a unix socket, and none has to succeed. */
+static void set_socket(evutil_socket_t fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},   {SOL_SOCKET, SO_KEEPALIVE, 1}, /* peers that vanished without a word are found
+                                                                           within two minutes */
+        {IPPROTO_TCP, TCP_KEEPIDLE, 60}, {IPPROTO_TCP, TCP_KEEPINTVL, 15}, {IPPROTO_TCP, TCP_KEEPCNT, 4},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
+}
+
 void conn_accept(struct httpd *h, evutil_socket_t fd, const struct peer *peer)
 {
     struct event_base *base = httpd_base(h);
     struct bufferevent *bev;
     struct httpd_conn *c;
-    int on = 1;
 
-    /* Neither means anything on a unix socket; keep-alive finds peers that vanished without a word. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    set_socket(fd);
     bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (!bev) {
         close(fd);

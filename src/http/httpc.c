@@ -1,5 +1,6 @@
 #include "http/httpc.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -505,6 +506,13 @@ static void set_headers(struct httpc_call *call, const struct httpc_opts *o)
     curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
 }
 
+/* Programs that we start must not hold our connections open. */
+static int close_on_exec(void *arg, curl_socket_t fd, curlsocktype purpose)
+{
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return CURL_SOCKOPT_OK;
+}
+
 static void set_transport(struct httpc_call *call, const struct httpc_opts *o)
 {
     const char *ca = getenv("SSL_CERT_FILE"); /* as OpenSSL's own programs do, which curl's default overrides */
@@ -514,6 +522,7 @@ static void set_transport(struct httpc_call *call, const struct httpc_opts *o)
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_NODELAY, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(e, CURLOPT_SOCKOPTFUNCTION, close_on_exec);
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L);
     curl_easy_setopt(e, CURLOPT_HTTP_TRANSFER_DECODING, 0L);

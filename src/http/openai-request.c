@@ -295,7 +295,7 @@ static int parse_logprobs(struct parse *p)
     }
     if (get_bool(p, "logprobs", &on) < 0 || get_int(p, "top_logprobs", 0, TOP_LOGPROBS_MAX, &n) < 0)
         return -1;
-    if (n >= 0 && !on)
+    if (n > 0 && !on)
         return refuse(p->err, "top_logprobs", "invalid_value", "top_logprobs needs logprobs: true");
     if (on)
         r->logprobs = n > 0 ? (int)n : 0;

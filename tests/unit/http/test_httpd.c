@@ -498,6 +498,38 @@ static void test_back_pressure(void **state)
     raw_close(c);
 }
 
+/* Someone who reads slower than the time limit for requests still gets all of the replies. */
+static void test_slow_reader(void **state)
+{
+    enum { N = 8 };
+    struct rig *r = *state;
+    struct raw *c = raw_open(r);
+    char *body = xmalloc(RIG_MAX_BODY);
+    struct httpd_counters n;
+
+    memset(body, 'y', RIG_MAX_BODY);
+    bufferevent_disable(c->bev, EV_READ);
+    for (int i = 0; i < N; i++) {
+        char *head = xasprintf(POST_ECHO "Content-Length: %d\r\n%s\r\n", RIG_MAX_BODY,
+                               i == N - 1 ? "Connection: close\r\n" : "");
+
+        raw_sends(c, head);
+        raw_send(c, body, RIG_MAX_BODY);
+        free(head);
+    }
+    rig_run_ms(r, 2200); /* the limit is one second */
+    httpd_get_counters(r->server, &n);
+    assert_in_range(n.pending, 1, 2 * RIG_MAX_BODY);
+    assert_in_range(r->calls, 1, N - 1);
+    bufferevent_enable(c->bev, EV_READ);
+    assert_true(raw_until_eof(c));
+    assert_int_equal(r->calls, N);
+    assert_in_range(c->in.len, N * RIG_MAX_BODY, N * RIG_MAX_BODY + N * 150);
+    assert_null(strstr(c->in.data, "408"));
+    raw_close(c);
+    free(body);
+}
+
 static void test_client_gone_in_a_stream(void **state)
 {
     struct rig *r = *state;
@@ -689,6 +721,7 @@ const struct CMUnitTest httpd_tests[] = {
     T(test_late_reply_then_next_request),
     T(test_stream),
     T(test_back_pressure),
+    T(test_slow_reader),
     T(test_client_gone_in_a_stream),
     T(test_half_closed_client),
     T(test_unix_socket),
