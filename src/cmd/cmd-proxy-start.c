@@ -46,6 +46,7 @@ struct start {
     struct proxy_listener listener;
     bool probed, shown, stopping, changed;
     struct stat seen; /* the file when it was last looked at */
+    const char *log;  /* a daemon's log file, NULL: not a daemon */
     int ready_fd;     /* the starter of a daemon waits here; -1 */
     struct event *sigterm, *sigint, *sighup, *watch, *late, *patience;
 };
@@ -187,6 +188,31 @@ static void print_backend(FILE *to, const struct snapshot_backend *b)
     free(text);
 }
 
+/* A daemon's log goes to its file as soon as it listens; its terminal is let go when the lines have been printed, and
+ * the starter is told. */
+static void log_to_file(const struct start *s)
+{
+    int fd = open(s->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (fd >= 0)
+        dup2(fd, STDERR_FILENO);
+    if (fd > 2)
+        close(fd);
+}
+
+static void leave_terminal(struct start *s)
+{
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null >= 0)
+        dup2(null, STDIN_FILENO);
+    if (null > 2)
+        close(null);
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+    if (write(s->ready_fd, "1", 1) != 1)
+        log_warn("the starter has gone");
+    close(s->ready_fd);
+    s->ready_fd = -1;
+}
+
 /* What the guide promises: a line for each drafter, the target and the address. */
 static void show(struct start *s, const struct snapshot *snap)
 {
@@ -204,6 +230,8 @@ static void show(struct start *s, const struct snapshot *snap)
     print_line(stdout, true, "listening", text);
     free(text);
     fflush(stdout);
+    if (s->ready_fd >= 0)
+        leave_terminal(s);
 }
 
 static void on_tick(void *arg, const struct snapshot *snap)
@@ -268,27 +296,7 @@ static void finish(struct start *s)
     free(s->path);
 }
 
-/* In the child: a session of its own, the log into a file, and a byte to the starter when it serves. */
-static void leave_terminal(struct start *s, const char *log)
-{
-    int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && null >= 0) {
-        dup2(null, STDIN_FILENO);
-        dup2(fd, STDOUT_FILENO);
-        dup2(fd, STDERR_FILENO);
-    }
-    if (fd > 2)
-        close(fd);
-    if (null > 2)
-        close(null);
-    if (write(s->ready_fd, "1", 1) != 1)
-        log_warn("the starter has gone");
-    close(s->ready_fd);
-    s->ready_fd = -1;
-}
-
-static int serve(struct start *s, const char *log)
+static int serve(struct start *s)
 {
     char *cause = NULL;
     int rc = CMD_OK;
@@ -297,10 +305,10 @@ static int serve(struct start *s, const char *log)
         free(cause);
         rc = CMD_FAILED;
     } else {
+        if (s->log != NULL)
+            log_to_file(s);
         log_info("tightwad " TIGHTWAD_VERSION " listens at %s%s%s", api_url(s->api),
                  s->path != NULL ? ", configured by " : "", s->path != NULL ? s->path : "");
-        if (log != NULL)
-            leave_terminal(s, log);
         event_base_dispatch(s->base);
         log_info("stopped");
     }
@@ -343,7 +351,8 @@ static int daemonise(struct start *s)
         close(fds[0]);
         setsid();
         s->ready_fd = fds[1];
-        rc = serve(s, log);
+        s->log = log;
+        rc = serve(s);
     } else {
         close(fds[1]);
         rc = pid > 0 ? wait_ready(fds[0], log, (int)s->cfg->proxy.port) : cmd_fail("no process: %s", strerror(errno));
@@ -365,7 +374,7 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     if (log_level_from_name(s.cfg->log_level, &level))
         log_set_level(level);
     log_set_json(strcmp(s.cfg->log_format, "json") == 0);
-    return cmd_args_has(args, "daemon") ? daemonise(&s) : serve(&s, NULL);
+    return cmd_args_has(args, "daemon") ? daemonise(&s) : serve(&s);
 }
 
 const struct cmd cmd_proxy_start = {

@@ -42,7 +42,7 @@ def _(t):
     t.equal(re.findall(r"\[[^]]*\]", r.out), ["[" + story() + "]"] if "[" in r.out else [], "the target alone drafts nothing")
 
 
-@test("a terminal gets colours, a conversation, and Ctrl-C breaks an answer off")
+@test("a terminal gets colours, and a conversation")
 def _(t):
     term = Terminal(t, "chat", "-t", "0", **of(proxy))
     term.expect(r"> $")
@@ -61,6 +61,24 @@ def _(t):
     term = Terminal(t, "chat", "-t", "0", STORY, NO_COLOR="1", **of(proxy))
     t.equal(term.wait(), 0, term.text)
     t.check("\x1b[3" not in term.text and "[" in term.text, term.text)
+
+
+@test("Ctrl-C breaks the answer off, not the conversation")
+def _(t):
+    own = t.node("target")
+    term = Terminal(t, "chat", "-t", "0", **of(t.proxy(own)))
+    term.expect(r"> $")
+    term.send("Tell me a story about a bear.\n")
+    term.expect(r"Once")
+    own.freeze()
+    term.send("\x03")
+    at = term.expect(r"(?s)broken off.*> $").end()
+    own.thaw()
+    term.send("What is 2 + 2?\n")
+    term.expect(r"4", after=at)
+    at = term.expect(r"(?s)tokens/s.*> $", after=at).end()
+    term.send("\x04")
+    t.equal(term.wait(), 0, term.text)
 
 
 @test("what can't be asked is said, with what to do")

@@ -104,10 +104,11 @@ def _(t):
     path, port = config(t, target.url, drafter.url)
     r = tightwad(t, "proxy", "start", "--daemon", "-c", path)
     t.equal(r.code, 0, r)
-    log = re.search(r"log is (\S+?)[;,. ]", r.out).group(1)
+    log = re.search(r"log is (.+?);", r.out).group(1)
     try:
+        t.check("✓ listening" in r.out and "✓ target" in r.out and "✓ drafter" in r.out, r)
         t.equal(get("http://127.0.0.1:%d/health" % port).status, 200)
-        wait_until("the three lines in the log", lambda: "✓ listening" in open(log).read(), 20)
+        t.check("listens at" in open(log).read(), open(log).read())
     finally:
         r = tightwad(t, "proxy", "stop", "-c", path)
     t.equal(r.code, 0, r)
