@@ -12,6 +12,7 @@ static const double other_family = 0.10; /* accepted below this: the models have
 static const double mismatch = 0.40;     /* below this: quantisation or fine-tune differ too much */
 static const double far_ms = 10;         /* a trip above this eats what speculation wins */
 static const double slow_drafter = 15;   /* tokens per second */
+static const double hardly = 0.8;        /* of the target's own speed: drafting loses */
 static const double worth = 1.25;        /* a longer draft is advised when it is this much faster */
 enum { DRAFT_MOST = 64, ENOUGH = 40 };   /* drafted tokens that make an acceptance worth judging */
 
@@ -252,18 +253,39 @@ static void judge_network(const struct doctor_server *t, const struct doctor_ser
                        "(proxy.max_draft_tokens: auto)");
 }
 
+/* Whether drafting can pay at all by these measurements. */
+static bool judge_gain(const struct doctor_server *t, const struct doctor_server *d, int64_t best,
+                       struct doctor_findings *out)
+{
+    double then = doctor_rate(t, d, best);
+    if (best == 0 || isnan(t->alone_ms) || t->alone_ms <= 0 || then >= 1000 / t->alone_ms)
+        return true;
+    if (then > hardly * 1000 / t->alone_ms)
+        return false; /* as good as even: nothing to speak of */
+    struct doctor_finding *f = add(out, DOCTOR_NOTE, "does-not-pay", d);
+    f->what =
+        xasprintf("by this measurement speculation does not pay here: about %.0f tokens/s at best, the target alone "
+                  "writes %.0f",
+                  then, 1000 / t->alone_ms);
+    f->cause =
+        xasprintf("a pass takes %.1f ms and %.2f ms more for each drafted token, the target alone %.2f ms for a token: "
+                  "checking is hardly cheaper than writing (small models on a CPU), or the trips are long",
+                  t->pass_ms, t->pass_more_ms, t->alone_ms);
+    f->fix = xstrdup(
+        "nothing is wrong; it pays with bigger models, GPUs and pools. proxy.max_draft_tokens: 0 switches it off");
+    return false;
+}
+
 static void judge_cap(const struct doctor_facts *facts, const struct doctor_server *d, struct doctor_findings *out)
 {
     const struct doctor_server *t = &facts->target;
     int64_t cap = facts->max_draft_tokens, best = doctor_best_draft(t, d);
     struct doctor_finding *f;
-    if (cap < 0 || best <= cap)
+    if (!judge_gain(t, d, best, out) || cap < 0 || best <= cap)
         return;
     double now = doctor_rate(t, d, cap), then = doctor_rate(t, d, best);
     if (cap > 0 && then < worth * now)
         return;
-    if (!isnan(t->alone_ms) && then < 1000 / t->alone_ms)
-        return; /* drafting does not pay at any length */
     f = add(out, DOCTOR_WARN, cap == 0 ? "speculation-off" : "draft-too-short", NULL);
     f->what = cap == 0 ? xstrdup("speculation is switched off: proxy.max_draft_tokens is 0")
                        : xasprintf("proxy.max_draft_tokens is %lld: too small to pay", (long long)cap);
@@ -287,11 +309,13 @@ static void judge_drafter(const struct doctor_facts *facts, const struct doctor_
         return;
     }
     judge_vocab(d, out);
+    bool slow = !isnan(d->draft_ms) && d->draft_ms > 0 && 1000 / d->draft_ms < slow_drafter;
     if (judge_acceptance(d, out) && doctor_acceptance(d) >= mismatch) {
         judge_network(&facts->target, d, out);
-        judge_cap(facts, d, out);
+        if (!slow)
+            judge_cap(facts, d, out);
     }
-    if (!isnan(d->draft_ms) && d->draft_ms > 0 && 1000 / d->draft_ms < slow_drafter) {
+    if (slow) {
         f = add(out, DOCTOR_WARN, "slow-drafter", d);
         f->what = xasprintf("the drafter at %s writes %.1f tokens/s", d->url, 1000 / d->draft_ms);
         f->cause =

@@ -160,13 +160,18 @@ static void a_cap_that_is_too_small(void **state)
     facts.max_draft_tokens = 0;
     finds_one("speculation-off", "is 0");
     facts.max_draft_tokens = 1;
-    drafter.draft_ms = 60; /* drafting costs more than the target: no length pays, and this is not its fault */
+    drafter.draft_ms = 60; /* drafting costs more than the target: no length pays, and that is not the cap's fault */
     facts.target.pass_more_ms = 50;
+    finds_one("does-not-pay", "the target alone writes 20");
+    drafter.draft_ms = 20; /* as good as even */
+    facts.target.pass_more_ms = 5;
+    drafter.accepted = 82;
     finds(NULL, 0, NULL);
 }
 
 static void a_slow_drafter(void **state)
 {
+    facts.target.alone_ms = facts.target.pass_ms = 500; /* so slow that even such a drafter pays */
     drafter.draft_ms = 66.6;
     finds(NULL, 0, NULL);
     drafter.draft_ms = 1000 / 14.9;
