@@ -105,7 +105,8 @@ static void read_ollama_line(struct chat_call *c, const json_t *o)
 {
     const char *reason = json_string_value(json_object_get(o, "done_reason"));
     const json_t *p = json_object_get(o, "prompt_eval_count"), *n = json_object_get(o, "eval_count");
-    add_piece(c, json_object_get(o, "response"), NULL);
+    const json_t *message = json_object_get(o, "message");
+    add_piece(c, message != NULL ? json_object_get(message, "content") : json_object_get(o, "response"), NULL);
     if (!json_is_true(json_object_get(o, "done")))
         return;
     c->done = true;

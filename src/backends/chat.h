@@ -13,7 +13,7 @@ struct backend_call *chat_pass_on(struct backend *b, const json_t *request, bool
 struct backend_call *chat_start(struct backend *b, const char *path, json_t *body, bool is_chat, int idle_timeout_ms,
                                 backend_chat_text_cb *on_text, backend_chat_done_cb *cb, void *arg);
 
-/* Ollama's /api/generate: lines of JSON with "response", the last one with "done". */
+/* Ollama's /api/generate and /api/chat: lines of JSON with "response" or "message", the last one with "done". */
 struct backend_call *chat_start_ollama(struct backend *b, const char *path, json_t *body, int idle_timeout_ms,
                                        backend_chat_text_cb *on_text, backend_chat_done_cb *cb, void *arg);
 

@@ -186,15 +186,29 @@ static const struct {
     {"seed", "seed"},
     {"stop", "stop"},
     {"max_tokens", "num_predict"},
+    {"max_completion_tokens", "num_predict"},
     {"frequency_penalty", "frequency_penalty"},
     {"presence_penalty", "presence_penalty"},
     {"repeat_penalty", "repeat_penalty"},
     {"repeat_last_n", "repeat_last_n"},
 };
 
-/* A completion is raw text: Ollama's own /v1/completions would put the model's template around it. */
-static struct backend_call *complete(struct backend *b, const json_t *request, int idle_timeout_ms,
-                                     backend_chat_text_cb *on_text, backend_chat_done_cb *cb, void *arg)
+/* What Ollama has no such thing for, and would ignore without a word. */
+static const char *unsupported_parameter(const json_t *request)
+{
+    static const char *const names[] = {"logit_bias", "logprobs", "top_logprobs"};
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const json_t *v = json_object_get(request, names[i]);
+        bool nothing = v == NULL || json_is_null(v) || json_is_false(v) ||
+                       (json_is_object(v) && json_object_size(v) == 0) ||
+                       (json_is_integer(v) && json_integer_value(v) == 0 && strcmp(names[i], "top_logprobs") == 0);
+        if (!nothing)
+            return names[i];
+    }
+    return NULL;
+}
+
+static json_t *chat_options(const json_t *request)
 {
     json_t *options = json_object(), *v;
     for (size_t i = 0; i < ARRAY_LEN(option_names); i++)
@@ -203,23 +217,68 @@ static struct backend_call *complete(struct backend *b, const json_t *request, i
     v = json_object_get(options, "stop");
     if (json_is_string(v)) /* Ollama wants a list */
         json_object_set_new(options, "stop", json_pack("[O]", v));
-    json_t *prompt = json_object_get(request, "prompt");
-    json_t *body = json_pack("{s:s,s:O,s:b,s:s,s:o}", "model", model_of(b), "prompt", prompt, "raw", 1, "keep_alive",
-                             "30m", "options", options);
-    return chat_start_ollama(b, "/api/generate", body, idle_timeout_ms, on_text, cb, arg);
+    return options;
 }
 
+/* A message's text: OpenAI also allows a list of parts, Ollama does not. */
+static json_t *message_text(const json_t *content)
+{
+    struct buf b;
+    const json_t *part;
+    size_t i;
+    if (json_is_string(content))
+        return json_copy((json_t *)content);
+    buf_init(&b, 64 << 20);
+    json_array_foreach(content, i, part)
+    {
+        const char *text = json_string_value(json_object_get(part, "text"));
+        if (text != NULL)
+            buf_adds(&b, text);
+    }
+    json_t *out = json_string(b.data);
+    buf_finish(&b);
+    return out;
+}
+
+static json_t *chat_messages(const json_t *messages)
+{
+    json_t *out = json_array();
+    const json_t *m;
+    size_t i;
+    json_array_foreach(messages, i, m)
+    {
+        const char *role = json_string_value(json_object_get(m, "role"));
+        json_array_append_new(out, json_pack("{s:s,s:o}", "role", role != NULL ? role : "user", "content",
+                                             message_text(json_object_get(m, "content"))));
+    }
+    return out;
+}
+
+/* Through Ollama's own endpoints: its OpenAI ones leave out some parameters without a word, and put the model's
+ * template around a plain completion. */
 static struct backend_call *chat(struct backend *b, const json_t *request, bool is_chat, int idle_timeout_ms,
                                  backend_chat_text_cb *on_text, backend_chat_done_cb *cb, void *arg)
 {
-    if (is_chat)
-        return chat_pass_on(b, request, is_chat, idle_timeout_ms, on_text, cb, arg);
-    if (json_is_string(json_object_get(request, "prompt")))
-        return complete(b, request, idle_timeout_ms, on_text, cb, arg);
-    struct backend_call *c = call_create(sizeof(*c), b, NULL, CALL_CHAT, 0, arg);
-    c->cb.chat = cb;
-    call_fail_later(c, BACKEND_UNSUPPORTED, "Ollama takes a prompt as text, not as tokens");
-    return c;
+    const char *bad = unsupported_parameter(request);
+    json_t *prompt = json_object_get(request, "prompt");
+    if (bad != NULL || (!is_chat && !json_is_string(prompt))) {
+        struct backend_call *c = call_create(sizeof(*c), b, NULL, CALL_CHAT, 0, arg);
+        c->cb.chat = cb;
+        if (bad != NULL)
+            call_fail_later(c, BACKEND_REFUSED, "%s: Ollama has no such parameter", bad);
+        else
+            call_fail_later(c, BACKEND_REFUSED, "prompt: Ollama takes it as text, not as tokens");
+        return c;
+    }
+    json_t *body =
+        json_pack("{s:s,s:s,s:o}", "model", model_of(b), "keep_alive", "30m", "options", chat_options(request));
+    if (is_chat) {
+        json_object_set_new(body, "messages", chat_messages(json_object_get(request, "messages")));
+    } else {
+        json_object_set(body, "prompt", prompt);
+        json_object_set_new(body, "raw", json_true());
+    }
+    return chat_start_ollama(b, is_chat ? "/api/chat" : "/api/generate", body, idle_timeout_ms, on_text, cb, arg);
 }
 
 const struct backend_ops backend_ollama_ops = {

@@ -132,10 +132,52 @@ static void ollama_completion(void **state)
     bench_finish(&t);
 }
 
+static void ollama_chat(void **state)
+{
+    static const char *const parts[] = {
+        "{\"message\":{\"role\":\"assistant\",\"content\":\"He\"},\"done\":false}\n",
+        "{\"message\":{\"content\":\"llo\"},\"done\":false}\n{\"message\":{\"thinking\":\"hm\"},\"done\":false}\n",
+        "{\"message\":{\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":5,\"eval_count\":"
+        "2}\n",
+    };
+    struct bench t;
+    struct got g;
+    setup(&t, "qwen3");
+    bench_probe(&t, t.b, &g);
+    memset(&g, 0, sizeof(g));
+    fake_stream(t.fake, "POST /api/chat", "application/x-ndjson", parts, ARRAY_LEN(parts), true);
+    json_t *request = json_pack("{s:s,s:[{s:s,s:[{s:s,s:s},{s:s,s:s}]}],s:i,s:i,s:{},s:b}", "model", "x", "messages",
+                                "role", "user", "content", "type", "text", "text", "a", "type", "text", "text", "b",
+                                "max_completion_tokens", 9, "top_k", 40, "logit_bias", "logprobs", 0);
+    backend_chat(t.b, request, true, 1000, got_chat_text, got_chat_done, &g);
+    loop_until(t.base, &g.done);
+    assert_got_error(&g, BACKEND_OK);
+    assert_string_equal(g.text, "Hello");
+    assert_string_equal(g.finish, "stop");
+    const char *body = fake_body(t.fake, "POST /api/chat", 0);
+    assert_contains(body, "\"messages\":[{\"role\":\"user\",\"content\":\"ab\"}]");
+    assert_contains(body, "\"num_predict\":9");
+    assert_contains(body, "\"top_k\":40");
+    /* what it would ignore is refused by name */
+    json_object_set_new(request, "logit_bias", json_pack("{s:i}", "5", 10));
+    memset(&g, 0, sizeof(g));
+    backend_chat(t.b, request, true, 1000, got_chat_text, got_chat_done, &g);
+    assert_false(g.done);
+    loop_until(t.base, &g.done);
+    assert_got_error(&g, BACKEND_REFUSED);
+    assert_contains(g.message, "logit_bias");
+    json_decref(request);
+    request = json_pack("{s:[i,i]}", "prompt", 1, 2);
+    memset(&g, 0, sizeof(g));
+    backend_chat(t.b, request, false, 1000, got_chat_text, got_chat_done, &g);
+    loop_until(t.base, &g.done);
+    assert_got_error(&g, BACKEND_REFUSED);
+    json_decref(request);
+    bench_finish(&t);
+}
+
 const struct CMUnitTest ollama_tests[] = {
-    cmocka_unit_test(ollama_probe),
-    cmocka_unit_test(ollama_model_missing),
-    cmocka_unit_test(ollama_draft_text),
-    cmocka_unit_test(ollama_completion),
+    cmocka_unit_test(ollama_probe),      cmocka_unit_test(ollama_model_missing), cmocka_unit_test(ollama_draft_text),
+    cmocka_unit_test(ollama_completion), cmocka_unit_test(ollama_chat),
 };
 const size_t ollama_count = ARRAY_LEN(ollama_tests);
