@@ -1,6 +1,5 @@
 #include "node/oai-endpoint.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +40,15 @@ static void send_event(struct call *c, char *event)
 {
     call_send(c, event_stream, event, strlen(event));
     free(event);
+}
+
+/* Also of none; owned by the caller. */
+static int32_t *copy_tokens(const int32_t *tokens, size_t n)
+{
+    int32_t *copy = xmalloc((n > 0 ? n : 1) * sizeof(*copy));
+    if (n > 0)
+        memcpy(copy, tokens, n * sizeof(*copy));
+    return copy;
 }
 
 /* Entries of the logprobs for out[first] to out[first + n - 1], in one allocation that the caller owns. */
@@ -155,7 +163,7 @@ static void generate(struct call *c, size_t keep)
     struct node_job *job = node_job_create(NODE_JOB_GENERATE, c->session);
     job->keep = keep;
     job->n_tokens = a->n_prompt - keep;
-    job->tokens = xmemdup(a->prompt + keep, job->n_tokens * sizeof(*a->prompt) + (job->n_tokens == 0));
+    job->tokens = copy_tokens(a->prompt + keep, job->n_tokens);
     job->n = (size_t)n;
     job->n_logprobs = a->q.logprobs;
     c->on_tokens = on_tokens;
@@ -175,7 +183,7 @@ static void score(struct call *c)
     struct answering *a = c->arg;
     struct node_job *job = node_job_create(NODE_JOB_SCORE, c->session);
     job->n_tokens = a->n_prompt;
-    job->tokens = xmemdup(a->prompt, a->n_prompt * sizeof(*a->prompt));
+    job->tokens = copy_tokens(a->prompt, a->n_prompt);
     job->n_logprobs = a->q.logprobs;
     c->on_done = on_scored;
     call_run(c, job);
@@ -193,7 +201,7 @@ static int read_prompt(struct server *s, struct httpd_request *r, struct answeri
         return protocol_tokenize(s, r, a->q.prompt, strlen(a->q.prompt), true, true, &a->prompt, &a->n_prompt);
     }
     a->n_prompt = a->q.n_prompt_tokens;
-    a->prompt = xmemdup(a->q.prompt_tokens, a->n_prompt * sizeof(*a->prompt) + (a->n_prompt == 0));
+    a->prompt = copy_tokens(a->q.prompt_tokens, a->n_prompt);
     for (size_t i = 0; i < a->n_prompt; i++) {
         if (a->prompt[i] < 0 || a->prompt[i] >= m->n_vocab) {
             httpd_reply_error(r, 400, "prompt", NULL, "prompt[%zu] is %d: this vocabulary has the ids 0 to %d", i,
