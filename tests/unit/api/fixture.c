@@ -187,17 +187,22 @@ void raw_close(struct raw *r)
 struct expected {
     struct raw *raw;
     const char *text;
+    size_t searched; /* bytes that hold no beginning of the text */
 };
 
 static bool has_text(void *arg)
 {
     struct expected *e = arg;
-    return memmem(e->raw->got.data, e->raw->got.len, e->text, strlen(e->text)) != NULL;
+    size_t len = strlen(e->text), got = e->raw->got.len;
+    if (memmem(e->raw->got.data + e->searched, got - e->searched, e->text, len))
+        return true;
+    e->searched = got >= len ? got - len + 1 : 0;
+    return false;
 }
 
 void raw_expect(struct raw *r, const char *text)
 {
-    run_until(r->fx, has_text, &(struct expected){r, text});
+    run_until(r->fx, has_text, &(struct expected){.raw = r, .text = text});
 }
 
 static bool is_closed(void *arg)
