@@ -42,7 +42,9 @@ static void drop_request(struct httpd_conn *c, bool tell)
     r->conn = NULL;
     if (c->state != CONN_HANDLE)
         request_free(r);
-    else if (tell && r->on_close)
+    else if (!tell)
+        r->server = NULL; /* it is about to go */
+    else if (r->on_close)
         r->on_close(r->close_arg);
 }
 

@@ -51,7 +51,7 @@ struct httpd_conn {
 
 struct httpd_request {
     struct httpd_conn *conn; /* NULL once the peer is gone */
-    struct httpd *server;
+    struct httpd *server;    /* NULL once it is destroyed */
     struct head head;
     char *body; /* NUL-terminated, NULL if none */
     size_t body_len, body_size;

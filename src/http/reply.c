@@ -216,7 +216,7 @@ void httpd_on_close(struct httpd_request *r, void (*fn)(void *arg), void *arg)
 {
     r->on_close = fn;
     r->close_arg = arg;
-    if (!r->conn && !r->close_event) {
+    if (!r->conn && r->server && !r->close_event) {
         r->close_event = event_new(httpd_base(r->server), -1, 0, call_close, r);
         event_active(r->close_event, EV_TIMEOUT, 0);
     }

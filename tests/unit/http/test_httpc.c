@@ -520,6 +520,41 @@ static void test_stale_connection(void **state)
     fake_destroy(f);
 }
 
+static bool two_requests(void *arg)
+{
+    const char *first = strstr(((struct fake *)arg)->seen.data, "GET");
+
+    return first && strstr(first + 1, "GET");
+}
+
+/* And one that closes it just as the request is on its way: it is sent again on a new one. */
+static void test_closed_under_the_request(void **state)
+{
+    static const char ok[] = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    struct rig *r = *state;
+    struct fake *f = fake_create(r, ok, false);
+    char *url = xasprintf("http://127.0.0.1:%d/", f->port);
+    struct result x = {.rig = r};
+    struct httpc_opts o = {.url = url, .on_done = result_done, .arg = &x};
+
+    rig_call(r, f->port, "/", NULL, &x);
+    assert_string_equal(x.body, "ok");
+    result_clear(&x);
+    f->reply = NULL;
+    httpc_start(r->client, &o);
+    assert_true(rig_until(r, two_requests, f));
+    assert_int_equal(f->accepted, 1);
+    raw_close(f->conns[0]);
+    f->conns[0] = NULL;
+    f->reply = ok;
+    assert_true(result_wait(&x));
+    assert_int_equal(x.error, HTTPC_OK);
+    assert_int_equal(f->accepted, 2);
+    result_clear(&x);
+    free(url);
+    fake_destroy(f);
+}
+
 static void test_many_at_once(void **state)
 {
     enum { N = 200 };
@@ -580,6 +615,7 @@ const struct CMUnitTest httpc_tests[] = {
     T(test_unreachable),
     T(test_too_large),
     T(test_stale_connection),
+    T(test_closed_under_the_request),
     T(test_many_at_once),
     T(test_destroy_with_calls),
 };

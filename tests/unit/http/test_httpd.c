@@ -698,6 +698,9 @@ static void test_destroy_with_work(void **state)
     r->server = NULL;
     assert_true(raw_until_eof(c));
     assert_true(raw_until_eof(d));
+    httpd_on_close(r->held, count_close, r);
+    rig_run_ms(r, 10);
+    assert_int_equal(r->closes, 0);
     httpd_reply_text(r->held, 200, "text/plain", "x", 1);
     raw_close(c);
     raw_close(d);
