@@ -175,9 +175,8 @@ static int check_params(struct parse *p)
             return refuse(p->err, key, "unknown_parameter", "unknown parameter: %s", key);
         if (row->kind == REFUSED && !is_harmless(row, value)) {
             if (row->harmless[0])
-                return refuse(p->err, key, "unsupported_parameter", "%s is not supported (%s is all it may be)", key,
-                              row->harmless[0]);
-            return refuse(p->err, key, "unsupported_parameter", "%s is not supported", key);
+                return refuse(p->err, key, "unsupported_parameter", "%s: only %s is supported", key, row->harmless[0]);
+            return refuse(p->err, key, "unsupported_parameter", "%s: not supported", key);
         }
     }
     return 0;
@@ -263,18 +262,15 @@ static int parse_stop(struct parse *p)
 
 static int parse_max_tokens(struct parse *p)
 {
-    const char *old = "max_tokens", *new = "max_completion_tokens", *key;
-    int64_t a = -1, b = -1;
+    int64_t a = -1, b = -1, max = p->limits->max_tokens;
 
-    if (get_int(p, old, p->r->chat ? 1 : 0, INT64_MAX, &a) < 0 || get_int(p, new, 1, INT64_MAX, &b) < 0)
+    if (get_int(p, "max_tokens", p->r->chat ? 1 : 0, max, &a) < 0 ||
+        get_int(p, "max_completion_tokens", 1, max, &b) < 0)
         return -1;
     if (a >= 0 && b >= 0 && a != b)
-        return refuse(p->err, old, "invalid_value", "max_tokens and max_completion_tokens contradict each other");
-    key = b >= 0 ? new : old;
+        return refuse(p->err, "max_tokens", "invalid_value",
+                      "max_tokens and max_completion_tokens contradict each other");
     p->r->max_tokens = b >= 0 ? b : a;
-    if (p->r->max_tokens > p->limits->max_tokens)
-        return refuse(p->err, key, "invalid_value", "%s is %" PRId64 "; this server takes %" PRId64 " at most", key,
-                      p->r->max_tokens, p->limits->max_tokens);
     return 0;
 }
 
@@ -473,7 +469,7 @@ static int parse_body(struct oai_request *r, const char *body, size_t len, struc
     if (key)
         refuse(err, key, "invalid_value", "%s: the number is out of range", key);
     else
-        refuse(err, NULL, "invalid_json", "the body must be a JSON object: %s", cause ? cause : "");
+        refuse(err, NULL, "invalid_json", "the request body: %s", cause ? cause : "");
     free(key);
     free(cause);
     return -1;
