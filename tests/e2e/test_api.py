@@ -257,6 +257,20 @@ def _(t):
     t.check("s3cret" not in p.output + get(p.url + "/v1/tightwad/status", with_token).text, "the token is shown")
 
 
+@test("a reload sets, changes and removes the token")
+def _(t):
+    p = t.proxy(target, [draft])
+    path, = sockets(p)
+
+    def status(token=None):
+        return get(p.url + "/v1/models", {"Authorization": "Bearer " + token} if token else {}).status
+    for token in ("first", "second", None):
+        p.options = {"auth_token": token} if token else {}
+        p.write_config()
+        t.equal(over_unix(path, "POST", "/v1/tightwad/command", {"command": "reload"}).status, 200)
+        t.equal((status(), status(token), status("other")), (401, 200, 401) if token else (200, 200, 200), token)
+
+
 @test("without a token, an address for all serves private peers only, and the log says so")
 def _(t):
     # A network of its own whose loopback has a public address as well, so that a public peer can be had.
