@@ -36,7 +36,8 @@ double stats_ring_quantile(const struct stats_ring *r, double q)
         return sorted[n - 1];
     double at = q * (double)(n - 1);
     size_t low = (size_t)at;
-    return sorted[low] + (at - (double)low) * (sorted[low + 1] - sorted[low]);
+    size_t high = low + 1 < n ? low + 1 : low;
+    return sorted[low] + (at - (double)low) * (sorted[high] - sorted[low]);
 }
 
 double stats_ring_mean(const struct stats_ring *r)

@@ -13,6 +13,9 @@ static void test_ring(void **state)
 {
     struct stats_ring r = {0};
     assert_true(isnan(stats_ring_mean(&r)) && isnan(stats_ring_quantile(&r, 0.5)));
+    struct stats_ring one = {0};
+    stats_ring_add(&one, 7);
+    assert_true(stats_ring_quantile(&one, 0.5) == 7);
     for (int i = 1; i <= 4; i++)
         stats_ring_add(&r, 5 - i);
     assert_int_equal(stats_ring_count(&r), 4);
