@@ -59,6 +59,14 @@ static struct event *add_event(struct start *s, int fd, short what, event_callba
     return ev;
 }
 
+static void set_log(const struct config *c)
+{
+    enum log_level level;
+    if (log_level_from_name(c->log_level, &level))
+        log_set_level(level);
+    log_set_json(strcmp(c->log_format, "json") == 0);
+}
+
 static int reload(void *arg, char **cause)
 {
     struct start *s = arg;
@@ -79,9 +87,7 @@ static int reload(void *arg, char **cause)
         return cause_prefix(cause, "the old configuration stays in force");
     }
     api_reload(s->api, next);
-    enum log_level level;
-    if (log_level_from_name(next->log_level, &level))
-        log_set_level(level);
+    set_log(next);
     config_destroy(s->cfg);
     s->cfg = next;
     log_info("configuration loaded%s%s", s->path != NULL ? " from " : "", s->path != NULL ? s->path : "");
@@ -366,14 +372,11 @@ static int daemonise(struct start *s)
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
     struct start s = {.ready_fd = -1};
-    enum log_level level;
     s.cfg = cmd_load_config(env, true);
     if (s.cfg == NULL)
         return CMD_FAILED;
     s.path = xstrdup(s.cfg->path);
-    if (log_level_from_name(s.cfg->log_level, &level))
-        log_set_level(level);
-    log_set_json(strcmp(s.cfg->log_format, "json") == 0);
+    set_log(s.cfg);
     return cmd_args_has(args, "daemon") ? daemonise(&s) : serve(&s);
 }
 

@@ -64,8 +64,10 @@ static void check_page(const char *page, const char *path, const struct cmd *con
         char *name = xasprintf("%s%s%s", path, path[0] != '\0' ? " " : "", c->name);
         char *heading = xasprintf("\n.SS %s", name);
         const char *section = strstr(page, heading);
-        if (section == NULL)
+        if (section == NULL) {
             fail_msg("the manual page has no section \"%s\"", name);
+            return;
+        }
         const char *next = strstr(section + 1, "\n.S");
         size_t len = next != NULL ? (size_t)(next - section) : strlen(section);
         char *body = xstrndup(section, len);
