@@ -89,7 +89,7 @@ const struct option option_table[] = {
     {.key = "log.level", AT(log_level), .type = OPTION_ENUM, .names = level_names, .def = "info", .reloadable = true,
      .env = "$TIGHTWAD_LOG_LEVEL", .help = "The least important messages that are still logged."},
     {.key = "log.format", AT(log_format), .type = OPTION_ENUM, .names = format_names, .def = "text",
-     .help = "`text` for people, `json` for programs: one object a line."},
+     .reloadable = true, .help = "`text` for people, `json` for programs: one object a line."},
 };
 /* clang-format on */
 const size_t option_count = ARRAY_LEN(option_table);
