@@ -1,4 +1,5 @@
 """tightwad-node's command line: help, unknown options, clean errors, progress, stopping, Ollama's store, API keys."""
+import glob
 import hashlib
 
 from harness import *
@@ -153,6 +154,78 @@ def _(t):
     code, out, err = run_node("--list-devices")
     t.equal(code, 0, err)
     t.check("CPU" in out, out)
+
+
+def rpc_worker(t):
+    """A stock RPC worker of llama.cpp; its address."""
+    port = free_port()
+    command = llama_tool("llama-server")
+    tool = glob.glob(os.path.join(os.path.dirname(os.path.dirname(command[-1])), "lib*", "**", "ggml-rpc-server"), recursive=True)
+    worker = t.process(command[:-1] + [tool[0], "-H", "127.0.0.1", "-p", str(port)], cwd=t.folder)
+    wait_until("the RPC worker", lambda: accepts(port))
+    return worker, "127.0.0.1:%d" % port
+
+
+def accepts(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        return True
+    except OSError:
+        return False
+
+
+@test("an RPC worker holds the layers, is listed as a device, and changes no token")
+def _(t):
+    worker, address = rpc_worker(t)
+    code, out, err = run_node("--list-devices", "--rpc", address)
+    t.equal(code, 0, err)
+    t.check("RPC" in out and address in out, out)
+    pooled = t.node("target", ctx=256, slots=2, args=["--rpc", address])
+    t.equal(pooled.info()["rpc"], [address])
+    t.check(any("RPC" in d for d in pooled.info()["devices"]), pooled.info()["devices"])
+    local = t.node("target", ctx=256, slots=2)
+    for temperature in (0, 1):
+        a, b = (chat(n.url, "Tell me a story about a fox.", temperature=temperature, seed=3) for n in (pooled, local))
+        t.equal(a.key(), b.key())
+    pooled.expected_end = True
+    t.equal(pooled.stop(), None)
+    worker.kill()
+
+
+@test("a device or a split that is none is a clean error")
+def _(t):
+    for args, words in ((["--device", "CUDA9"], "CUDA9"), (["-ts", "1,x"], "tensor split")):
+        code, out, err = run_node("-m", model_path("draft"), "--port", "0", *args)
+        t.equal(code, 1, err)
+        t.check(words in err, err)
+
+
+@test("SIGTERM ends it at any moment of the load")
+def _(t):
+    for wait in (0, 0.01, 0.03, 0.1, 0.3):
+        p = t.process([NODE, "-m", model_path("target"), "--port", "0", "-c", "512", "--slots", "4", "-t", "1"])
+        p.wait_line("listening")
+        time.sleep(wait)
+        p.expected_end = True
+        p.signal(signal.SIGTERM)
+        t.equal(p.wait(), 0, "after %g s" % wait)
+
+
+@test("a chat template that llama.cpp does not know is an error that says so, never a guess")
+def _(t):
+    with open(model_path("draft"), "rb") as f:
+        data = f.read()
+    at = data.index(b"tokenizer.chat_template")
+    end = data.index(b"assistant", at)
+    odd = os.path.join(t.folder, "odd.gguf")
+    with open(odd, "wb") as f:
+        f.write(data[:at] + data[at:end].replace(b"im_start", b"xx_begin").replace(b"im_end", b"xx_off") + data[end:])
+    own = t.node(odd, ctx=128, slots=1)
+    for path, body in (("/v1/chat/completions", {}), ("/v1/node/template", {}), ("/v1/node/session", {})):
+        r = post(own.url + path, dict(body, messages=[{"role": "user", "content": "Hi"}]))
+        t.equal((r.status, r.json()["error"]["code"]), (400, "no_chat_template"), path)
+    r = post(own.url + "/v1/completions", {"prompt": "Hi", "max_tokens": 1})
+    t.equal(r.status, 200)
 
 
 main()

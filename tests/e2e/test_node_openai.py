@@ -205,6 +205,34 @@ def _(t):
     t.equal(node.counters()["generated"], first)
 
 
+@test("a reader that does not read is waited for, and gets all of it in the end")
+def _(t):
+    # A context far beyond what the model was trained with: the text is nonsense, but more than the kernel's buffers hold.
+    own = t.node("draft", ctx=4000, slots=1)
+    eog = {str(e): -100 for e in own.info()["eog"]}
+    body = json.dumps({"messages": [{"role": "user", "content": STORY}], "stream": True, "temperature": 0, "logit_bias": eog,
+                       "logprobs": True, "top_logprobs": 20}).encode()
+    with socket.socket() as c:
+        c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        c.connect(("127.0.0.1", own.port))
+        c.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+        def held():
+            made = own.counters()["generated"]
+            time.sleep(0.3 * SLOWER)
+            return made > 0 and own.counters()["generated"] == made
+        wait_until("the generation to be held", held)
+        t.less(own.counters()["generated"], 3500, "tokens made for nobody")
+        t.note("held after %d tokens" % own.counters()["generated"])
+        got, part = b"", c.recv(65536)
+        while part:
+            got += part
+            part = c.recv(65536)
+    t.check(b"data: [DONE]" in got, got[-200:])
+    t.check(b'"finish_reason":"length"' in got, got[-400:])
+    t.equal(got.count(b'"top_logprobs":['), own.counters()["generated"])
+
+
 @test("forty streams at once all end well, and equal to one at a time")
 def _(t):
     prompts = ["What is %d + %d?" % (a, a + 3) for a in range(10)]
