@@ -37,7 +37,7 @@ struct backend_caps {
     bool draft_tokens;       /* drafts token ids from token ids */
     bool draft_text;         /* drafts text from text (Ollama) */
     bool verify;             /* checks a draft in one pass */
-    bool verify_greedy_only; /* verify works at temperature 0 without penalties and bias, and only then */
+    bool verify_greedy_only; /* verify and generate work at temperature 0 without penalties and bias, and only then */
     bool generate;           /* generates tokens (ids known) from tokens */
     bool chat;               /* OpenAI-like chat that can be passed on as text */
     bool tokenize;           /* tokenize, detokenize */

@@ -67,6 +67,29 @@ static void read_top(struct echo_entry *e, json_t *top, int32_t n_vocab)
     qsort(e->top, e->n_top, sizeof(e->top[0]), by_rank);
 }
 
+int echo_read_logprobs(const json_t *lp, int32_t n_vocab, struct echo_answer *a)
+{
+    const json_t *tokens = json_object_get(lp, "tokens"), *values = json_object_get(lp, "token_logprobs");
+    const json_t *tops = json_object_get(lp, "top_logprobs");
+    size_t n = json_array_size(tokens);
+    bool topped = json_array_size(tops) == n;
+    if (json_array_size(values) != n)
+        return -1;
+    a->list = xcalloc(n > 0 ? n : 1, sizeof(*a->list));
+    a->n = n;
+    a->ids = true;
+    for (size_t i = 0; i < n; i++) {
+        struct echo_entry *e = &a->list[i];
+        json_t *v = json_array_get(values, i);
+        e->id = read_id(json_string_value(json_array_get(tokens, i)), n_vocab);
+        e->logprob = json_is_number(v) ? json_number_value(v) : NAN;
+        a->ids = a->ids && e->id >= 0;
+        if (topped)
+            read_top(e, json_array_get(tops, i), n_vocab);
+    }
+    return 0;
+}
+
 int echo_read(const struct httpc_result *r, size_t n_prompt, int32_t n_vocab, struct echo_answer *a)
 {
     *a = (struct echo_answer){0};
@@ -74,32 +97,14 @@ int echo_read(const struct httpc_result *r, size_t n_prompt, int32_t n_vocab, st
         return -1;
     json_t *doc = json_parse_object(r->body, r->len, NULL);
     json_t *choice = json_array_get(json_object_get(doc, "choices"), 0);
-    json_t *lp = json_object_get(choice, "logprobs");
-    json_t *tokens = json_object_get(lp, "tokens"), *values = json_object_get(lp, "token_logprobs");
-    json_t *tops = json_object_get(lp, "top_logprobs");
-    const char *finish = json_string_value(json_object_get(choice, "finish_reason"));
-    size_t n = json_array_size(tokens);
-    int result = -1;
-    if (n >= n_prompt && n <= n_prompt + 1 && n_prompt > 0 && json_array_size(values) == n &&
-        json_array_size(tops) == n) {
-        result = 0;
-        a->list = xcalloc(n, sizeof(*a->list));
-        a->n = n;
-        a->ids = true;
-        a->stopped = finish != NULL && strcmp(finish, "stop") == 0;
-        for (size_t i = 0; i < n; i++) {
-            struct echo_entry *e = &a->list[i];
-            json_t *v = json_array_get(values, i);
-            e->id = read_id(json_string_value(json_array_get(tokens, i)), n_vocab);
-            e->logprob = json_is_number(v) ? json_number_value(v) : NAN;
-            a->ids = a->ids && e->id >= 0;
-            read_top(e, json_array_get(tops, i), n_vocab);
-            if (i > 0 && (isnan(e->logprob) || e->n_top == 0))
-                result = -1;
-        }
-    }
+    int result = echo_read_logprobs(json_object_get(choice, "logprobs"), n_vocab, a);
     json_decref(doc);
-    return result;
+    if (result < 0 || n_prompt == 0 || a->n < n_prompt || a->n > n_prompt + 1)
+        return -1;
+    for (size_t i = 1; i < a->n; i++)
+        if (isnan(a->list[i].logprob) || a->list[i].n_top == 0)
+            return -1;
+    return 0;
 }
 
 void echo_finish(struct echo_answer *a)

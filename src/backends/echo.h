@@ -28,8 +28,7 @@ struct echo_entry {
 struct echo_answer {
     struct echo_entry *list; /* the prompt's tokens, then the one generated (which may be missing at the end) */
     size_t n;
-    bool ids;     /* ids were told for all tokens */
-    bool stopped; /* finish_reason "stop": the generated token ends the text */
+    bool ids; /* ids were told for all tokens */
 };
 
 /* The request: model (NULL: none named), the tokens to look at, how many alternatives.  One more token is generated at
@@ -39,6 +38,8 @@ char *echo_body(const char *model, const int32_t *tokens, size_t n, int top);
 /* 0, or -1 when the reply has no log probabilities of all n_prompt tokens.  n_vocab: limit of ids, 0 unknown.  The
  * answer is to be finished in both cases. */
 int echo_read(const struct httpc_result *r, size_t n_prompt, int32_t n_vocab, struct echo_answer *a);
+/* The same from the "logprobs" of any completion or part of one; -1 when its lists do not go together. */
+int echo_read_logprobs(const json_t *lp, int32_t n_vocab, struct echo_answer *a);
 void echo_finish(struct echo_answer *a);
 
 #endif

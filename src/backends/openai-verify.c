@@ -29,9 +29,9 @@ static bool is_eog(const struct openai *o, int32_t id)
     return false;
 }
 
-static bool add_token(const struct verify_call *v, const struct echo_entry *e, int32_t id, struct wire_tokens *t)
+bool openai_add_token(const struct openai *o, const struct echo_entry *e, int32_t id, int n_logprobs,
+                      struct wire_tokens *t)
 {
-    const struct openai *o = v->c.b->state;
     if (id < 0 || id >= o->n_vocab)
         return false;
     bool end = is_eog(o, id);
@@ -39,9 +39,9 @@ static bool add_token(const struct verify_call *v, const struct echo_entry *e, i
     struct backend_token *tok = &t->list[t->n - 1];
     tok->piece = end ? "" : o->piece[id];
     tok->len = end ? 0 : o->piece_len[id];
-    if (v->n_logprobs < 0)
+    if (n_logprobs < 0)
         return true;
-    size_t n = (size_t)v->n_logprobs < e->n_top ? (size_t)v->n_logprobs : e->n_top;
+    size_t n = (size_t)n_logprobs < e->n_top ? (size_t)n_logprobs : e->n_top;
     struct sampler_logprob *top = wire_tokens_own(t, xcalloc(n + 1, sizeof(*top)));
     const char **pieces = wire_tokens_own(t, xcalloc(n + 1, sizeof(*pieces)));
     size_t *lens = wire_tokens_own(t, xcalloc(n + 1, sizeof(*lens)));
@@ -75,7 +75,7 @@ static bool judge(const struct verify_call *v, const struct echo_answer *a, stru
         int32_t best = last && e->n_top == 0 ? e->id : e->top[0].id;
         if (e->n_top > 1 && e->top[0].logprob - e->top[1].logprob < margin)
             margin = e->top[0].logprob - e->top[1].logprob;
-        if (!add_token(v, e, best, t))
+        if (!openai_add_token(v->c.b->state, e, best, v->n_logprobs, t))
             return false;
         if (last || best != v->tokens[i] || t->list[t->n - 1].end)
             break;
@@ -109,7 +109,7 @@ static void on_reply(struct backend_call *c, const struct httpc_result *r)
     wire_tokens_finish(&t);
 }
 
-static bool is_greedy(const struct sampler_params *p)
+bool openai_is_greedy(const struct sampler_params *p)
 {
     return p->temperature == 0 && p->repeat_penalty == 1 && p->frequency_penalty == 0 && p->presence_penalty == 0 &&
            p->n_bias == 0;
@@ -123,7 +123,7 @@ struct backend_call *openai_verify(struct backend_session *s, const int32_t *pat
     struct verify_call *v = call_create(sizeof(*v), b, s, CALL_VERIFY, timeout_ms, arg);
     v->c.cb.verify = cb;
     v->c.release = release;
-    if (!o->caps.verify || !is_greedy(&s->params) || n_path == 0) {
+    if (!o->caps.verify || !openai_is_greedy(&s->params) || n_path == 0) {
         call_fail_later(&v->c, BACKEND_UNSUPPORTED, "%s",
                         !o->caps.verify ? o->cannot_verify != NULL ? o->cannot_verify : "it has not been asked yet"
                         : n_path == 0   ? "nothing to continue: no token"

@@ -109,7 +109,7 @@ static void on_pieces(struct backend_call *c, const struct httpc_result *r)
         cannot_verify(p, "it does not tell the bytes of its tokens");
         return;
     }
-    o->caps.verify = o->caps.verify_greedy_only = true;
+    o->caps.verify = o->caps.verify_greedy_only = o->caps.generate = true;
     backend_info_set_string(&o->cannot_verify, NULL);
     probe_end(p);
 }
@@ -306,5 +306,6 @@ const struct backend_ops backend_openai_ops = {
     .detokenize = openai_detokenize,
     .render = openai_render,
     .verify = openai_verify,
+    .generate = openai_generate,
     .chat = chat,
 };

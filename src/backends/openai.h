@@ -3,6 +3,8 @@
 #define TIGHTWAD_BACKENDS_OPENAI_H
 
 #include "backends/calls.h"
+#include "backends/echo.h"
+#include "backends/wire.h"
 
 /* Where servers with this API keep their tokenizer, if they have one. */
 enum openai_dialect {
@@ -29,6 +31,18 @@ struct openai {
 /* openai-verify.c: drafts checked through echo */
 struct backend_call *openai_verify(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                    size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
+
+/* Adds the token id to t, with its text and, for n_logprobs >= 0, the log probabilities of e.  False when the
+ * vocabulary does not have it. */
+bool openai_add_token(const struct openai *o, const struct echo_entry *e, int32_t id, int n_logprobs,
+                      struct wire_tokens *t);
+/* No parameter but the logits decides. */
+bool openai_is_greedy(const struct sampler_params *p);
+
+/* openai-generate.c: tokens from a streamed completion of tokens */
+struct backend_call *openai_generate(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                     int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
+                                     backend_done_cb *cb, void *arg);
 
 /* openai-tokens.c: the tokenizer */
 struct backend_call *openai_tokenize(struct backend *b, const char *text, size_t len, bool special,

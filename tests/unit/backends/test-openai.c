@@ -132,23 +132,31 @@ static void verify(struct bench *t, struct got *g, struct backend_session *s, co
     loop_until(t->base, &g->done);
 }
 
-static void openai_verify(void **state)
+/* An API that turns out to be able to verify. */
+static void setup_verifying(struct bench *t)
 {
-    struct bench t;
     struct got g;
     struct buf pieces;
-    bench_init(&t, "openai", NULL, NULL);
-    fake_always(t.fake, "GET /v1/models", 200, models);
-    fake_always(t.fake, "POST /v1/node/tokenize", 200, "{\"tokens\":[97]}");
-    fake_reply(t.fake, "POST /v1/completions", 200, echo_reply);
-    fake_always(t.fake, "GET /v1/node", 200, "{\"n_vocab\":100,\"eog\":[96],\"n_ctx\":64,\"slots\":2}");
+    bench_init(t, "openai", NULL, NULL);
+    fake_always(t->fake, "GET /v1/models", 200, models);
+    fake_always(t->fake, "POST /v1/node/tokenize", 200, "{\"tokens\":[97]}");
+    fake_reply(t->fake, "POST /v1/completions", 200, echo_reply);
+    fake_always(t->fake, "GET /v1/node", 200, "{\"n_vocab\":100,\"eog\":[96],\"n_ctx\":64,\"slots\":2}");
     buf_init(&pieces, 4096);
     buf_adds(&pieces, "{\"text\":\"\",\"pieces\":[");
     for (int i = 0; i < 100; i++)
         buf_printf(&pieces, "%s\"<%d>\"", i > 0 ? "," : "", i);
     buf_adds(&pieces, "]}");
-    fake_always(t.fake, "POST /v1/node/detokenize", 200, pieces.data);
-    bench_probe(&t, t.b, &g);
+    fake_always(t->fake, "POST /v1/node/detokenize", 200, pieces.data);
+    buf_finish(&pieces);
+    bench_probe(t, t->b, &g);
+}
+
+static void openai_verify(void **state)
+{
+    struct bench t;
+    struct got g;
+    setup_verifying(&t);
     assert_true(t.b->info.caps.verify && t.b->info.caps.verify_greedy_only);
     assert_null(t.b->info.cannot_verify);
     assert_int_equal(t.b->info.n_vocab, 100);
@@ -201,14 +209,73 @@ static void openai_verify(void **state)
     assert_int_equal(fake_count(t.fake, "POST /v1/completions"), asked);
     backend_session_close(s);
     backend_session_close(warm);
-    buf_finish(&pieces);
+    bench_finish(&t);
+}
+
+#define LP(token, more)                                                                                                \
+    "data: {\"choices\":[{\"text\":\"\",\"logprobs\":{\"tokens\":[\"" token "\"],\"token_logprobs\":" more "}]}\n\n"
+#define STOP(why) "data: {\"choices\":[{\"text\":\"\",\"finish_reason\":\"" why "\"}]}\n\ndata: [DONE]\n\n"
+
+static void openai_generate(void **state)
+{
+    static const struct {
+        const char *parts[3];
+        size_t n_tokens, wanted;
+        bool end;
+        enum backend_error error;
+    } cases[] = {
+        {{LP("token_id:3", "[-1],\"top_logprobs\":[{\"token_id:3\":-1}]}"), LP("token_id:4", "[-1]}"), STOP("length")},
+         2,
+         2,
+         false,
+         BACKEND_OK},
+        {{LP("token_id:3", "[-1]}"), LP("token_id:96", "[-1]}"), STOP("stop")}, 2, 9, true, BACKEND_OK},
+        {{LP("token_id:3", "[-1]}"), LP("token_id:4", "[-1]}"), STOP("stop")}, 3, 9, true, BACKEND_OK},
+        {{LP("token_id:3", "[-1]}"), LP("token_id:4", "[-1]}"), STOP("length")}, 2, 9, false, BACKEND_TOO_LONG},
+        {{LP("token_id:3", "[-1]}"), LP("token_id:4", "[-1]}"), "data: [DONE]\n\n"}, 2, 9, false, BACKEND_BROKEN},
+        {{LP("token_id:3", "[-1]}"), LP("x", "[-1]}"), STOP("stop")}, 1, 9, false, BACKEND_BROKEN},
+        {{LP("token_id:3", "[-1]}"), LP("token_id:100", "[-1]}"), STOP("stop")}, 1, 9, false, BACKEND_BROKEN},
+        {{LP("token_id:3", "[-1]}"), LP("token_id:4", "[]}"), STOP("stop")}, 1, 9, false, BACKEND_BROKEN},
+        {{LP("token_id:3", "[-1]}"), "data: {\"error\":{\"message\":\"hot\"}}\n\n", STOP("stop")},
+         1,
+         9,
+         false,
+         BACKEND_BROKEN},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases) * 2; i++) {
+        struct bench t;
+        struct got g = {.pause_at = (int)(i % 2)};
+        setup_verifying(&t);
+        fake_stream(t.fake, "POST /v1/completions", "text/event-stream", cases[i / 2].parts, 3, true);
+        struct backend_session *s = open_session(&t, 0);
+        g.call = backend_generate(s, (int32_t[]){97, 5}, 2, cases[i / 2].wanted, -1, 2000, got_stream, got_done, &g);
+        assert_false(g.done);
+        while (g.pause_at != 0 && g.stream_calls == 0)
+            loop_for(t.base, 2);
+        if (g.pause_at != 0)
+            backend_resume(g.call);
+        loop_until(t.base, &g.done);
+        assert_got_error(&g, cases[i / 2].error);
+        assert_int_equal(g.n, cases[i / 2].n_tokens);
+        assert_int_equal(g.tokens[0], 3);
+        assert_int_equal(g.end, cases[i / 2].end);
+        assert_memory_equal(g.text, "<3>", 3);
+        assert_contains(fake_body(t.fake, "POST /v1/completions", 1), "{\"prompt\":[97,5],\"max_tokens\":");
+        backend_session_close(s);
+        bench_finish(&t);
+    }
+    struct bench t;
+    struct got g = {0};
+    setup_verifying(&t);
+    struct backend_session *warm = open_session(&t, 0.5);
+    backend_generate(warm, (int32_t[]){97}, 1, 4, -1, 1000, got_stream, got_done, &g);
+    loop_until(t.base, &g.done);
+    assert_got_error(&g, BACKEND_UNSUPPORTED);
     bench_finish(&t);
 }
 
 const struct CMUnitTest openai_tests[] = {
-    cmocka_unit_test(openai_plain),
-    cmocka_unit_test(openai_addresses),
-    cmocka_unit_test(openai_why_not),
-    cmocka_unit_test(openai_verify),
+    cmocka_unit_test(openai_plain),  cmocka_unit_test(openai_addresses), cmocka_unit_test(openai_why_not),
+    cmocka_unit_test(openai_verify), cmocka_unit_test(openai_generate),
 };
 const size_t openai_count = ARRAY_LEN(openai_tests);

@@ -319,6 +319,15 @@ static void real_node_as_api(void **state)
         assert_int_equal(g.accepted, whole.n - 1);
         assert_got_tokens(&g, whole.tokens, whole.n);
     }
+    /* it writes alone too, with ids */
+    memset(&g, 0, sizeof(g));
+    backend_generate(t, prompt.tokens, prompt.n, 32, -1, 5000, got_stream, got_done, &g);
+    loop_until(s->t.base, &g.done);
+    assert_got_error(&g, BACKEND_OK);
+    assert_int_equal(g.n, whole.n);
+    assert_memory_equal(g.tokens, whole.tokens, (whole.n - 1) * sizeof(int32_t)); /* which end token: not told */
+    assert_int_equal(g.end, whole.end);
+    assert_string_equal(g.text, whole.text);
     json_t *request = json_pack("{s:[{s:s,s:s}],s:i,s:i}", "messages", "role", "user", "content", "What is 2 + 2?",
                                 "max_tokens", 32, "temperature", 0);
     backend_chat(api, request, true, 5000, got_chat_text, got_chat_done, &chat);
