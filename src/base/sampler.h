@@ -21,14 +21,14 @@ struct sampler_bias {
 
 struct sampler_params {
     uint64_t seed;
-    double temperature;       /* 0..2, 0: argmax */
-    int32_t top_k;            /* 0: off */
-    double top_p;             /* 0..1, 1: off */
-    double min_p;             /* 0..1, 0: off */
-    double repeat_penalty;    /* > 0, 1: off; over the last repeat_last_n tokens of prompt and output */
-    int32_t repeat_last_n;    /* 0: off, -1: all */
-    double frequency_penalty; /* -2..2, over the output only */
-    double presence_penalty;  /* -2..2, over the output only */
+    double temperature;        /* 0..2, 0: argmax */
+    int32_t top_k;             /* 0: off */
+    double top_p;              /* 0..1, 1: off */
+    double min_p;              /* 0..1, 0: off */
+    double repeat_penalty;     /* > 0, 1: off; over the last repeat_last_n tokens of prompt and output */
+    int32_t repeat_last_n;     /* 0: off, -1: all */
+    double frequency_penalty;  /* -2..2, over the output only */
+    double presence_penalty;   /* -2..2, over the output only */
     struct sampler_bias *bias; /* owned, may be NULL */
     size_t n_bias;
 };
@@ -64,8 +64,8 @@ struct sampler_pick sampler_pick(struct sampler *s, const struct sampler_params 
 
 /* The logprob of token, and the n most likely ones, best first (lowest id on a tie), into top (n may be 0).
  * Returns how many were written. */
-size_t sampler_logprobs(const float *logits, size_t n_vocab, int32_t token, float *logprob,
-                        struct sampler_logprob *top, size_t n);
+size_t sampler_logprobs(const float *logits, size_t n_vocab, int32_t token, float *logprob, struct sampler_logprob *top,
+                        size_t n);
 
 /* A seed for a request that brings none: 31 bits from the system, so that every JSON reader can hold it. */
 uint64_t sampler_random_seed(void);

@@ -30,6 +30,7 @@ struct session_table {
     uint64_t turn;
 };
 
+/* max: most sessions.  finish frees those that are left. */
 void session_table_init(struct session_table *t, size_t max);
 void session_table_finish(struct session_table *t);
 

@@ -42,6 +42,7 @@ struct slot_table {
     uint64_t restored; /* snapshots put back so far */
 };
 
+/* n slots of n_ctx tokens each, for the sequences 0..n-1 of ctx. */
 void slot_table_init(struct slot_table *t, struct llama_context *ctx, size_t n, size_t n_ctx,
                      enum node_rollback rollback);
 void slot_table_finish(struct slot_table *t);
