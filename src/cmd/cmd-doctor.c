@@ -74,10 +74,10 @@ static void print_findings(const struct doctor_findings *f, bool colour)
     }
 }
 
-static void print_words(const struct doctor_facts *facts, const struct doctor_findings *f)
+static void print_words(const char *path, const struct doctor_facts *facts, const struct doctor_findings *f)
 {
     bool colour = term_colour(stdout);
-    printf("configuration: %s\n", facts->config != NULL ? facts->config : "none (defaults and environment)");
+    printf("configuration: %s\n", path != NULL ? path : "none (defaults and environment)");
     if (facts->target.url != NULL)
         print_server(&facts->target, colour);
     for (size_t i = 0; i < facts->n_drafters; i++)
@@ -133,7 +133,7 @@ static json_t *server_json(const struct doctor_server *s)
     return o;
 }
 
-static void print_json(const struct doctor_facts *facts, const struct doctor_findings *f, bool ok)
+static void print_json(const char *path, const struct doctor_facts *facts, const struct doctor_findings *f, bool ok)
 {
     json_t *servers = json_array(), *list = json_array(), *o = json_object();
     if (facts->target.url != NULL)
@@ -153,7 +153,7 @@ static void print_json(const struct doctor_facts *facts, const struct doctor_fin
     }
     json_object_set_new(o, "ok", json_boolean(ok));
     set_text(o, "version", TIGHTWAD_VERSION);
-    set_text(o, "config", facts->config);
+    set_text(o, "config", path);
     json_object_set_new(o, "servers", servers);
     json_object_set_new(o, "findings", list);
     char *text = json_dumps(o, JSON_INDENT(2));
@@ -164,11 +164,11 @@ static void print_json(const struct doctor_facts *facts, const struct doctor_fin
 
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
-    struct config *cfg = cmd_load_config(env, false);
-    if (cfg == NULL)
-        return CMD_FAILED;
+    struct config_findings findings = {0};
+    char *path = config_find(env->config);
+    struct config *cfg = config_load(path, &findings);
     bool show = isatty(STDERR_FILENO), ok = true;
-    struct doctor_survey *s = doctor_measure(cfg, show ? progress : NULL);
+    struct doctor_survey *s = doctor_measure(cfg, &findings, show ? progress : NULL);
     if (show)
         progress("");
     struct doctor_findings f;
@@ -176,12 +176,14 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     for (size_t i = 0; i < f.n; i++)
         ok = ok && f.list[i].level != DOCTOR_ERROR;
     if (cmd_args_has(args, "json"))
-        print_json(doctor_survey_facts(s), &f, ok);
+        print_json(path, doctor_survey_facts(s), &f, ok);
     else
-        print_words(doctor_survey_facts(s), &f);
+        print_words(path, doctor_survey_facts(s), &f);
     doctor_findings_finish(&f);
     doctor_survey_destroy(s);
     config_destroy(cfg);
+    config_findings_finish(&findings);
+    free(path);
     return ok ? CMD_OK : CMD_FAILED;
 }
 

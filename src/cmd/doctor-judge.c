@@ -346,9 +346,32 @@ static void judge_machine(const struct doctor_facts *facts, struct doctor_findin
     }
 }
 
+/* True when the configuration can be used. */
+static bool judge_config(const struct config_findings *list, struct doctor_findings *out)
+{
+    bool usable = true;
+    for (size_t i = 0; list != NULL && i < list->n; i++) {
+        const struct config_finding *c = &list->list[i];
+        struct doctor_finding *f = add(out, c->error ? DOCTOR_ERROR : DOCTOR_WARN, "configuration", NULL);
+        f->what = xasprintf("%s: %s", c->where, c->text);
+        f->cause = xstrdup(c->error ? "the configuration can't be used as it is: nothing is started with it"
+                                    : "what stands there has no effect");
+        f->fix =
+            xasprintf("correct %s; cluster.yaml(5) describes every option, `tightwad config check` shows all that is "
+                      "wrong",
+                      c->where);
+        usable = usable && !c->error;
+    }
+    return usable;
+}
+
 void doctor_judge(const struct doctor_facts *facts, struct doctor_findings *out)
 {
     *out = (struct doctor_findings){0};
+    if (!judge_config(facts->config_findings, out)) {
+        judge_machine(facts, out);
+        return;
+    }
     if (facts->target.url == NULL) {
         struct doctor_finding *f = add(out, DOCTOR_ERROR, "no-target", NULL);
         f->what = xasprintf("no target is configured%s%s", facts->config != NULL ? " in " : "",

@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/config.h"
+
 enum { DOCTOR_DRAFT = 8 }; /* tokens of each draft in the measurement */
 
 enum doctor_reach {
@@ -51,8 +53,9 @@ struct doctor_server {
 };
 
 struct doctor_facts {
-    const char *config;          /* path, NULL: none */
-    struct doctor_server target; /* url NULL: none is configured */
+    const struct config_findings *config_findings; /* of the configuration's check, NULL: none */
+    const char *config;                            /* path, NULL: none */
+    struct doctor_server target;                   /* url NULL: none is configured */
     struct doctor_server *drafters;
     size_t n_drafters;
     int64_t max_draft_tokens;    /* -1: auto */

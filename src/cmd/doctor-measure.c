@@ -221,7 +221,8 @@ static void measure_servers(struct doctor_survey *s, const struct config_proxy *
     }
 }
 
-struct doctor_survey *doctor_measure(const struct config *cfg, void (*progress)(const char *text))
+struct doctor_survey *doctor_measure(const struct config *cfg, const struct config_findings *findings,
+                                     void (*progress)(const char *text))
 {
     struct doctor_survey *s = xcalloc(1, sizeof(*s));
     struct doctor_facts *f = &s->facts;
@@ -229,12 +230,15 @@ struct doctor_survey *doctor_measure(const struct config *cfg, void (*progress)(
     s->progress = progress;
     s->base = event_base_new();
     s->http = httpc_create(s->base);
-    f->config = cfg->path;
-    f->max_draft_tokens = cfg->proxy.max_draft_tokens;
+    f->config_findings = findings;
     f->rocm_gpus = count_rocm_gpus();
     f->hsa_enable_sdma = getenv("HSA_ENABLE_SDMA");
     f->node_missing = own(s, missing);
     free(node);
+    if (cfg == NULL)
+        return s;
+    f->config = cfg->path;
+    f->max_draft_tokens = cfg->proxy.max_draft_tokens;
     f->target = describe(&cfg->proxy.target, true);
     f->n_drafters = cfg->proxy.n_drafters;
     f->drafters = xcalloc(f->n_drafters, sizeof(*f->drafters));

@@ -7,9 +7,10 @@
 
 struct doctor_survey;
 
-/* Asks every server (some seconds each; says what it does by progress, which may be NULL).  cfg must outlive the
- * result, which is owned by the caller. */
-struct doctor_survey *doctor_measure(const struct config *cfg, void (*progress)(const char *text));
+/* Asks every server (some seconds each; says what it does by progress, which may be NULL).  cfg NULL: it has errors,
+ * and only this machine is looked at.  cfg and its findings must outlive the result, which is owned by the caller. */
+struct doctor_survey *doctor_measure(const struct config *cfg, const struct config_findings *findings,
+                                     void (*progress)(const char *text));
 const struct doctor_facts *doctor_survey_facts(const struct doctor_survey *s);
 void doctor_survey_destroy(struct doctor_survey *s);
 

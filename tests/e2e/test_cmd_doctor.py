@@ -54,6 +54,15 @@ def _(t):
     t.check(r.code == 0 and "Nothing is wrong." in r.out and "✓ target" in r.out and "✓ drafter" in r.out, r)
 
 
+@test("errors of the configuration")
+def _(t):
+    o = doctor(t, entry(target), options={"prot": 1, "max_draft_tokens": "many"})
+    t.equal([f["id"] for f in o["findings"]], ["configuration", "configuration"])
+    t.check("cluster.yaml" in o["findings"][0]["what"], o)
+    o = doctor(t, entry(target), entry(drafter, ssh_user="me"))
+    t.equal([f["level"] for f in o["findings"] if f["id"] == "configuration"], ["warning"])
+
+
 @test("nothing listens at the address")
 def _(t):
     url = "http://127.0.0.1:%d" % free_port()

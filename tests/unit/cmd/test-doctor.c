@@ -234,6 +234,19 @@ static void the_rate_is_that_of_the_formula(void **state)
     assert_int_equal(doctor_best_draft(&facts.target, &drafter), 0);
 }
 
+static void the_configurations_own_findings(void **state)
+{
+    struct config_finding list[] = {
+        {.error = false, .where = (char *)"x.yaml:1", .text = (char *)"`peer` means nothing"},
+        {.error = true, .where = (char *)"x.yaml:2", .text = (char *)"no key `prot`"}};
+    struct config_findings findings = {list, 1};
+    facts.config_findings = &findings;
+    finds_one("configuration", "x.yaml:1: `peer` means nothing");
+    findings.n = 2; /* an error: what follows from it is not told */
+    facts.target.url = NULL;
+    finds((const char *const[]){"configuration", "configuration"}, 2, NULL);
+}
+
 #define HEALTHY(f) cmocka_unit_test_setup(f, healthy)
 
 const struct CMUnitTest doctor_tests[] = {
@@ -247,6 +260,7 @@ const struct CMUnitTest doctor_tests[] = {
     HEALTHY(rocm_needs_sdma_off),
     HEALTHY(a_target_that_cannot_verify),
     HEALTHY(the_rest),
+    HEALTHY(the_configurations_own_findings),
     HEALTHY(the_rate_is_that_of_the_formula),
 };
 const size_t doctor_count = ARRAY_LEN(doctor_tests);
