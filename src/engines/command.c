@@ -22,32 +22,25 @@ static const char *text_arg(const json_t *args, const char *key)
 
 static json_t *drafter_add(struct proxy *p, const json_t *args, char **cause)
 {
-    struct config_server s = {0};
-    const char *backend = text_arg(args, "backend"), *url = text_arg(args, "url");
+    struct config_server given = {.name = (char *)text_arg(args, "name"),
+                                  .url = (char *)text_arg(args, "url"),
+                                  .model_name = (char *)text_arg(args, "model_name"),
+                                  .backend = (char *)text_arg(args, "backend"),
+                                  .api_key = (char *)text_arg(args, "api_key")},
+                         s;
     bool save = json_is_true(json_object_get(args, "save"));
-    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0) {
-        cause_set(cause, "url: %s is no address; http://HOST:PORT is expected", url);
-        return NULL;
-    }
     if (save && p->config_path == NULL) {
         cause_set(cause, "save: this instance runs without a configuration file");
         return NULL;
     }
-    s.url = xstrndup(url, strlen(url) - (url[strlen(url) - 1] == '/'));
-    s.name = xstrdup(text_arg(args, "name") != NULL ? text_arg(args, "name") : strstr(s.url, "//") + 2);
-    s.model_name = xstrdup(text_arg(args, "model_name"));
-    s.backend = xstrdup(backend != NULL ? backend : "auto");
-    s.api_key = xstrdup(text_arg(args, "api_key"));
+    if (config_server_init(&s, &given, cause) != 0)
+        return NULL;
     int failed = proxy_add_drafter(p, &s, cause);
     if (failed == 0) {
         log_info("drafter %s is added", s.name);
         failed = save ? config_file_add_drafter(p->config_path, &s, cause) : 0;
     }
-    free(s.url);
-    free(s.name);
-    free(s.model_name);
-    free(s.backend);
-    free(s.api_key);
+    config_server_finish(&s);
     return failed != 0 ? NULL : done();
 }
 
@@ -80,9 +73,12 @@ static json_t *log_level(struct proxy *p, const json_t *args, char **cause)
 
 static json_t *max_draft_tokens(struct proxy *p, const json_t *args, char **cause)
 {
-    const char *text = text_arg(args, "n");
+    const json_t *value = json_object_get(args, "n");
+    const char *text = json_is_integer(value) ? "auto" : json_string_value(value);
     char *end = NULL;
-    int64_t n = strcmp(text, "auto") == 0 ? CONFIG_AUTO : strtoll(text, &end, 10);
+    int64_t n = json_is_integer(value)      ? json_integer_value(value)
+                : strcmp(text, "auto") == 0 ? CONFIG_AUTO
+                                            : strtoll(text, &end, 10);
     if (end != NULL && (end == text || *end != '\0')) {
         cause_set(cause, "n: %s is neither a number nor auto", text);
         return NULL;
@@ -147,9 +143,14 @@ static int check_args(const struct command *c, const json_t *request, char **cau
         if (!knows_arg(c, key))
             return cause_set(cause, "%s takes no %s; it takes: %s", c->name, key,
                              c->args[0] != '\0' ? c->args : "nothing");
-        bool flag = strcmp(key, "save") == 0;
-        if (flag ? !json_is_boolean(value) : !json_is_string(value) || json_string_length(value) == 0)
-            return cause_set(cause, "%s: %s is to be %s", c->name, key, flag ? "true or false" : "a non-empty string");
+        if (strcmp(key, "save") == 0 ? !json_is_boolean(value)
+            : strcmp(key, "n") == 0 && json_is_integer(value)
+                ? false
+                : !json_is_string(value) || json_string_length(value) == 0)
+            return cause_set(cause, "%s: %s is to be %s", c->name, key,
+                             strcmp(key, "save") == 0 ? "true or false"
+                             : strcmp(key, "n") == 0  ? "a number or auto"
+                                                      : "a non-empty string");
     }
     char *words = xstrdup(c->args), *save = NULL;
     int failed = 0;

@@ -44,12 +44,12 @@ static int refuse(struct proxy *p, struct oai_error *err, int status, const char
 /* Whether the first n bytes of name are one of the target's names. */
 static bool names_target(const struct proxy *p, const char *name, size_t n)
 {
-    const char *const names[] = {p->model, p->target->backend->info.model};
-    bool any = false;
+    /* proxy_model says "target" while neither is known, and who has heard that may go on using it. */
+    const char *const names[] = {p->model, p->target->backend->info.model, "target"};
+    bool any = p->model != NULL || p->target->backend->info.model != NULL;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (names[i] == NULL)
             continue;
-        any = true;
         if (strlen(names[i]) == n && strncmp(names[i], name, n) == 0)
             return true;
     }
