@@ -51,7 +51,7 @@ struct demo {
     char *dir, *config, *log;
     int log_fd;
     struct client client;
-    struct event *sigint, *sigterm, *look;
+    struct event *sigint, *sigterm, *sighup, *look;
     bool stop;
     int exit_code;
 };
@@ -264,7 +264,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
             d->stop = true;
             event_base_loopbreak(d->client.base);
         } else {
-            printf("%s: it is started again\n", how);
+            printf("\n(%s: it is started again)\n", how);
             fflush(stdout);
             if (start_child(d, p, &cause) != 0)
                 cmd_fail("%s", cause);
@@ -282,8 +282,6 @@ static void stay_up(struct demo *d)
            "It is configured by %s (an edit takes effect at once), its log is %s.\n",
            d->client.url, d->client.url, d->config, d->log);
     fflush(stdout);
-    d->look = event_new(d->client.base, -1, EV_PERSIST, on_look, d);
-    event_add(d->look, &(struct timeval){0, LOOK_MS * 1000});
     while (!d->stop)
         event_base_loop(d->client.base, EVLOOP_ONCE);
 }
@@ -292,7 +290,7 @@ static void finish(struct demo *d)
 {
     for (int p = PROXY; p >= TARGET; p--)
         child_stop(&d->child[p], GRACE_MS);
-    struct event *events[] = {d->sigint, d->sigterm, d->look};
+    struct event *events[] = {d->sigint, d->sigterm, d->sighup, d->look};
     for (size_t i = 0; i < ARRAY_LEN(events); i++) {
         if (events[i] != NULL)
             event_free(events[i]);
@@ -325,9 +323,13 @@ static void run_demo(struct demo *d, bool once)
     free(url);
     d->sigint = evsignal_new(d->client.base, SIGINT, on_signal, d);
     d->sigterm = evsignal_new(d->client.base, SIGTERM, on_signal, d);
+    d->sighup = evsignal_new(d->client.base, SIGHUP, on_signal, d);
+    d->look = event_new(d->client.base, -1, EV_PERSIST, on_look, d);
     event_add(d->sigint, NULL);
     event_add(d->sigterm, NULL);
+    event_add(d->sighup, NULL);
     int rc = start_all(d, &cause);
+    event_add(d->look, &(struct timeval){0, LOOK_MS * 1000});
     if (rc == 0)
         rc = demo_show(&d->client, &identical, &cause);
     if (rc != 0) {
