@@ -1,5 +1,6 @@
 """The first thing a stranger runs: `tightwad demo` must end with "identical", say how to go on, answer the curl line it prints,
 and leave nothing behind."""
+import contextlib
 import subprocess
 from harness import *
 
@@ -41,6 +42,47 @@ def _(t):
     p.expected_end = True
     for pid in started:
         t.check(not os.path.exists("/proc/%d" % pid), "process %d is left" % pid)
+
+
+@test("what it started goes with it, however it ends; a node that dies is started again")
+def _(t):
+    p = t.process([TIGHTWAD, "demo", "--no-ui"], env=environment(t), name="demo")
+    p.wait_line(r"stays up until", 60)
+    started = children(p.pid)
+    os.kill(started[1], signal.SIGKILL)
+    p.wait_line(r"the drafter was ended by signal 9 .*started again", 20)
+    wait_until("three children again", lambda: len(children(p.pid)) == 3, 10)
+    started = children(p.pid)
+    p.kill()
+
+    def gone(pid):
+        try:
+            with open("/proc/%d/stat" % pid) as f:
+                return f.read().rpartition(")")[2].split()[0] == "Z"  # nobody may be there to collect it
+        except OSError:
+            return True
+    wait_until("the children to be gone", lambda: all(map(gone, started)), 20)
+
+
+@test("a port that is taken: another one is used, and said")
+def _(t):
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", 8088))
+        except OSError:
+            pass  # it is taken already
+        with contextlib.suppress(OSError):
+            s.listen(1)
+        p = t.process([TIGHTWAD, "demo", "--no-ui", "--once"], env=environment(t), name="demo")
+        p.expected_end = True
+        t.equal(p.wait(60), 0, p.output)
+        port = re.search(r"Port 8088 is taken: the demo uses (\d+)", p.output)
+        t.check(port and "127.0.0.1:%s/v1" % port.group(1) in p.output, p.output)
+        p = t.process([TIGHTWAD, "demo", "--once", "--port", "8088"], env=environment(t), name="demo")
+        p.expected_end = True
+        t.equal(p.wait(20), 1)
+        t.check("port 8088 is taken" in p.output, p.output)
 
 
 @test("an installed tightwad finds its node and its models")
