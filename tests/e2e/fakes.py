@@ -8,6 +8,10 @@ import socketserver
 import threading
 import time
 
+from http.client import HTTPException
+
+from web import post
+
 
 class FakeServer:
     """HTTP/1.1 keep-alive.  routes: {(method, path): function(body or None) → (status, object)}; a function may raise
@@ -99,12 +103,12 @@ class Drop(Exception):
 
 class FakeNode(FakeServer):
     """A drafter that speaks the node protocol and says it has the vocabulary of the node whose /v1/node reply is given.
-    It drafts by draft_tokens(path, n), random tokens unless replaced."""
+    It drafts by draft_tokens(session, path, n), random tokens unless replaced."""
 
     def __init__(self, info, seed=1, port=0):
         self.info = dict(info, model="fake", path="fake.gguf", slots=64)
         self.rng = random.Random(seed)
-        self.sessions = {}
+        self.sessions, self.opened = {}, {}
         self.next_session = self.rng.randrange(1 << 30)
         self.drafted = 0
         super().__init__({
@@ -114,13 +118,14 @@ class FakeNode(FakeServer):
             ("POST", "/v1/node/draft"): self.on_draft,
         }, port)
 
-    def draft_tokens(self, path, n):
+    def draft_tokens(self, session, path, n):
         return [self.rng.randrange(self.info["n_vocab"]) for _ in range(n)]
 
     def on_session(self, body):
         with self.lock:
             self.next_session += 1
             self.sessions[self.next_session] = []
+            self.opened[self.next_session] = body
             return 200, {"session": self.next_session}
 
     def on_draft(self, body):
@@ -130,7 +135,29 @@ class FakeNode(FakeServer):
                 return 409, {"error": {"message": "session lost", "type": "server_error", "code": "session_lost"},
                              "have": len(path or [])}
             path[body["keep"]:] = body["tokens"]
-            tokens = self.draft_tokens(path, body["n"])
+            tokens = self.draft_tokens(body["session"], path, body["n"])
             self.drafted += len(tokens)
             path += tokens
             return 200, {"tokens": tokens, "probs": [0.9] * len(tokens)}
+
+
+class HalfRight(FakeNode):
+    """Drafts what the node at url would write itself, with a wrong token somewhere in every second draft: every length of
+    acceptance comes up, so every rollback does."""
+
+    def __init__(self, url, info, seed=1):
+        super().__init__(info, seed)
+        self.target = url
+
+    def draft_tokens(self, session, path, n):
+        opened = self.opened[session]
+        try:
+            own = post(self.target + "/v1/node/session", {k: opened[k] for k in ("sampling", "prompt")}).json()["session"]
+            text = post(self.target + "/v1/node/generate", {"session": own, "keep": 0, "tokens": path, "n": n}).text
+        except (OSError, HTTPException):  # the test is over, and the node with it
+            raise Drop()
+        tokens = [t for line in text.splitlines() for t in json.loads(line).get("t", [])]
+        if tokens and self.rng.random() < 0.5:
+            at = self.rng.randrange(len(tokens))
+            tokens[at] = self.rng.randrange(self.info["n_vocab"])
+        return tokens

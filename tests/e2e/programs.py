@@ -131,6 +131,7 @@ class Process:
             if self.expected_end:
                 return None
             return "%s ended by itself with status %d\n%s" % (self.name, code, self.tail(60))
+        self.expected_end = True
         self.signal(signal.SIGCONT)
         self.signal(signal.SIGTERM)
         try:

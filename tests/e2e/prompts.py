@@ -8,6 +8,7 @@ sys.path.insert(0, os.path.join(os.environ.get("TIGHTWAD_SOURCE") or
                                 os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
                                 "subprojects", "demo-models"))
 import corpus  # noqa: E402
+from web import post  # noqa: E402
 
 _FIXED = {q for questions, _ in corpus.FACTS for q in questions}
 _MADE = [corpus.sums, corpus.capital, corpus.order, corpus.count, corpus.spell, corpus.opposite, corpus.sound,
@@ -54,3 +55,16 @@ def long_chat(seed, characters):
         messages += [{"role": "user", "content": q}, {"role": "assistant", "content": a}]
         size += len(q) + len(a)
     return messages + [{"role": "user", "content": corpus.story(r)[0]}]
+
+
+def sized_chat(node, seed, most):
+    """The longest of these conversations that has at most so many tokens, as the node at url `node` counts them, and that
+    number."""
+    best = None
+    for characters in range(0, 4 * most, 40):
+        messages = long_chat(seed, characters)
+        n = len(post(node + "/v1/node/template", {"messages": messages}).json()["tokens"])
+        if n > most:
+            break
+        best = messages, n
+    return best

@@ -2,6 +2,7 @@
 hybrid models, and a drafter that is as good as the target."""
 import subprocess
 from exact import Case, check_exact
+from fakes import HalfRight
 from harness import *
 from prompts import long_chat, prompts
 
@@ -42,6 +43,42 @@ def _(t):
     check_exact(t, proxy, target, cases("twin"))
     s = proxy.status()
     t.check(s["accepted"] > 0.97 * s["drafted"], "accepted %d of %d" % (s["accepted"], s["drafted"]))
+
+
+@test("a drafter that is right for a while: every length of acceptance")
+def _(t):
+    target = t.node("target")
+    half = t.own(HalfRight(t.node("target").url, target.info()))
+    proxy = t.proxy(target, [{"url": half.url, "backend": "node"}])
+    check_exact(t, proxy, target, cases("half right", 15), clients=2)
+    s = proxy.status()
+    t.between(s["accepted"] / s["drafted"], 0.3, 0.97, "share accepted")
+
+
+def kind_of_memory(kind):
+    @test("a %s model: rollback is right, by whatever means" % kind)
+    def _(t):
+        path = os.path.join(t.folder, kind + ".gguf")
+        r = subprocess.run([sys.executable, os.path.join(HERE, "make_gguf.py"), kind, path], capture_output=True, text=True)
+        t.equal(r.returncode, 0, r.stderr)
+        target, reference = t.node(path), t.node(path)
+        info = target.info()
+        t.note({k: info[k] for k in ("architecture", "rollback", "batch_invariant", "noise", "selftest")})
+        t.check(info["rollback"] in ("truncate", "snapshot", "reprefill"), info["rollback"])
+        half = t.own(HalfRight(reference.url, info))
+        for drafter in (half, t.node(path), t.node("draft")):
+            entry = {"url": drafter.url, "backend": "node"}
+            proxy = t.proxy(target, [entry])
+            todo = [Case(p, temperature=(0, 0.7, 1.0)[i % 3], seed=i, stream=i % 2 == 0, max_tokens=60)
+                    for i, p in enumerate(prompts(12, kind))]
+            check_exact(t, proxy, reference, todo, clients=1 + 2 * (drafter is half))
+            s = proxy.status()
+            t.note("%s: %d of %d accepted" % (drafter.__class__.__name__, s["accepted"], s["drafted"]))
+            proxy.stop()
+
+
+for kind in ("transformer", "recurrent", "hybrid"):
+    kind_of_memory(kind)
 
 
 main()

@@ -2,7 +2,7 @@
 temperature, streamed or not, with a long context, and beside other clients."""
 from exact import Case, check_exact, references
 from harness import *
-from prompts import long_chat, prompts, story_prompts
+from prompts import prompts, sized_chat, story_prompts
 
 target = shared.node("target")
 drafter = shared.node("draft")
@@ -38,11 +38,7 @@ def _(t):
 def _(t):
     cases = []
     for i in range(24):
-        for characters in range(1500, 300, -60):
-            messages = long_chat(i, characters)
-            n = len(post(target.url + "/v1/node/template", {"messages": messages}).json()["tokens"])
-            if n <= 480:
-                break
+        messages, n = sized_chat(target.url, i, 480)
         t.between(n, 300, 480, "length of the prompt")
         cases.append(Case(messages, temperature=(0, 0.7, 1.0)[i % 3], seed=i, stream=i % 2 == 0))
     wanted = check_exact(t, proxy, target, cases)

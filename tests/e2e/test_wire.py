@@ -1,7 +1,7 @@
 """Speculation over a slow link pays only if little crosses it: under 150 bytes per output token, headers and all, at any
 length of the context."""
 from harness import *
-from prompts import long_chat, story_prompts
+from prompts import sized_chat, story_prompts
 
 LIMIT = 150
 
@@ -41,10 +41,7 @@ def _(t):
         size, context = per_token(t, proxy, relays, p)
         t.note("%d tokens of context: %.1f bytes per token" % (context, size))
         short.append(size)
-        for characters in range(1400, 300, -40):
-            messages = long_chat(100 + i, characters)
-            if len(post(target.url + "/v1/node/template", {"messages": messages}).json()["tokens"]) <= 420:
-                break
+        messages, _ = sized_chat(target.url, 100 + i, 420)
         size, context = per_token(t, proxy, relays, messages)
         t.between(context, 330, 420, "context")
         t.note("%d tokens of context: %.1f bytes per token" % (context, size))
