@@ -26,7 +26,7 @@ BODIES = {
                  {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}],
     "temperature": [-1, 2.5, 1e300, "hot", [], True, -0.001],
     "top_p": [-1, 1.5, "x", {}], "top_k": [-5, "x", 1.5, 1 << 40], "min_p": [-1, 2, "x"],
-    "max_tokens": [-1, "x", 1.5, 1 << 62, {}, 10 ** 9], "max_completion_tokens": [-1, "many", 1 << 62],
+    "max_tokens": [-1, "x", 1.5, 1 << 62, {}], "max_completion_tokens": [-1, "many", 1 << 62],
     "seed": ["x", 1.5, {}], "n": [0, 2, -1, "x", 1.5], "stream": ["yes", 1, {}],
     "stop": [5, [5], "", [""], ["x"] * 500, {"a": 1}], "frequency_penalty": [-3, 3, "x"], "presence_penalty": [-3, 3, []],
     "logit_bias": [5, "x", [], {"x": 1}, {"5": "x"}, {"5": 1000}, {"-1": 1}, {"99999999": 1}],

@@ -283,6 +283,12 @@ class Proxy(Server):
     def status(self):
         return get(self.url + "/v1/tightwad/status").json()
 
+    def settled(self):
+        """The status once nothing runs and a whole tick has passed since."""
+        wait_until("nothing to be running", lambda: self.status()["running"] == 0, 10)
+        tick = self.status()["tick"]
+        return wait_until("the next tick", lambda: (lambda s: s if s["tick"] > tick + 1 else None)(self.status()), 10)
+
     def metrics(self):
         """Every sample of /metrics: name{labels} → value."""
         out = {}
@@ -292,5 +298,5 @@ class Proxy(Server):
                 out[name] = float(value)
         return out
 
-    def command(self, name, **args):
-        return post(self.url + "/v1/tightwad/command", dict(args, command=name))
+    def command(self, what, **args):
+        return post(self.url + "/v1/tightwad/command", dict(args, command=what))

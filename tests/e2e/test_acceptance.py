@@ -23,7 +23,7 @@ def _(t):
     cases = [Case(p, temperature=0, max_tokens=120) for p in prompts(30, "acceptance") + story_prompts(6, "acceptance")]
     check_exact(t, proxy, target, cases)
     verifies, drafted, accepted = count(relay, cases)
-    s = proxy.status()
+    s = proxy.settled()
     t.note("%d verifies, %d drafted, %d accepted on the wire; the status says %r" % (
         len(verifies), drafted, accepted, {k: s[k] for k in KEYS}))
     t.equal((s["drafted"], s["accepted"]), (drafted, accepted), "the status against the wire")
@@ -41,7 +41,7 @@ def _(t):
     proxy = t.proxy(relay, [{"url": fake.url, "backend": "node"}])
     check_exact(t, proxy, target, [Case(p, temperature=0.7, seed=i) for i, p in enumerate(story_prompts(8, "random"))])
     _, drafted, accepted = count(relay, None)
-    s = proxy.status()
+    s = proxy.settled()
     t.equal((s["drafted"], s["accepted"]), (drafted, accepted), "the status against the wire")
     t.check(drafted > 0, "nothing was drafted")
     t.less(accepted / drafted, 0.05, "share accepted")

@@ -19,7 +19,7 @@ def parts(proxy):
 
 @test("a stock llama-server drafts")
 def _(t):
-    proxy = t.proxy(target, [t.llama_server("draft")])
+    proxy = t.proxy(target, [t.llama_server("draft")], max_draft_tokens=8)
     check_exact(t, proxy, target, cases("llama-server"))
     s = proxy.status()
     t.note(parts(proxy))

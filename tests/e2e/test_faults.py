@@ -152,7 +152,9 @@ def _(t):
 def _(t):
     node = t.node("target")
     node.kill()
-    proxy = t.proxy(node, target_wait="1s")
+    proxy = t.proxy(node, target_wait="1s", wait=False)
+    proxy.wait_line("listen")
+    t.equal(get(proxy.url + "/health").status, 503, "the health of a proxy without a target")
     t.equal(chat(proxy.url, "Hi").status, 503)
     node.restart().ready()
     wait_until("the target to be found", lambda: chat(proxy.url, "Hi", temperature=0).status == 200, 20, every=0.2)

@@ -44,8 +44,13 @@ def _(t, server):
             if key in ("top_logprobs",):
                 body["logprobs"] = True
             refused(t, post(server.url + "/v1/chat/completions", body), "%s = %r" % (key, value), key)
-    for prompt in (None, 5, {}, [5.5], [[1]], [-1], [1 << 40], ["a", "b"], [99999999]):
+    for prompt in (None, 5, {}, [5.5], [[1], [2]], [-1], [1 << 40], ["a", "b"], [99999999]):
         refused(t, post(server.url + "/v1/completions", {"prompt": prompt}), "prompt = %r" % (prompt,), "prompt")
+
+
+@test("proxy: more tokens than the configured limit")
+def _(t):
+    refused(t, post(proxy.url + "/v1/chat/completions", {"messages": USER, "max_tokens": 10 ** 9}), "10^9", "max_tokens")
 
 
 @each_server("an unknown model, path and method")

@@ -78,7 +78,7 @@ def _(t):
     wait_until("it to draft again", lambda: (chat(proxy.url, story_prompts(1, 8)[0], temperature=0),
                                               drafts(proxy, drafter.url) > before)[1], 20)
     t.equal(proxy.command("drafter-remove", name=name).status, 200)
-    t.equal(drafts(proxy, drafter.url), [])
+    wait_until("it to be gone", lambda: not drafts(proxy, drafter.url), 5)
     r = proxy.command("drafter-ad", url=drafter.url)
     t.check(400 <= r.status < 500 and "drafter-add" in r.text, "the nearest command is missing: %r" % r)
 
@@ -90,7 +90,7 @@ def _(t):
     proxy.target = "http://127.0.0.1:%d" % free_port()
     proxy.write_config()
     proxy.signal(signal.SIGHUP)
-    proxy.wait_line(r"(?i)restart", after=at)
+    proxy.wait_line(r"proxy\.target\.url.*next start", after=at)
     t.equal(chat(proxy.url, "What is 1 + 1?", temperature=0).status, 200)
 
 

@@ -55,11 +55,14 @@ def _(t):
     target, drafter = t.node("target"), t.node("draft")
     relays = [t.relay(target), t.relay(drafter)]
     proxy = t.proxy(relays[0], [relays[1]])
-    for p in story_prompts(3, "bytes"):
+    before = proxy.settled()
+    for r in relays:
+        r.reset_counts()
+    for p in story_prompts(6, "bytes"):
         chat(proxy.url, p, temperature=0)
-    s = proxy.status()
+    s = proxy.settled()
     for name, counted in (("wire_out", sum(r.up for r in relays)), ("wire_in", sum(r.down for r in relays))):
-        t.between(s[name], counted * 0.9, counted * 1.1, name)
+        t.between(s[name] - before[name], counted * 0.9, counted * 1.1, name)
 
 
 main()
