@@ -143,12 +143,32 @@ static void session_close(struct backend_session *s)
 struct draft_call {
     struct backend_call c;
     size_t n;
+    float p_min;
 };
+
+/* The drafter's probabilities, as far as they are told: tokens that end inside a character have no entry of their own.
+ * Returns how many tokens stand before the first one under p_min. */
+static size_t read_probs(const json_t *list, const int32_t *tokens, size_t n, float p_min, float *probs)
+{
+    size_t entry = 0;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *e = json_array_get(list, entry), *lp = json_object_get(e, "logprob");
+        probs[i] = NAN;
+        if (!json_is_number(lp) || json_integer_value(json_object_get(e, "id")) != tokens[i])
+            continue;
+        probs[i] = expf((float)json_number_value(lp));
+        entry++;
+        if (probs[i] < p_min)
+            return i;
+    }
+    return n;
+}
 
 static void on_draft(struct backend_call *c, const struct httpc_result *r)
 {
     struct draft_call *d = (struct draft_call *)c;
     int32_t *tokens = NULL;
+    float *probs = NULL;
     char *cause = NULL;
     struct backend_draft draft = {0};
     json_t *o = call_reply_object(c, r);
@@ -156,14 +176,20 @@ static void on_draft(struct backend_call *c, const struct httpc_result *r)
         return;
     int ok =
         wire_get_tokens(json_object_get(o, "tokens"), "tokens", c->b->info.n_vocab, d->n, &tokens, &draft.n, &cause);
+    if (ok == 0 && d->p_min > 0) {
+        probs = xcalloc(draft.n + 1, sizeof(*probs));
+        draft.n = read_probs(json_object_get(o, "completion_probabilities"), tokens, draft.n, d->p_min, probs);
+    }
     json_decref(o);
     draft.tokens = tokens;
+    draft.probs = probs;
     if (ok < 0)
         call_fail(c, BACKEND_BROKEN, "draft from %s: %s", c->b->cfg.url, cause);
     else
         call_end_draft(c, &draft);
     free(cause);
     free(tokens);
+    free(probs);
 }
 
 /* Parameters that move the most likely token: the draft should follow them as the target does. */
@@ -198,6 +224,7 @@ static struct backend_call *draft(struct backend_session *s, const int32_t *path
     struct buf body;
     d->c.cb.draft = cb;
     d->n = n;
+    d->p_min = p_min;
     if (why != NULL || n_path == 0) {
         call_fail_later(&d->c, BACKEND_UNSUPPORTED, "%s", why != NULL ? why : "nothing to continue: no token");
         free(why);
@@ -212,8 +239,9 @@ static struct backend_call *draft(struct backend_session *s, const int32_t *path
     wire_add_tokens(&body, path, n_path);
     buf_printf(&body,
                ",\"n_predict\":%zu,\"temperature\":0,\"return_tokens\":true,\"cache_prompt\":true,\"id_slot\":%d,"
-               "\"response_fields\":[\"tokens\"]",
-               n, ((struct llamacpp_session *)s)->slot);
+               "\"response_fields\":[\"tokens\"%s]%s",
+               n, ((struct llamacpp_session *)s)->slot, p_min > 0 ? ",\"completion_probabilities\"" : "",
+               p_min > 0 ? ",\"n_probs\":1" : "");
     add_params(&body, &s->params);
     buf_addc(&body, '}');
     call_post_text(&d->c, "/completion", body.data, body.len, on_draft);

@@ -2,6 +2,7 @@
 #include "got.h"
 #include "tests.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -103,7 +104,7 @@ static void llamacpp_draft(void **state)
     memset(&g, 0, sizeof(g));
     fake_reply(t.fake, "POST /completion", 200, "{\"tokens\":[1,2,3]}");
     struct backend_session *s = open_session(&t, 1);
-    backend_draft(s, path, 3, 4, 0.5f, 1000, got_draft, &g);
+    backend_draft(s, path, 3, 4, 0, 1000, got_draft, &g);
     assert_false(g.done);
     loop_until(t.base, &g.done);
     assert_got_error(&g, BACKEND_OK);
@@ -112,13 +113,24 @@ static void llamacpp_draft(void **state)
     assert_string_equal(fake_body(t.fake, "POST /completion", 1),
                         "{\"prompt\":[5,6,7],\"n_predict\":4,\"temperature\":0,\"return_tokens\":true,"
                         "\"cache_prompt\":true,\"id_slot\":0,\"response_fields\":[\"tokens\"]}");
+    /* cut before the first token that the drafter itself hardly believes in; one has no probability told */
+    memset(&g, 0, sizeof(g));
+    fake_reply(t.fake, "POST /completion", 200,
+               "{\"tokens\":[1,2,3,4],\"completion_probabilities\":[{\"id\":1,\"logprob\":-0.1},{\"id\":3,\"logprob\":"
+               "-0.6},{\"id\":4,\"logprob\":-0.8}]}");
+    backend_draft(s, path, 3, 4, 0.5f, 1000, got_draft, &g);
+    loop_until(t.base, &g.done);
+    assert_got_error(&g, BACKEND_OK);
+    assert_got(&g, 1, 2, 3);
+    assert_true(g.has_probs && isnan(g.probs[1]) && g.probs[2] > 0.54f && g.probs[2] < 0.56f);
+    assert_contains(fake_body(t.fake, "POST /completion", 2), "\"completion_probabilities\"],\"n_probs\":1}");
     /* none wanted: the server would make one */
     memset(&g, 0, sizeof(g));
     backend_draft(s, path, 3, 0, 0, 1000, got_draft, &g);
     assert_false(g.done);
     loop_until(t.base, &g.done);
     assert_got_error(&g, BACKEND_OK);
-    assert_int_equal(fake_count(t.fake, "POST /completion"), 2);
+    assert_int_equal(fake_count(t.fake, "POST /completion"), 3);
 
     static const char *const nonsense[] = {
         "{}", "{\"tokens\":[640]}", "{\"tokens\":[1,2,3,4,5]}", "{\"tokens\":\"x\"}", "", "{\"tokens\":[null]}",

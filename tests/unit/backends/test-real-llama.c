@@ -104,6 +104,15 @@ static void real_llama_draft(void **state)
     assert_got_error(&again, BACKEND_OK);
     assert_int_equal(again.n, 4);
     assert_memory_equal(again.tokens, g.tokens + 2, 4 * sizeof(int32_t));
+    /* as far as the drafter believes in it */
+    memset(&again, 0, sizeof(again));
+    backend_draft(session, p.tokens, p.n, 6, 0.05f, 5000, got_draft, &again);
+    loop_until(s->t.base, &again.done);
+    assert_got_error(&again, BACKEND_OK);
+    assert_true(again.has_probs && again.n > 0);
+    assert_memory_equal(again.tokens, g.tokens, again.n * sizeof(int32_t));
+    for (size_t i = 0; i < again.n; i++)
+        assert_true(again.probs[i] >= 0.05f && again.probs[i] <= 1.001f);
     /* to the end: the last token ends the generation */
     memset(&g, 0, sizeof(g));
     backend_draft(session, p.tokens, p.n, 200, 0, 5000, got_draft, &g);
