@@ -20,9 +20,10 @@ enum log_level log_get_level(void);
 bool log_level_from_name(const char *name, enum log_level *out); /* debug, info, warn, error */
 const char *log_level_name(enum log_level level);
 void log_set_json(bool json);
-void log_set_stderr(bool on); /* off while the dashboard owns the terminal */
+void log_set_stderr(bool on);           /* off while the dashboard owns the terminal */
 void log_set_program(const char *name); /* static string put before text lines */
 
+/* One line each, without a newline at the end. */
 void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
