@@ -28,6 +28,7 @@ static int settle(const struct node_model *m, const struct node_core_options *o,
     info->batch = o->batch > 0 ? o->batch : 1;
     if (info->batch < info->slots)
         info->batch = info->slots; /* every slot gets a token into each pass */
+    info->ubatch = o->ubatch > 0 && o->ubatch < info->batch ? o->ubatch : info->batch;
     if ((size_t)info->slots > llama_max_parallel_sequences())
         return cause_set(cause, "%d slots: llama.cpp allows %zu", info->slots, llama_max_parallel_sequences());
     if ((int64_t)info->n_ctx * info->slots > INT32_MAX)
@@ -49,7 +50,8 @@ struct llama_context *context_create(const struct node_model *m, const struct no
 
     struct llama_context_params p = llama_context_default_params();
     p.n_ctx = (uint32_t)(info->n_ctx * info->slots);
-    p.n_batch = p.n_ubatch = (uint32_t)info->batch;
+    p.n_batch = (uint32_t)info->batch;
+    p.n_ubatch = (uint32_t)info->ubatch;
     p.n_seq_max = (uint32_t)info->slots;
     p.n_outputs_max = (uint32_t)*n_outputs;
     p.n_threads = info->threads;

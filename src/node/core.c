@@ -93,6 +93,44 @@ static void report(const struct node_core *c)
              i->selftest.rows && !i->batch_invariant ? " (near-ties may fall either way)" : "");
 }
 
+/* Makes the context and tests it. */
+static int make_context(struct node_core *c, const struct node_core_options *o, size_t *n_outputs, struct progress *p,
+                        char **cause)
+{
+    llama_free(c->ctx);
+    c->ctx = context_create(c->model, o, &c->info, n_outputs, cause);
+    if (c->ctx == NULL || selftest_rollback(c->ctx, c->model, &c->info.rollback, cause) < 0)
+        return -1;
+    return o->selftest ? selftest_run(c->ctx, c->model, *n_outputs, &c->info, on_test, p, cause) : 0;
+}
+
+static bool on_cpu_alone(const struct node_model *m)
+{
+    return strcmp(m->devices[0], "CPU") == 0 && m->devices[1] == NULL;
+}
+
+/* Some quantisations (Q4_K_M on some CPUs) give other bits when many tokens are computed at once, but not when few are.
+ * A CPU takes the same time either way, so there fewer are taken; on a GPU, or over a network, it would be far too
+ * dear. */
+static int settle_context(struct node_core *c, const struct node_core_options *o, size_t *n_outputs, struct progress *p,
+                          char **cause)
+{
+    static const int32_t fewer[] = {4, 1};
+    if (make_context(c, o, n_outputs, p, cause) < 0)
+        return -1;
+    struct node_core_options less = *o;
+    for (size_t i = 0; i < ARRAY_LEN(fewer) && o->selftest && o->ubatch == 0 && on_cpu_alone(c->model); i++) {
+        if (c->info.batch_invariant)
+            break;
+        log_info("%s: computing %d tokens at once gives other bits than one by one (by up to %.3g): trying %d",
+                 c->model->name, c->info.ubatch, c->info.noise, fewer[i]);
+        less.ubatch = fewer[i];
+        if (make_context(c, &less, n_outputs, p, cause) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 struct node_core *node_core_load(const struct node_core_options *o, node_progress_fn *progress, void *arg, char **cause)
 {
     int64_t start = clock_us();
@@ -107,10 +145,7 @@ struct node_core *node_core_load(const struct node_core_options *o, node_progres
     c->model = node_model_load(&o->model, on_load, &p, cause);
     if (c->model == NULL)
         goto fail;
-    c->ctx = context_create(c->model, o, &c->info, &n_outputs, cause);
-    if (c->ctx == NULL || selftest_rollback(c->ctx, c->model, &c->info.rollback, cause) < 0)
-        goto fail;
-    if (o->selftest && selftest_run(c->ctx, c->model, n_outputs, &c->info, on_test, &p, cause) < 0)
+    if (settle_context(c, o, &n_outputs, &p, cause) < 0)
         goto fail;
     sched_init(&c->sched, c->ctx, c->model, &c->outbox, &c->info, n_outputs);
     llama_set_abort_callback(c->ctx, on_abort, c);

@@ -33,6 +33,7 @@ struct node_core_options {
     int32_t threads;       /* 0: one for each physical core */
     int32_t threads_batch; /* for passes of several tokens; 0: as threads */
     int32_t batch;         /* most tokens in one pass */
+    int32_t ubatch;        /* most tokens that llama.cpp computes at once; 0: as batch, or as few as the bits ask for */
     enum node_flash flash;
     bool selftest; /* off: batch_invariant is reported false and noise NaN */
 };
@@ -67,7 +68,7 @@ struct node_selftest {
 /* Does not change after the load. */
 struct node_core_info {
     int32_t n_ctx; /* tokens per slot */
-    int32_t slots, threads, threads_batch, batch;
+    int32_t slots, threads, threads_batch, batch, ubatch;
     enum node_rollback rollback;
     bool batch_invariant;
     double noise; /* largest difference of a logit, NaN: not measured */

@@ -22,6 +22,7 @@ struct options {
     int64_t threads;       /* 0: one for each physical core */
     int64_t threads_batch; /* 0: as threads */
     int64_t batch;         /* most tokens in one pass */
+    int64_t ubatch;        /* computed at once; 0: as batch, or as few as the bits ask for */
     char *rpc;             /* HOST:PORT,… or NULL */
     char *device;          /* names,… or "none"; NULL: all there are */
     int64_t n_gpu_layers;  /* -1: all */
