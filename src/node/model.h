@@ -53,7 +53,8 @@ struct node_model {
     bool *piece_hidden;    /* control tokens: no text in an answer */
 };
 
-/* Loads llama.cpp's back ends.  Once, before the other functions. */
+/* Loads llama.cpp's back ends.  Once, before the other functions and before there are other threads (it sets an
+ * environment variable of ggml's). */
 void node_model_init(void);
 
 /* One line a device: name, description, memory. rpc as in the options. */

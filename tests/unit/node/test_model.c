@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+#include <llama.h>
 
 #include "base/mem.h"
 
@@ -83,6 +86,33 @@ static void test_self_test(void **state)
     }
 }
 
+/* K-quants take other paths through ggml than Q8_0, by the size of the batch. */
+static void test_k_quants(void **state)
+{
+    static const enum llama_ftype types[] = {LLAMA_FTYPE_MOSTLY_Q4_K_M, LLAMA_FTYPE_MOSTLY_Q6_K,
+                                             LLAMA_FTYPE_MOSTLY_IQ4_XS, LLAMA_FTYPE_MOSTLY_Q4_0};
+    char *path = rig_model_path("target"), *out = xasprintf("/tmp/tightwad-unit-%d-quantized.gguf", (int)getpid());
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        llama_model_quantize_params q = llama_model_quantize_default_params();
+        q.ftype = types[i];
+        q.allow_requantize = true;
+        q.nthread = 1;
+        assert_int_equal(llama_model_quantize(path, out, &q), 0);
+        struct node_core_options o;
+        char *cause = NULL;
+        node_core_options_init(&o);
+        o.model.path = out;
+        o.threads = 1 + (int32_t)i % 2;
+        struct node_core *core = node_core_load(&o, NULL, NULL, &cause);
+        assert_non_null(core);
+        assert_true(node_core_info(core)->batch_invariant);
+        node_core_destroy(core);
+    }
+    unlink(out);
+    free(out);
+    free(path);
+}
+
 /* The self-test can fail: flash attention with two threads gives other bits for batches here. */
 static void test_self_test_finds_noise(void **state)
 {
@@ -136,8 +166,11 @@ static void test_load_refused(void **state)
 }
 
 const struct CMUnitTest model_tests[] = {
-    cmocka_unit_test(test_vocabulary),   cmocka_unit_test(test_template),
-    cmocka_unit_test(test_self_test),    cmocka_unit_test(test_self_test_finds_noise),
+    cmocka_unit_test(test_vocabulary),
+    cmocka_unit_test(test_template),
+    cmocka_unit_test(test_self_test),
+    cmocka_unit_test(test_k_quants),
+    cmocka_unit_test(test_self_test_finds_noise),
     cmocka_unit_test(test_load_refused),
 };
 const size_t model_count = sizeof(model_tests) / sizeof(model_tests[0]);
