@@ -59,7 +59,9 @@ def _(t):
         r = tightwad(t, *args)
         t.check(r.code == 1 and "tightwad proxy start" in r.err, r)
     r = tightwad(t, "doctor", "-c", os.path.join(t.folder, "missing.yaml"))
-    t.check(r.code == 1 and "missing.yaml" in r.err, r)
+    t.check(r.code == 1 and "missing.yaml: there is no such file" in r.out, r)
+    r = tightwad(t, "chat", "hi", "-c", os.path.join(t.folder, "missing.yaml"))
+    t.check(r.code == 1 and "missing.yaml: error: there is no such file" in r.err, r)
 
 
 @test("errors of the configuration stop a verb before it starts anything")
