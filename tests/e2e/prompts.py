@@ -51,20 +51,26 @@ def long_chat(seed, characters):
     """A conversation of at least so many characters that ends with a question: context to fill."""
     r, messages, size = random.Random("long %s" % seed), [], 0
     while size < characters:
-        q, a = r.choice(_MADE)(r)
-        messages += [{"role": "user", "content": q}, {"role": "assistant", "content": a}]
-        size += len(q) + len(a)
+        messages += _turn(r)
+        size += sum(len(m["content"]) for m in messages[-2:])
     return messages + [{"role": "user", "content": corpus.story(r)[0]}]
 
 
+def _turn(r):
+    q, a = r.choice(_MADE)(r)
+    return [{"role": "user", "content": q}, {"role": "assistant", "content": a}]
+
+
 def sized_chat(node, seed, most):
-    """The longest of these conversations that has at most so many tokens, as the node at url `node` counts them, and that
-    number."""
-    best = None
-    for characters in range(0, 4 * most, 40):
-        messages = long_chat(seed, characters)
-        n = len(post(node + "/v1/node/template", {"messages": messages}).json()["tokens"])
-        if n > most:
+    """A conversation of nearly so many tokens, as the node at url `node` counts them, that ends with a question; and that
+    number.  Turns that would not fit are left out."""
+    r, turns, n = random.Random("sized %s" % seed), [], 0
+    last = [{"role": "user", "content": corpus.story(r)[0]}]
+    for _ in range(40):
+        longer = turns + _turn(r)
+        size = len(post(node + "/v1/node/template", {"messages": longer + last}).json()["tokens"])
+        if size <= most:
+            turns, n = longer, size
+        if n > most - 25:
             break
-        best = messages, n
-    return best
+    return turns + last, n
