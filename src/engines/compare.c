@@ -41,7 +41,6 @@ static void start_draft(struct compare *c);
 static bool failed(struct compare *c, const struct backend_status *st)
 {
     c->call = NULL;
-    proxy_count_wire(c->a->proxy, st);
     if (st->error != BACKEND_OK)
         c->state = COMPARE_OFF;
     return st->error != BACKEND_OK;

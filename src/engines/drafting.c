@@ -112,7 +112,6 @@ static void keep(struct drafting *d, const int32_t *tokens, size_t n)
 static void on_tokens(void *arg, const struct backend_status *st, const struct backend_draft *draft)
 {
     struct drafting *d = arg;
-    proxy_count_wire(d->a->proxy, st);
     if (st->error == BACKEND_OK) {
         d->elapsed_us = st->elapsed_us;
         member_ok(d->member, st->elapsed_us, draft->n);
@@ -126,7 +125,6 @@ static void on_tokens(void *arg, const struct backend_status *st, const struct b
 static void on_retokenized(void *arg, const struct backend_status *st, const int32_t *tokens, size_t n)
 {
     struct drafting *d = arg;
-    proxy_count_wire(d->a->proxy, st);
     d->call = NULL;
     /* The last token could turn out longer had the text gone on: it is dropped.  A target that fails here fails in the
      * next verify as well, and there it is dealt with. */
@@ -137,7 +135,6 @@ static void on_retokenized(void *arg, const struct backend_status *st, const int
 static void on_text(void *arg, const struct backend_status *st, const struct backend_draft *draft)
 {
     struct drafting *d = arg;
-    proxy_count_wire(d->a->proxy, st);
     if (st->error != BACKEND_OK) {
         over(d, st);
         return;
@@ -156,7 +153,6 @@ static void ask_text(struct drafting *d)
 static void on_path_text(void *arg, const struct backend_status *st, const char *text, size_t len)
 {
     struct drafting *d = arg;
-    proxy_count_wire(d->a->proxy, st);
     d->call = NULL;
     buf_clear(&d->text);
     if (st->error != BACKEND_OK || !buf_add(&d->text, text, len)) {

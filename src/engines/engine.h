@@ -58,7 +58,6 @@ int64_t proxy_draft_cap(const struct proxy *p); /* tokens a draft may have, 0: s
 const struct config_proxy *proxy_settings(const struct proxy *p);
 struct event_base *proxy_base(const struct proxy *p);
 void proxy_count_round(struct proxy_answer *a, const struct snapshot_round *r, bool near_tie);
-void proxy_count_wire(struct proxy *p, const struct backend_status *st);
 void proxy_count_tokens(struct proxy_answer *a, size_t n);
 void proxy_count_draft_failure(struct proxy *p);
 void proxy_count_fallback_round(struct proxy *p);

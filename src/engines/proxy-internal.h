@@ -49,7 +49,7 @@ struct proxy {
     struct proxy_listener *listeners;
     /* counts since the start */
     uint64_t rounds, drafted, accepted, emitted, draft_failures, fallback_rounds, resumed, near_ties;
-    uint64_t wire_out, wire_in, requests_ok, requests_failed, requests_cancelled, requests_refused;
+    uint64_t requests_ok, requests_failed, requests_cancelled, requests_refused;
     bool compared; /* the acceptance was compared, not verified */
     struct proxy_round round[PROXY_ROUNDS];
     size_t rounds_written;

@@ -119,7 +119,6 @@ static void on_done(void *arg, const struct backend_status *st, const char *fini
     struct relay *r = arg;
     struct proxy_answer *a = r->a;
     r->call = NULL;
-    proxy_count_wire(a->proxy, st);
     if (a->ended)
         return;
     if (st->error == BACKEND_OK) {

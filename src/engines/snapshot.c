@@ -66,12 +66,6 @@ void proxy_count_compared(struct proxy_answer *a, struct member *drafter, size_t
     proxy_count_round(a, &r, false);
 }
 
-void proxy_count_wire(struct proxy *p, const struct backend_status *st)
-{
-    p->wire_out += st->bytes_out;
-    p->wire_in += st->bytes_in;
-}
-
 void proxy_count_tokens(struct proxy_answer *a, size_t n)
 {
     a->proxy->emitted += n;
@@ -197,6 +191,8 @@ static void requests(const struct proxy *p, struct snapshot *s)
 void proxy_fill_snapshot(struct proxy *p)
 {
     struct snapshot *s = &p->snapshot;
+    struct httpc_counters wire;
+    httpc_get_counters(p->http, &wire);
     uint64_t tick = s->wall_ms == 0 ? 0 : s->tick + 1;
     *s = (struct snapshot){
         .tick = tick,
@@ -211,8 +207,8 @@ void proxy_fill_snapshot(struct proxy *p)
         .fallback_rounds = p->fallback_rounds,
         .resumed = p->resumed,
         .near_ties = p->near_ties,
-        .wire_out = p->wire_out,
-        .wire_in = p->wire_in,
+        .wire_out = wire.bytes_out,
+        .wire_in = wire.bytes_in,
         .requests_ok = p->requests_ok,
         .requests_failed = p->requests_failed,
         .requests_cancelled = p->requests_cancelled,

@@ -183,7 +183,6 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
     struct proxy_answer *a = s->a;
     size_t n_draft = s->n_draft;
     s->call = NULL;
-    proxy_count_wire(a->proxy, st);
     if (a->ended)
         return;
     if (st->error != BACKEND_OK) {
@@ -268,7 +267,6 @@ static void on_generated(void *arg, const struct backend_status *st)
 {
     struct speculation *s = arg;
     s->call = NULL;
-    proxy_count_wire(s->a->proxy, st);
     if (s->a->ended)
         return;
     if (st->error != BACKEND_OK && st->error != BACKEND_TOO_LONG) {
@@ -452,7 +450,6 @@ static void on_prompt(void *arg, const struct backend_status *st, struct backend
     struct proxy_answer *a = s->a;
     s->call = NULL;
     s->session = session;
-    proxy_count_wire(a->proxy, st);
     if (a->ended)
         return;
     if (st->error != BACKEND_OK)

@@ -46,6 +46,7 @@ struct httpc_call {
     uint64_t wire_in;
     enum httpc_error failed; /* a reason of our own, beside what curl says */
     const char *why;
+    bool counted;  /* in client->counters */
     bool in_multi; /* curl works on it */
     bool finished; /* curl is done with it; code says how */
     CURLcode code;
@@ -65,6 +66,7 @@ struct httpc {
     struct call_list calls, ready;
     CURL *spare[HANDLES_KEPT];
     size_t n_spare;
+    struct httpc_counters counters;
 };
 
 /* One socket that curl watches. */
@@ -192,6 +194,15 @@ static uint64_t bytes_out(const struct httpc_call *call)
     return was_sent(call) ? call->head_size + (uint64_t)body : 0;
 }
 
+static void count(struct httpc_call *call)
+{
+    if (call->counted) /* cancelled in its on_done */
+        return;
+    call->counted = true;
+    call->client->counters.bytes_out += bytes_out(call);
+    call->client->counters.bytes_in += call->wire_in;
+}
+
 static void done(struct httpc_call *call)
 {
     struct httpc_result r = {.error = error_of(call), .body = call->in.data, .len = call->in.len};
@@ -206,6 +217,7 @@ static void done(struct httpc_call *call)
     r.message = "ok";
     if (r.error != HTTPC_OK)
         r.message = call->why ? call->why : call->error[0] ? call->error : curl_easy_strerror(call->code);
+    count(call);
     leave_multi(call);
     event_del(call->timer);
     call->in_callback = true;
@@ -483,6 +495,11 @@ void httpc_destroy(struct httpc *c)
     free(c);
 }
 
+void httpc_get_counters(const struct httpc *c, struct httpc_counters *out)
+{
+    *out = c->counters;
+}
+
 static void set_headers(struct httpc_call *call, const struct httpc_opts *o)
 {
     bool typed = false;
@@ -593,6 +610,7 @@ struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *o)
 
 void httpc_cancel(struct httpc_call *call)
 {
+    count(call);
     if (call->in_callback) {
         leave_multi(call);
         call->cancelled = true;

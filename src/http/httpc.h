@@ -31,6 +31,12 @@ struct httpc_result {
     int64_t elapsed_us;
 };
 
+/* Of all calls together, each as in its result.  A call counts once, just before on_done or when it is cancelled, then
+ * with what was sent and had arrived so far. */
+struct httpc_counters {
+    uint64_t bytes_out, bytes_in;
+};
+
 struct httpc_opts {
     const char *url;
     const char *method;         /* NULL: POST with a body, else GET */
@@ -53,6 +59,7 @@ struct httpc_opts {
 
 struct httpc *httpc_create(struct event_base *base);
 void httpc_destroy(struct httpc *c); /* cancels everything; NULL is fine */
+void httpc_get_counters(const struct httpc *c, struct httpc_counters *out);
 
 /* All strings are copied.  The call is owned by the client and gone after on_done or cancel. */
 struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *opts);

@@ -34,6 +34,14 @@ static struct httpd_counters counters(struct rig *r)
     return n;
 }
 
+static struct httpc_counters client_counters(struct rig *r)
+{
+    struct httpc_counters n;
+
+    httpc_get_counters(r->client, &n);
+    return n;
+}
+
 static void test_keep_alive_and_bytes(void **state)
 {
     struct rig *r = *state;
@@ -56,6 +64,8 @@ static void test_keep_alive_and_bytes(void **state)
     assert_int_equal(counters(r).connections, 1);
     assert_int_equal(counters(r).bytes_out, in);
     assert_int_equal(counters(r).bytes_in, out);
+    assert_int_equal(client_counters(r).bytes_out, out);
+    assert_int_equal(client_counters(r).bytes_in, in);
     result_clear(&x);
 }
 
@@ -294,6 +304,66 @@ static void test_cancel_and_start_in_callbacks(void **state)
     free(url);
 }
 
+static bool some_data(void *arg)
+{
+    return ((struct taker *)arg)->calls > 0;
+}
+
+/* What crossed the wire is counted whatever became of the call: the server's count is what it has to come to. */
+static void test_counters(void **state)
+{
+    struct rig *r = *state;
+    struct fake *half = fake_create(r, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", false);
+    struct fake *cut = fake_create(r, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", true);
+    struct result x = {.rig = r};
+    struct taker *t;
+    char *url = xasprintf("http://127.0.0.1:%d/hold", r->port);
+    struct httpc_opts o = {.url = url, .body = "{}", .len = 2, .on_done = result_done, .arg = &x};
+    struct httpc_call *call = httpc_start(r->client, &o);
+    uint64_t out = 0, in = 0;
+
+    assert_true(rig_until(r, is_held, r)); /* cancelled while the reply is awaited */
+    assert_int_equal(client_counters(r).bytes_out, 0);
+    httpc_cancel(call);
+    assert_true(rig_until(r, one_close, r));
+    out += counters(r).bytes_in;
+    assert_true(out > o.len);
+    assert_int_equal(client_counters(r).bytes_out, out);
+    assert_int_equal(client_counters(r).bytes_in, 0);
+    httpd_reply_text(r->held, 200, "text/plain", "x", 1);
+
+    httpc_cancel(httpc_start(r->client, &o)); /* not even begun */
+    rig_run_ms(r, 20);
+    assert_int_equal(client_counters(r).bytes_out, out);
+
+    for (int inside = 0; inside < 2; inside++) { /* cancelled while the reply comes, from outside and in on_data */
+        buf_clear(&half->seen);
+        t = start_stream(r, half->port, "/", 0);
+        t->cancel = inside;
+        assert_true(rig_until(r, some_data, t));
+        if (!inside)
+            httpc_cancel(t->call);
+        rig_run_ms(r, 20);
+        assert_false(t->result.done);
+        out += half->seen.len;
+        in += strlen(half->reply);
+        assert_int_equal(client_counters(r).bytes_out, out);
+        assert_int_equal(client_counters(r).bytes_in, in);
+        free_taker(t);
+    }
+
+    rig_call(r, cut->port, "/", NULL, &x); /* failed */
+    assert_int_equal(x.error, HTTPC_BROKEN);
+    out += cut->seen.len;
+    in += strlen(cut->reply);
+    assert_int_equal(client_counters(r).bytes_out, out);
+    assert_int_equal(client_counters(r).bytes_in, in);
+    result_clear(&x);
+    free(url);
+    fake_destroy(half);
+    fake_destroy(cut);
+}
+
 struct chain {
     struct rig *rig;
     char *url;
@@ -342,6 +412,8 @@ static void test_calls_from_on_done(void **state)
     assert_true(rig_until(r, chain_over, &c));
     assert_true(rig_until(r, one_close, r));
     assert_false(x.done);
+    assert_int_equal(client_counters(r).bytes_out, counters(r).bytes_in); /* each once, cancelled in on_done or not */
+    assert_int_equal(client_counters(r).bytes_in, counters(r).bytes_out);
     httpd_reply_text(r->held, 200, "text/plain", "x", 1);
     free(c.url);
     free(hold);
@@ -607,6 +679,7 @@ const struct CMUnitTest httpc_tests[] = {
     T(test_error_status_of_a_stream),
     T(test_cancel_reaches_the_server),
     T(test_cancel_and_start_in_callbacks),
+    T(test_counters),
     T(test_calls_from_on_done),
     T(test_resume_inside_on_data),
     T(test_deadlines),
