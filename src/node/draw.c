@@ -36,6 +36,7 @@ enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **mes
 {
     struct session *session = w->session;
     w->begun = true;
+    session->ended = false;
     w->have = session->n_path;
     enum node_job_status status = check(s, w, message);
     if (status != NODE_JOB_OK)
@@ -100,6 +101,7 @@ static void draw_verify(struct sched *s, struct node_work *w, size_t pos, const 
     }
     s->counters.verified += w->n_draft;
     s->counters.accepted += w->accepted;
+    session->ended = w->eog;
     set_over(w, w->eog ? NODE_REASON_EOG : NODE_REASON_N);
 }
 
@@ -125,6 +127,7 @@ static void draw_next(struct sched *s, struct node_work *w, const float *logits)
     w->eog = node_model_is_eog(s->model, pick.token);
     work_emit(s->outbox, w, t, s->top);
     *(draft ? &s->counters.drafted : &s->counters.generated) += 1;
+    session->ended = w->eog && !draft; /* a draft's end may still be refused */
     if (w->eog)
         set_over(w, NODE_REASON_EOG);
     else if (w->made == w->n)

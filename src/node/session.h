@@ -20,6 +20,7 @@ struct session {
     int64_t epoch;          /* newest one seen */
     struct slot *slot;      /* its place in the KV cache, NULL: none now */
     struct node_work *head; /* jobs in order, linked by next_of_session; the first one runs */
+    bool ended;             /* its last token was an end of generation: most likely there is no more to come */
     uint64_t used;          /* turn of its last use */
 };
 

@@ -137,15 +137,15 @@ void slot_save(struct slot_table *t, struct slot *s)
     s->snapshot[s->n_snapshots++] = (struct snapshot){.n = s->n_kv, .size = size, .data = data};
 }
 
-/* How unwilling one should be to take this slot: 0 nobody's, 1 of a session that rests, 2 of one that was just at work,
- * 3 of a reader that holds its answer, 4 not to be had. */
+/* How unwilling one should be to take this slot: 0 nobody's, 1 of a session that rests or is at its end, 2 of one that
+ * was just at work, 3 of a reader that holds its answer, 4 not to be had. */
 static int rank(const struct slot *s, int64_t now)
 {
     if (s->work != NULL)
         return atomic_load(&s->work->paused) && s->work->kind == NODE_JOB_GENERATE ? 3 : 4;
     if (s->owner == NULL)
         return 0;
-    return now - s->used_us < RECENT_US ? 2 : 1;
+    return !s->owner->ended && now - s->used_us < RECENT_US ? 2 : 1;
 }
 
 /* Ranks 0 and 1 compete for the longest prefix worth keeping; otherwise it is the rank, then the least recent use. */

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct CMUnitTest exact_tests[], jobs_tests[], model_tests[];
-extern const size_t exact_count, jobs_count, model_count;
+extern const struct CMUnitTest exact_tests[], jobs_tests[], model_tests[], scheduler_tests[];
+extern const size_t exact_count, jobs_count, model_count, scheduler_count;
 
 enum { TESTS_MAX = 128 };
 static struct CMUnitTest node[TESTS_MAX];
@@ -23,6 +23,7 @@ int main(void)
 {
     add(model_tests, model_count);
     add(jobs_tests, jobs_count);
+    add(scheduler_tests, scheduler_count);
     add(exact_tests, exact_count);
     return _cmocka_run_group_tests("node", node, count, NULL, NULL);
 }

@@ -44,15 +44,20 @@ void rig_model_done(char *path)
     free(path);
 }
 
-void rig_open(struct rig *r, const char *name, int slots, int batch, int ctx, int threads)
+void rig_init(void)
 {
     static bool ready;
-    if (!ready) {
-        log_set_level(LOG_ERROR);
-        llama_log_install();
-        node_model_init();
-        ready = true;
-    }
+    if (ready)
+        return;
+    log_set_level(LOG_ERROR);
+    llama_log_install();
+    node_model_init();
+    ready = true;
+}
+
+void rig_open(struct rig *r, const char *name, int slots, int batch, int ctx, int threads)
+{
+    rig_init();
     struct node_core_options o;
     char *cause = NULL, *path = rig_model_path(name);
     node_core_options_init(&o);

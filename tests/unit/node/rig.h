@@ -20,6 +20,9 @@ struct rig {
     const struct node_model *model;
 };
 
+/* llama.cpp made ready, once. */
+void rig_init(void);
+
 /* name: a demo model ("target"), or a random one ("recurrent", "hybrid", "transformer"), which is written first. */
 void rig_open(struct rig *r, const char *name, int slots, int batch, int ctx, int threads);
 void rig_close(struct rig *r);

@@ -118,6 +118,9 @@ static void check_model(const char *name, int slots, int threads)
             assert_memory_equal(b.path, b.right, b.n_right * sizeof(*b.path));
         }
     }
+    struct node_core_counters c;
+    node_core_counters(r.core, &c);
+    assert_int_equal(c.restored > 5, node_core_info(r.core)->rollback == NODE_ROLLBACK_SNAPSHOT);
     rig_close(&r);
 }
 

@@ -348,6 +348,29 @@ static void test_prefill_starves_nobody(void **state)
     free(prompt);
 }
 
+/* A second question on top of the first answer, as a new session right behind it: only what is new is computed. */
+static void test_prefix_is_kept(void **state)
+{
+    size_t n;
+    int32_t *prompt = rig_prompt(&r, "What is 2 + 2?", &n), more[128];
+    struct node_job *first = rig_job(NODE_JOB_GENERATE, open_session(0, n), 0, prompt, n);
+    first->n = 60;
+    rig_run(&r, first);
+    assert_true(first->eog);
+    memcpy(more, prompt, n * sizeof(*more));
+    for (size_t i = 0; i < first->n_out; i++)
+        more[n + i] = first->out[i].id;
+    size_t n_more = n + first->n_out;
+    memcpy(more + n_more, prompt, n * sizeof(*more));
+    uint64_t before = counters().tokens;
+    struct node_job *second = rig_job(NODE_JOB_VERIFY, open_session(0, n_more + n), 0, more, n_more + n);
+    rig_run(&r, second);
+    assert_int_equal(counters().tokens - before, n + 1); /* the end token was drawn, not computed */
+    node_job_destroy(r.core, first);
+    node_job_destroy(r.core, second);
+    free(prompt);
+}
+
 static void test_draft_p_min(void **state)
 {
     size_t n;
@@ -410,6 +433,7 @@ const struct CMUnitTest jobs_tests[] = {
     cmocka_unit_test(test_superseded),
     cmocka_unit_test(test_cancel_and_pause),
     cmocka_unit_test(test_prefill_starves_nobody),
+    cmocka_unit_test(test_prefix_is_kept),
     cmocka_unit_test(test_draft_p_min),
     cmocka_unit_test(test_sessions_forgotten),
     cmocka_unit_test_teardown(test_end_with_work, close_rig),

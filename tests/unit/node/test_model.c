@@ -121,6 +121,7 @@ static void test_self_test_finds_noise(void **state)
     node_core_options_init(&o);
     o.model.path = path;
     o.flash = NODE_FLASH_ON;
+    o.ubatch = o.batch; /* else fewer tokens at once are tried */
     o.threads = 2;
     struct node_core *core = node_core_load(&o, NULL, NULL, &cause);
     assert_non_null(core);
