@@ -35,6 +35,7 @@ enum backend_error {
 /* What a server can do, found by asking it. */
 struct backend_caps {
     bool draft_tokens;       /* drafts token ids from token ids */
+    bool draft_stream;       /* the same, token by token as they come */
     bool draft_text;         /* drafts text from text (Ollama) */
     bool verify;             /* checks a draft in one pass */
     bool verify_greedy_only; /* verify and generate work at temperature 0 without penalties and bias, and only then */
@@ -150,6 +151,11 @@ struct backend_ops {
                                        int timeout_ms, backend_draft_cb *cb, void *arg);
     struct backend_call *(*verify)(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                    size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
+    /* drafts token ids and gives each as it comes; logprob is the drafter's own.  BACKEND_OK: n tokens have come, or it
+     * has no more to say, or a newer draft of the same session took its place. */
+    struct backend_call *(*draft_stream)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                         int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
+                                         void *arg);
     struct backend_call *(*generate)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                      int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
                                      backend_done_cb *cb, void *arg);
@@ -200,6 +206,9 @@ struct backend_call *backend_draft_text(struct backend_session *s, const char *t
                                         int timeout_ms, backend_draft_cb *cb, void *arg);
 struct backend_call *backend_verify(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                     size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
+struct backend_call *backend_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                          int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
+                                          void *arg);
 struct backend_call *backend_generate(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                       int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
                                       backend_done_cb *cb, void *arg);

@@ -237,6 +237,17 @@ struct backend_call *backend_verify(struct backend_session *s, const int32_t *pa
     return c;
 }
 
+struct backend_call *backend_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                          int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
+                                          void *arg)
+{
+    if (s->ops->draft_stream != NULL)
+        return s->ops->draft_stream(s, path, n_path, n, idle_timeout_ms, on_tokens, cb, arg);
+    struct backend_call *c = unsupported(s->b, s, CALL_GENERATE, "draft as a stream", arg);
+    c->cb.generate = cb;
+    return c;
+}
+
 struct backend_call *backend_generate(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                       int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
                                       backend_done_cb *cb, void *arg)

@@ -59,6 +59,7 @@ static int read_info(struct backend *b, json_t *o, int64_t rtt_us, char **cause)
     i.caps = (struct backend_caps){
         .draft_tokens = true,
         .verify = true,
+        .draft_stream = true,
         .generate = true,
         .chat = true,
         .tokenize = true,

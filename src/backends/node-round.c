@@ -42,7 +42,7 @@ void node_on_draft(struct backend_call *c, const struct httpc_result *r)
     if (ok < 0) {
         call_fail(c, BACKEND_BROKEN, "draft from %s: %s", c->b->cfg.url, cause);
     } else {
-        node_call_settled(n, NULL, 0);
+        node_call_settled(n, d.tokens, d.n); /* what was drafted is part of the server's path */
         call_end_draft(c, &d);
     }
     free(cause);

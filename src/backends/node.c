@@ -151,8 +151,10 @@ static void write_body(const struct node_call *n, size_t keep, struct buf *b)
         break;
     default:
         buf_printf(b, ",\"n\":%zu", n->n);
+        if (n->drafting)
+            buf_printf(b, ",\"epoch\":%lld,\"stream\":true", (long long)n->epoch);
     }
-    if (n->n_logprobs >= 0 && n->c.kind != CALL_DRAFT)
+    if (n->n_logprobs >= 0 && n->c.kind != CALL_DRAFT && !n->drafting)
         buf_printf(b, ",\"logprobs\":%d", n->n_logprobs);
     buf_addc(b, '}');
 }
@@ -309,6 +311,7 @@ const struct backend_ops backend_node_ops = {
     .session_close = node_session_close,
     .draft = node_draft,
     .verify = node_verify,
+    .draft_stream = node_draft_stream,
     .generate = node_generate,
     .chat = chat_pass_on,
 };

@@ -33,7 +33,8 @@ struct node_call {
     float p_min;
     int n_logprobs;
     int64_t epoch;
-    /* generate */
+    /* generate, and drafts that are streamed */
+    bool drafting; /* a draft */
     int idle_timeout_ms;
     struct lines *lines;
     struct wire_tokens pending; /* come, not yet taken */
@@ -64,6 +65,10 @@ void node_stream_request(struct node_call *n, const char *body, size_t len);
 struct backend_call *node_generate(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                    int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
                                    backend_done_cb *cb, void *arg);
+
+struct backend_call *node_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                       int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
+                                       void *arg);
 
 /* node-info.c */
 struct backend_call *node_probe(struct backend *b, int timeout_ms, backend_probe_cb *cb, void *arg);

@@ -60,6 +60,12 @@ const struct option option_table[] = {
     {.key = "proxy.fallback_on_draft_failure", AT(proxy.fallback_on_draft_failure), .type = OPTION_BOOL, .def = "true",
      .reloadable = true,
      .help = "When no drafter can be used, the target goes on alone. With `false` the request fails instead."},
+    {.key = "proxy.governor", AT(proxy.governor), .type = OPTION_BOOL, .def = "true", .reloadable = true,
+     .help = "What is measured decides how long a draft is, up to `max_draft_tokens`, and whether drafting pays at all. "
+             "With `false` every draft is as long as `max_draft_tokens` says."},
+    {.key = "proxy.draft_ahead", AT(proxy.draft_ahead), .type = OPTION_BOOL, .def = "true", .reloadable = true,
+     .help = "The drafter goes on while the target checks what it has drafted. With `false` they take turns, which sends "
+             "less over the network."},
     {.key = "proxy.draft_timeout", AT(proxy.draft_timeout_ms), .type = OPTION_DURATION, .def = "5s", .min = 10,
      .max = 600000, .reloadable = true,
      .help = "How long a round waits for its draft before it goes on without one."},

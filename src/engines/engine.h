@@ -6,6 +6,7 @@
 #include "backends/backend.h"
 #include "base/answer.h"
 #include "base/stats.h"
+#include "engines/governor.h"
 #include "engines/member.h"
 #include "engines/proxy.h"
 
@@ -54,6 +55,7 @@ struct proxy_answer {
 struct member *proxy_pick_drafter(struct proxy *p);
 /* A drafter to measure with where the target can't verify: one that is up and drafts tokens from chat messages. */
 struct member *proxy_compare_drafter(struct proxy *p);
+struct governor *proxy_governor(struct proxy *p);
 int64_t proxy_draft_cap(const struct proxy *p); /* tokens a draft may have, 0: speculation is off */
 const struct config_proxy *proxy_settings(const struct proxy *p);
 struct event_base *proxy_base(const struct proxy *p);

@@ -40,6 +40,7 @@ struct member {
     uint64_t calls, failures, drafted, accepted, emitted;
     struct stats_ring call_us;  /* of drafts or verifies, microseconds */
     struct stats_ring rtt_us;   /* of probes */
+    struct stats_ring first_us; /* drafters that stream: until the first token */
     struct stats_ring token_us; /* drafters: microseconds per drafted token */
 };
 

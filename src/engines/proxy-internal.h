@@ -10,7 +10,7 @@ enum {
     PROXY_RATE_TICKS = 8, /* tokens per second are those of the last 2 s */
     PROXY_ROUNDS = 64,    /* rounds that make the recent acceptance */
     PROXY_SLOTS_UNKNOWN = 4,
-    PROXY_DRAFT_CAP_AUTO = 32,
+    PROXY_DRAFT_CAP_AUTO = 48,
 };
 
 struct answer_list {
@@ -45,6 +45,7 @@ struct proxy {
     void (*drained)(void *arg);
     void *drained_arg;
     bool draining;
+    struct governor governor;
     struct proxy_hooks hooks;
     struct proxy_listener *listeners;
     /* counts since the start */

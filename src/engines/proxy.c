@@ -117,6 +117,7 @@ struct proxy *proxy_create(struct event_base *base, struct httpc *http, const st
     p->started_us = clock_us();
     p->target_down_us = p->started_us;
     p->next_id = 1;
+    governor_init(&p->governor);
     p->config_path = xstrdup(cfg->path);
     p->model = xstrdup(cfg->proxy.target.model_name);
     take_settings(p, &cfg->proxy);
@@ -291,6 +292,11 @@ void proxy_when_probed(struct proxy *p, void (*fn)(void *arg), void *arg)
 int64_t proxy_draft_cap(const struct proxy *p)
 {
     return p->settings.max_draft_tokens == CONFIG_AUTO ? PROXY_DRAFT_CAP_AUTO : p->settings.max_draft_tokens;
+}
+
+struct governor *proxy_governor(struct proxy *p)
+{
+    return &p->governor;
 }
 
 const struct config_proxy *proxy_settings(const struct proxy *p)

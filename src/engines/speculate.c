@@ -37,6 +37,8 @@ struct speculation {
     struct drafting *drafting; /* NULL: the target alone */
     struct event *patience;    /* ends the waiting for a draft */
     bool impatient;            /* generating while a draft is still under way */
+    bool chosen;        /* generating because it is faster than drafting */
+    int64_t verdict_us; /* when the newest tokens came; 0: none since the answer was (re)started */
     size_t n_draft;            /* tokens of the draft that is being checked */
     char drafter[64];          /* who wrote it */
     int64_t wait_us;           /* of the round: for its draft */
@@ -93,6 +95,7 @@ static void wait_for_target(struct speculation *s, const char *why)
         log_warn("request %llu: the target was lost after %lld tokens and is waited for: %s", (unsigned long long)a->id,
                  (long long)a->tokens, why);
     s->sent = 0;
+    s->verdict_us = 0;
     change_state(s, SPEC_LOST);
     a->lost_us = since; /* the proxy watches how long */
 }
@@ -177,6 +180,16 @@ static void finish(struct speculation *s)
 
 /* ---- verify ---- */
 
+/* What a round says about the time of the next one. */
+static void measure(struct speculation *s, const struct backend_status *st, size_t n_draft, size_t emitted)
+{
+    struct governor *g = proxy_governor(s->a->proxy);
+    member_ok(s->a->target, st->elapsed_us, emitted);
+    governor_saw_verify(g, n_draft, (double)st->elapsed_us);
+    if (s->verdict_us != 0)
+        governor_saw_round(g, emitted, (double)(clock_us() - s->verdict_us));
+}
+
 static void on_verify(void *arg, const struct backend_status *st, const struct backend_verdict *v)
 {
     struct speculation *s = arg;
@@ -191,7 +204,8 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
     }
     bool prefill = s->sent < s->prompt_len;
     if (!prefill)
-        member_ok(a->target, st->elapsed_us, v->accepted + 1);
+        measure(s, st, n_draft, v->accepted + 1);
+    s->verdict_us = clock_us();
     s->sent = s->n_path;
     s->rounds++;
     if (n_draft > 0) {
@@ -234,6 +248,9 @@ static void verify(struct speculation *s, const int32_t *draft, size_t n)
     struct proxy_answer *a = s->a;
     change_state(s, SPEC_VERIFY);
     s->n_draft = n;
+    struct governor *g = proxy_governor(a->proxy);
+    double us = governor_verify_us(g, n);
+    g->predicted_us = s->verdict_us == 0 || isnan(us) ? 0 : (double)(clock_us() - s->verdict_us) + us;
     if (n > 0)
         snprintf(s->drafter, sizeof(s->drafter), "%s", drafting_name(s->drafting));
     s->call = backend_verify(s->session, s->path, s->n_path, draft, n, a->req.logprobs,
@@ -242,24 +259,47 @@ static void verify(struct speculation *s, const int32_t *draft, size_t n)
 
 /* ---- the target alone ---- */
 
+static double target_rtt_us(const struct speculation *s)
+{
+    double us = stats_ring_quantile(&s->a->target->rtt_us, 0.1);
+    return isnan(us) ? 0 : us;
+}
+
+static bool governed(const struct speculation *s)
+{
+    return proxy_settings(s->a->proxy)->governor;
+}
+
+/* Whether the stream should be broken off and turned into rounds. */
+static bool back_to_rounds(struct speculation *s)
+{
+    struct proxy *p = s->a->proxy;
+    if (s->drafting == NULL)
+        return false;
+    if (s->chosen)
+        return !governor_prefers_alone(proxy_governor(p), target_rtt_us(s));
+    return s->impatient && drafting_ready(s->drafting, s->path, s->n_path);
+}
+
 static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
 {
     struct speculation *s = arg;
     if (s->a->paused || s->a->ended)
         return false;
+    int64_t now = clock_us();
+    if (s->verdict_us != 0)
+        governor_saw_alone(proxy_governor(s->a->proxy), n, (double)(now - s->verdict_us));
+    s->verdict_us = now;
     s->sent = s->n_path;
-    if (take_tokens(s, tokens, n, 0)) {
-        /* A draft that came while the target went on alone: back to rounds. */
-        if (s->impatient && s->drafting != NULL && drafting_over(s->drafting)) {
-            backend_cancel(s->call);
-            s->call = NULL;
-            step(s);
-        }
+    bool open = take_tokens(s, tokens, n, 0);
+    if (open && !back_to_rounds(s))
         return true;
-    }
     backend_cancel(s->call);
     s->call = NULL;
-    finish(s);
+    if (open)
+        step(s);
+    else
+        finish(s);
     return true;
 }
 
@@ -290,31 +330,30 @@ static void generate(struct speculation *s)
 {
     struct proxy_answer *a = s->a;
     change_state(s, SPEC_GENERATE);
+    s->verdict_us = 0; /* the trip to the target says nothing about how fast it writes */
     s->call = backend_generate(s->session, s->path, s->n_path, room(s), a->req.logprobs,
                                member_deadline_ms(a->target, s->n_path - s->sent), on_tokens, on_generated, s);
 }
 
 /* ---- what to do next ---- */
 
-static void on_draft(void *arg)
+static void on_news(void *arg)
 {
     struct speculation *s = arg;
-    evtimer_del(s->patience);
     if (s->state == SPEC_DRAFT && !s->a->ended)
         step(s);
-    /* While generating, the next tokens look for the draft. */
+    /* While the target goes on alone, its next tokens look for the draft. */
 }
 
+/* Waiting for the drafter does not pay any more: what is there is verified, or the target goes on alone meanwhile. */
 static void on_impatient(evutil_socket_t fd, short what, void *arg)
 {
-    (void)fd;
-    (void)what;
     struct speculation *s = arg;
     if (s->state != SPEC_DRAFT || s->a->ended)
         return;
     s->impatient = true;
     proxy_count_fallback_round(s->a->proxy);
-    generate(s);
+    step(s);
 }
 
 /* The drafter for the next round, or NULL for the target alone. */
@@ -333,7 +372,7 @@ static struct drafting *choose_drafter(struct speculation *s)
     struct member *m = proxy_pick_drafter(a->proxy);
     if (m == NULL)
         return NULL;
-    s->drafting = drafting_create(a, m, s->prompt_len, on_draft, s);
+    s->drafting = drafting_create(a, m, s->prompt_len, on_news, s);
     if (!drafting_usable(s->drafting, s->n_path)) { /* its context is too short for this answer */
         drafting_destroy(s->drafting);
         s->drafting = NULL;
@@ -341,14 +380,56 @@ static struct drafting *choose_drafter(struct speculation *s)
     return s->drafting;
 }
 
-/* Waits for a draft that is under way, but no longer than pays: the target goes on alone meanwhile. */
+/* Waits for a draft that is under way, but no longer than pays. */
 static void wait_for_draft(struct speculation *s, struct drafting *d)
 {
-    int64_t us = drafting_patience_us(d);
-    struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
-    s->wait_start_us = clock_us();
+    if (s->state != SPEC_DRAFT)
+        s->wait_start_us = clock_us();
     change_state(s, SPEC_DRAFT);
+    int64_t us = drafting_patience_us(d) - (clock_us() - s->wait_start_us);
+    if (us < 1000)
+        us = 1000;
+    struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
     evtimer_add(s->patience, &tv);
+}
+
+static void send_round(struct speculation *s, struct drafting *d, const int32_t *draft, size_t n, size_t most)
+{
+    if (s->state == SPEC_DRAFT)
+        s->wait_us = clock_us() - s->wait_start_us;
+    s->impatient = false;
+    verify(s, draft, n);
+    drafting_sent(d, s->path, s->n_path, n, proxy_settings(s->a->proxy)->draft_ahead ? most : 0);
+}
+
+static void next_round(struct speculation *s, struct drafting *d, size_t most)
+{
+    struct governor *g = proxy_governor(s->a->proxy);
+    const int32_t *draft;
+    const float *probs;
+    bool prefill = s->sent < s->prompt_len;
+    size_t n = drafting_follow(d, s->path, s->n_path, most, most, &draft, &probs);
+    bool more = drafting_busy(d) && n < most;
+    if (prefill || most == 0) { /* both read the prompt at once */
+        send_round(s, d, draft, n, most);
+    } else if (n == 0 && more && s->impatient) {
+        s->chosen = false;
+        generate(s);
+    } else if (more && !s->impatient && (n == 0 || !governed(s) || governor_waits(g, probs, n))) {
+        wait_for_draft(s, d);
+    } else {
+        send_round(s, d, draft, governed(s) ? governor_length(g, probs, n) : n, most);
+    }
+}
+
+static void alone(struct speculation *s, bool chosen)
+{
+    s->impatient = false;
+    s->chosen = chosen;
+    if (s->a->target->backend->info.caps.generate)
+        generate(s);
+    else
+        verify(s, NULL, 0); /* a server that checks but does not stream: a token at a time */
 }
 
 static void step(struct speculation *s)
@@ -357,8 +438,6 @@ static void step(struct speculation *s)
     evtimer_del(s->patience);
     if (a->ended)
         return;
-    if (s->state == SPEC_DRAFT)
-        s->wait_us = clock_us() - s->wait_start_us;
     if (a->paused) {
         change_state(s, SPEC_PAUSED);
         return;
@@ -380,29 +459,14 @@ static void step(struct speculation *s)
                           "no drafter can be used, and fallback_on_draft_failure is off");
         return;
     }
-    if (d == NULL) {
-        s->impatient = false;
-        if (a->target->backend->info.caps.generate)
-            generate(s);
-        else
-            verify(s, NULL, 0); /* a server that checks but does not stream: a token at a time */
-        return;
-    }
-    size_t most = left - 1, depth = drafting_depth(d, (size_t)proxy_draft_cap(a->proxy));
-    if (most > depth)
-        most = depth;
-    const int32_t *draft = NULL;
-    long n = drafting_take(d, s->path, s->n_path, most, &draft);
-    bool prefill = s->sent < s->prompt_len;
-    if (n >= 0 || most == 0 || prefill) {
-        s->impatient = false;
-        verify(s, draft, n > 0 ? (size_t)n : 0);
-        if (n < 0 && most > 0)
-            drafting_begin(d, s->path, s->n_path, most); /* both read the prompt at once */
-        return;
-    }
-    drafting_begin(d, s->path, s->n_path, most);
-    wait_for_draft(s, d);
+    size_t most = left - 1, cap = (size_t)proxy_draft_cap(a->proxy);
+    if (d == NULL)
+        alone(s, false);
+    else if (governed(s) && a->target->backend->info.caps.generate &&
+             governor_prefers_alone(proxy_governor(a->proxy), target_rtt_us(s)))
+        alone(s, true);
+    else
+        next_round(s, d, most < cap ? most : cap);
 }
 
 /* ---- the prompt ---- */

@@ -124,9 +124,10 @@ struct node_job {
     int32_t *draft; /* VERIFY */
     size_t n_draft;
     size_t n;       /* DRAFT, GENERATE: at most so many */
+    bool stream;    /* DRAFT: on_tokens is called as well (GENERATE: always) */
     float p_min;    /* DRAFT: stops before a token of a lower probability */
     int n_logprobs; /* VERIFY, GENERATE, SCORE: -1 none, else how many alternatives with each (at most NODE_TOP_MAX) */
-    void (*on_tokens)(struct node_job *job); /* GENERATE: `out` has grown; may be NULL */
+    void (*on_tokens)(struct node_job *job); /* `out` has grown; may be NULL */
     void (*on_done)(struct node_job *job);   /* once; the last callback */
     void *arg;
 

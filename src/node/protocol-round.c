@@ -55,9 +55,55 @@ static void reply_draft(struct call *c)
     reply_text(c, &b);
 }
 
+/* One line with the tokens that were not shown yet. */
+static void add_draft_line(struct buf *b, struct call *c)
+{
+    const struct node_job *job = c->job;
+    if (c->shown == job->n_out)
+        return;
+    (void)buf_adds(b, "{\"t\":[");
+    for (size_t i = c->shown; i < job->n_out; i++)
+        (void)buf_printf(b, "%s%d", i > c->shown ? "," : "", job->out[i].id);
+    (void)buf_adds(b, "],\"p\":[");
+    for (size_t i = c->shown; i < job->n_out; i++)
+        (void)buf_printf(b, "%s%.3g", i > c->shown ? "," : "", (double)job->out[i].prob);
+    (void)buf_adds(b, "]}\n");
+    c->shown = job->n_out;
+}
+
+static void stream_draft(struct call *c)
+{
+    struct buf b;
+    buf_init(&b, REPLY_MAX);
+    add_draft_line(&b, c);
+    if (b.len > 0)
+        call_send(c, "application/x-ndjson", b.data, b.len);
+    buf_finish(&b);
+}
+
+static void end_draft(struct call *c)
+{
+    struct buf b;
+    buf_init(&b, REPLY_MAX);
+    add_draft_line(&b, c);
+    (void)buf_printf(&b, "{\"done\":true,\"n\":%zu,\"reason\":\"%s\"}\n", c->job->n_out,
+                     node_reason_name(c->job->reason));
+    call_send(c, "application/x-ndjson", b.data, b.len);
+    buf_finish(&b);
+    call_end(c);
+}
+
+static void run_draft(struct server *s, struct httpd_request *r, struct node_job *job)
+{
+    struct call *c = call_create(s, r, NULL, NULL);
+    c->on_tokens = job->stream ? stream_draft : NULL;
+    c->on_done = job->stream ? end_draft : reply_draft;
+    call_run(c, job);
+}
+
 void protocol_on_draft(struct server *s, struct httpd_request *r)
 {
-    static const char *const keys[] = {"session", "epoch", "keep", "tokens", "n", "p_min", NULL};
+    static const char *const keys[] = {"session", "epoch", "keep", "tokens", "n", "p_min", "stream", NULL};
     json_t *o = protocol_body(r, keys);
     if (o == NULL)
         return;
@@ -65,12 +111,13 @@ void protocol_on_draft(struct server *s, struct httpd_request *r)
     int64_t n = 0;
     double p_min = 0;
     if (protocol_place(s, r, o, job) != 0 || protocol_int(r, o, "epoch", true, 0, INT64_MAX, &job->epoch) != 0 ||
-        protocol_int(r, o, "n", true, 0, INT32_MAX, &n) != 0 || protocol_double(r, o, "p_min", 0, 1, &p_min) != 0) {
+        protocol_int(r, o, "n", true, 0, INT32_MAX, &n) != 0 || protocol_double(r, o, "p_min", 0, 1, &p_min) != 0 ||
+        protocol_bool(r, o, "stream", &job->stream) != 0) {
         node_job_destroy(s->core, job);
     } else {
         job->n = (size_t)n;
         job->p_min = (float)p_min;
-        run(s, r, job, reply_draft);
+        run_draft(s, r, job);
     }
     json_decref(o);
 }

@@ -142,7 +142,7 @@ void slot_save(struct slot_table *t, struct slot *s)
 static int rank(const struct slot *s, int64_t now)
 {
     if (s->work != NULL)
-        return atomic_load(&s->work->paused) && s->work->kind == NODE_JOB_GENERATE ? 3 : 4;
+        return atomic_load(&s->work->paused) && s->work->stream ? 3 : 4;
     if (s->owner == NULL)
         return 0;
     return !s->owner->ended && now - s->used_us < RECENT_US ? 2 : 1;

@@ -31,6 +31,7 @@ struct node_work *work_create(struct node_job *job, size_t n_vocab)
     struct node_work *w = xcalloc(1, sizeof(*w));
     w->job = job;
     w->kind = job->kind;
+    w->stream = job->stream || job->kind == NODE_JOB_GENERATE;
     w->session_id = job->session;
     w->epoch = job->epoch;
     w->keep = job->keep;
@@ -91,7 +92,7 @@ void work_emit(struct outbox *o, struct node_work *w, struct node_token token, c
         memcpy(w->top + w->n_out * w->n_top, top, w->n_top * sizeof(*top));
     w->out[w->n_out++] = token;
     w->made++;
-    if (w->kind == NODE_JOB_GENERATE)
+    if (w->stream)
         enqueue(o, w);
     pthread_mutex_unlock(&o->lock);
 }

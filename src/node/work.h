@@ -23,6 +23,7 @@ struct node_work {
     size_t keep, n_tokens, n_draft, n;
     int32_t *tokens, *draft; /* owned */
     float p_min;
+    bool stream; /* its tokens are told as they come */
     int n_logprobs;
     size_t n_top; /* alternatives per token */
     atomic_bool cancelled, paused;

@@ -1,0 +1,241 @@
+#include "engines/governor.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static const double FADE = 0.97;        /* of a verify, per newer one */
+static const double RATE_FADE_US = 2e6; /* a rate forgets in about so much time of its own */
+static const double PRIOR = 4;          /* tokens that the first guess of a chance weighs */
+static const double CLEARLY = 1.03;     /* times better, before the other way is taken for good */
+static const double HOPELESS = 3;       /* times better than the estimate of the other: no trial needed */
+
+enum {
+    ROUNDS_KNOWN = 6,     /* verifies that make a line */
+    TRIAL_TOKENS = 24,    /* of the target alone */
+    TRIAL_ROUNDS = 48,    /* tokens of rounds: several rounds, whatever their length */
+    TRIAL_FIRST = 192,    /* tokens until the first trial; doubled each time that it changes nothing */
+    TRIAL_LAST = 16384,
+};
+
+void governor_init(struct governor *g)
+{
+    *g = (struct governor){.next_trial = TRIAL_FIRST, .error = NAN};
+}
+
+void governor_saw_verify(struct governor *g, size_t k, double us)
+{
+    /* A hiccup of the network or the machine says little about the next pass. */
+    double known = governor_verify_us(g, k);
+    if (g->w > ROUNDS_KNOWN && us > 4 * known)
+        us = 4 * known;
+    g->w = g->w * FADE + 1;
+    g->k = g->k * FADE + (double)k;
+    g->kk = g->kk * FADE + (double)k * (double)k;
+    g->t = g->t * FADE + us;
+    g->kt = g->kt * FADE + (double)k * us;
+}
+
+static void add_rate(struct governor_rate *r, size_t tokens, double us)
+{
+    double fade = exp(-us / RATE_FADE_US);
+    r->tokens = r->tokens * fade + (double)tokens;
+    r->us = r->us * fade + us;
+}
+
+static void count(struct governor *g, size_t tokens)
+{
+    g->since_tokens += (double)tokens;
+    if (g->trying)
+        g->tried_tokens += (double)tokens;
+}
+
+void governor_saw_round(struct governor *g, size_t tokens, double us)
+{
+    add_rate(&g->rounds, tokens, us);
+    count(g, tokens);
+    g->measured_us = us;
+    if (g->predicted_us > 0 && us > 0) {
+        double e = fabs(us - g->predicted_us) / us;
+        g->error = isnan(g->error) ? e : 0.95 * g->error + 0.05 * e;
+    }
+}
+
+void governor_saw_alone(struct governor *g, size_t tokens, double us)
+{
+    add_rate(&g->alone, tokens, us);
+    count(g, tokens);
+}
+
+void governor_saw_draft(struct governor *g, size_t tokens, double us)
+{
+    if (tokens == 0)
+        return;
+    double each = us / (double)tokens;
+    g->draft_us = g->draft_us > 0 ? 0.9 * g->draft_us + 0.1 * each : each;
+}
+
+/* Finer near 1, where it matters most: 0.5, 0.75, 0.875 … are the borders. */
+static size_t bucket_of(float prob)
+{
+    if (isnan(prob))
+        return GOVERNOR_BUCKETS - 1;
+    double miss = 1 - (double)prob;
+    int i = miss <= 0 ? GOVERNOR_BUCKETS - 2 : (int)(-log2(miss));
+    return i < 0 ? 0 : i > GOVERNOR_BUCKETS - 2 ? GOVERNOR_BUCKETS - 2 : (size_t)i;
+}
+
+void governor_saw_outcome(struct governor *g, const float *probs, size_t n, size_t accepted)
+{
+    for (size_t i = 0; i < n && i <= accepted; i++) {
+        size_t b = bucket_of(probs != NULL ? probs[i] : NAN);
+        g->bucket[b].right = g->bucket[b].right * 0.995 + (i < accepted);
+        g->bucket[b].all = g->bucket[b].all * 0.995 + 1;
+        g->right = g->right * 0.99 + (i < accepted);
+        g->all = g->all * 0.99 + 1;
+    }
+}
+
+static double mean_chance(const struct governor *g)
+{
+    return (g->right + 0.8 * PRIOR) / (g->all + PRIOR);
+}
+
+double governor_chance(const struct governor *g, float prob)
+{
+    size_t b = bucket_of(prob);
+    double guess = isnan(prob) ? mean_chance(g) : (double)prob;
+    return (g->bucket[b].right + guess * PRIOR) / (g->bucket[b].all + PRIOR);
+}
+
+static void line(const struct governor *g, double *v0, double *v1)
+{
+    double spread = g->w * g->kk - g->k * g->k;
+    *v1 = spread > 1e-6 * g->w * g->w ? (g->w * g->kt - g->k * g->t) / spread : 0;
+    if (*v1 < 0)
+        *v1 = 0;
+    *v0 = (g->t - *v1 * g->k) / g->w;
+    if (*v0 < 0) { /* a line through the origin then */
+        *v0 = 0;
+        *v1 = g->kk > 0 ? g->kt / g->kk : 0;
+    }
+}
+
+double governor_verify_us(const struct governor *g, size_t k)
+{
+    double v0, v1;
+    if (g->w < 1)
+        return NAN;
+    line(g, &v0, &v1);
+    return v0 + v1 * (double)k;
+}
+
+/* Tokens per microsecond that the rounds bring; 0 while too little is known to be choosy. */
+static double value_of_time(const struct governor *g)
+{
+    return g->w < ROUNDS_KNOWN || g->rounds.us <= 0 ? 0 : g->rounds.tokens / g->rounds.us;
+}
+
+size_t governor_length(const struct governor *g, const float *probs, size_t n)
+{
+    double v0 = 0, v1 = 0, chance = 1, rate = value_of_time(g);
+    if (g->w >= 1)
+        line(g, &v0, &v1);
+    size_t k = 0;
+    for (size_t i = 0; i < n; i++) {
+        chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
+        if (chance <= rate * v1)
+            break;
+        k = i + 1;
+    }
+    return k;
+}
+
+bool governor_waits(const struct governor *g, const float *probs, size_t n)
+{
+    double v0 = 0, v1 = 0, chance = 1;
+    if (g->w >= 1)
+        line(g, &v0, &v1);
+    for (size_t i = 0; i < n; i++)
+        chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
+    return chance * mean_chance(g) > value_of_time(g) * (g->draft_us + v1);
+}
+
+double governor_rate(const struct governor_rate *r)
+{
+    return r->us > 0 ? r->tokens * 1e6 / r->us : NAN;
+}
+
+/* What the target alone would bring, from measurement, else from the shortest verify without its trip. */
+static double alone_rate(const struct governor *g, double rtt_us)
+{
+    if (g->alone.us > 0)
+        return governor_rate(&g->alone);
+    double v0, v1;
+    line(g, &v0, &v1);
+    double us = v0 - rtt_us;
+    if (us < v1)
+        us = v1;
+    return us > 0 ? 1e6 / us : INFINITY;
+}
+
+static void end_trial(struct governor *g, double rtt_us)
+{
+    double rounds = governor_rate(&g->rounds), alone = alone_rate(g, rtt_us);
+    bool was = g->use_alone;
+    g->trying = false;
+    g->since_tokens = 0;
+    /* Who is in possession stays unless the other one is clearly better. */
+    g->use_alone = was ? !(rounds > alone * CLEARLY) : alone > rounds * CLEARLY;
+    g->next_trial = was != g->use_alone ? TRIAL_FIRST : g->next_trial * 2;
+    if (g->next_trial > TRIAL_LAST)
+        g->next_trial = TRIAL_LAST;
+}
+
+static bool trial_is_due(const struct governor *g, double rtt_us)
+{
+    if (g->w < ROUNDS_KNOWN)
+        return false;
+    if (g->use_alone)
+        return g->since_tokens >= g->next_trial;
+    double rounds = governor_rate(&g->rounds), alone = alone_rate(g, rtt_us);
+    if (rounds > HOPELESS * alone)
+        return false;
+    return g->alone.us <= 0 || g->since_tokens >= g->next_trial;
+}
+
+bool governor_prefers_alone(struct governor *g, double rtt_us)
+{
+    if (g->trying && g->tried_tokens >= (g->use_alone ? TRIAL_ROUNDS : TRIAL_TOKENS))
+        end_trial(g, rtt_us);
+    /* What is known already may be enough to change sides: a drafter that slowed down, a text that drafts badly. */
+    if (!g->trying && !g->use_alone && g->w >= ROUNDS_KNOWN && g->alone.us > 0 &&
+        governor_rate(&g->alone) > governor_rate(&g->rounds) * CLEARLY) {
+        g->use_alone = true;
+        g->since_tokens = 0;
+        g->next_trial = TRIAL_FIRST;
+    }
+    if (!g->trying && trial_is_due(g, rtt_us)) {
+        g->trying = true;
+        g->tried_tokens = 0;
+        /* What the other way brought long ago is forgotten: it is to be judged by how it is now. */
+        struct governor_rate *other = g->use_alone ? &g->rounds : &g->alone;
+        other->tokens *= 0.1;
+        other->us *= 0.1;
+    }
+    return g->use_alone != g->trying;
+}
+
+void governor_reason(const struct governor *g, char *out, size_t size)
+{
+    double rounds = governor_rate(&g->rounds), alone = governor_rate(&g->alone);
+    if (g->w < ROUNDS_KNOWN)
+        snprintf(out, size, "measuring");
+    else if (g->trying)
+        snprintf(out, size, "trying %s again", g->use_alone ? "speculation" : "the target alone");
+    else if (g->use_alone)
+        snprintf(out, size, "drafting does not pay: %.0f tokens/s with it, %.0f without", rounds, alone);
+    else if (isnan(alone))
+        snprintf(out, size, "%.0f tokens/s with drafting, far more than the target alone could bring", rounds);
+    else
+        snprintf(out, size, "%.0f tokens/s with drafting, %.0f without", rounds, alone);
+}
