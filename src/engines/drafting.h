@@ -33,8 +33,8 @@ size_t drafting_follow(struct drafting *d, const int32_t *path, size_t n_path, s
 bool drafting_ready(const struct drafting *d, const int32_t *path, size_t n_path);
 /* Whether more is on its way. */
 bool drafting_busy(const struct drafting *d);
-/* The first n tokens of what drafting_follow gave are being verified: the drafter goes on behind what it has written, up
- * to `ahead` tokens beyond them. */
+/* The first n tokens of what drafting_follow gave are being verified: the drafter goes on behind what it has written,
+ * up to `ahead` tokens beyond them. */
 void drafting_sent(struct drafting *d, const int32_t *path, size_t n_path, size_t n, size_t ahead);
 /* The verdict on them: counts for the record and the governor. */
 void drafting_result(struct drafting *d, size_t accepted);

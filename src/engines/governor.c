@@ -10,10 +10,10 @@ static const double CLEARLY = 1.03;     /* times better, before the other way is
 static const double HOPELESS = 3;       /* times better than the estimate of the other: no trial needed */
 
 enum {
-    ROUNDS_KNOWN = 6,     /* verifies that make a line */
-    TRIAL_TOKENS = 24,    /* of the target alone */
-    TRIAL_ROUNDS = 48,    /* tokens of rounds: several rounds, whatever their length */
-    TRIAL_FIRST = 192,    /* tokens until the first trial; doubled each time that it changes nothing */
+    ROUNDS_KNOWN = 6,  /* verifies that make a line */
+    TRIAL_TOKENS = 24, /* of the target alone */
+    TRIAL_ROUNDS = 48, /* tokens of rounds: several rounds, whatever their length */
+    TRIAL_FIRST = 192, /* tokens until the first trial; doubled each time that it changes nothing */
     TRIAL_LAST = 16384,
 };
 

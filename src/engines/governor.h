@@ -1,11 +1,11 @@
-/* The governor: from what is measured it says how long a draft to verify, whether to wait for more of it, and whether to
- * speculate at all.  Pure arithmetic, no clock and no loop of its own.
+/* The governor: from what is measured it says how long a draft to verify, whether to wait for more of it, and whether
+ * to speculate at all.  Pure arithmetic, no clock and no loop of its own.
  *
  * Verify time is a line in the length of the draft, v0 + v1 k.  A drafted token is right with a probability that is
  * learned from how tokens fared that the drafter was as sure of.  With c_i, the chance that the first i tokens are all
- * right, a round brings E(k) = 1 + c_1 + … + c_k tokens.  The answer as a whole is a renewal process: one more token pays
- * while what it brings is more than what the answer would bring in the time it costs, c_k > rate · cost (the optimality
- * condition of renewal-reward processes). */
+ * right, a round brings E(k) = 1 + c_1 + … + c_k tokens.  The answer as a whole is a renewal process: one more token
+ * pays while what it brings is more than what the answer would bring in the time it costs, c_k > rate · cost (the
+ * optimality condition of renewal-reward processes). */
 #ifndef TIGHTWAD_ENGINES_GOVERNOR_H
 #define TIGHTWAD_ENGINES_GOVERNOR_H
 
@@ -20,8 +20,8 @@ struct governor_rate { /* tokens over time, old ones fade */
 };
 
 struct governor {
-    double w, k, kk, t, kt; /* fading sums over verifies: weight, length, length², time, length · time */
-    double draft_us;        /* the drafter's time for one more token, 0 unknown */
+    double w, k, kk, t, kt;             /* fading sums over verifies: weight, length, length², time, length · time */
+    double draft_us;                    /* the drafter's time for one more token, 0 unknown */
     struct governor_rate rounds, alone; /* what speculating and the target alone have brought */
     struct {
         double right, all;
@@ -29,12 +29,12 @@ struct governor {
     double right, all;          /* over all of them */
     /* the choice between rounds and the target alone */
     bool use_alone;
-    bool trying;           /* the other one is being measured */
-    double tried_tokens;   /* by this trial */
-    double since_tokens;   /* since the last trial */
-    double next_trial;     /* tokens until the next one */
+    bool trying;                      /* the other one is being measured */
+    double tried_tokens;              /* by this trial */
+    double since_tokens;              /* since the last trial */
+    double next_trial;                /* tokens until the next one */
     double predicted_us, measured_us; /* of the newest round */
-    double error;          /* fading mean of |measured - predicted| / measured, NAN before the first */
+    double error;                     /* fading mean of |measured - predicted| / measured, NAN before the first */
 };
 
 void governor_init(struct governor *g);
@@ -57,7 +57,8 @@ size_t governor_length(const struct governor *g, const float *probs, size_t n);
 bool governor_waits(const struct governor *g, const float *probs, size_t n);
 
 /* Whether the next tokens should come from the target alone; rtt_us of a call to the target.  Changes its mind only
- * here, and counts trials: call it before each round, and each time the stream of the target alone has brought tokens. */
+ * here, and counts trials: call it before each round, and each time the stream of the target alone has brought tokens.
+ */
 bool governor_prefers_alone(struct governor *g, double rtt_us);
 /* Tokens per second that rounds, or the target alone, have brought; NAN unknown. */
 double governor_rate(const struct governor_rate *r);

@@ -37,8 +37,8 @@ struct speculation {
     struct drafting *drafting; /* NULL: the target alone */
     struct event *patience;    /* ends the waiting for a draft */
     bool impatient;            /* generating while a draft is still under way */
-    bool chosen;        /* generating because it is faster than drafting */
-    int64_t verdict_us; /* when the newest tokens came; 0: none since the answer was (re)started */
+    bool chosen;               /* generating because it is faster than drafting */
+    int64_t verdict_us;        /* when the newest tokens came; 0: none since the answer was (re)started */
     size_t n_draft;            /* tokens of the draft that is being checked */
     char drafter[64];          /* who wrote it */
     int64_t wait_us;           /* of the round: for its draft */

@@ -19,9 +19,9 @@ typedef ggml_backend_reg_t add_server_fn(const char *endpoint);
 
 void node_model_init(void)
 {
-    /* ggml's tiled product for K-quants sums in another order than the one for fewer than 8 tokens, so a batch would not
-     * give the bits of single tokens.  Without it, long prompts of such models take up to twice as long on a CPU; whoever
-     * prefers the speed sets it to 1. */
+    /* ggml's tiled product for K-quants sums in another order than the one for fewer than 8 tokens, so a batch would
+     * not give the bits of single tokens.  Without it, long prompts of such models take up to twice as long on a CPU;
+     * whoever prefers the speed sets it to 1. */
     setenv("GGML_CPU_TILED_MM", "0", 0);
 #ifdef TIGHTWAD_GGML_BACKENDS
     ggml_backend_load_all_from_path(TIGHTWAD_GGML_BACKENDS);

@@ -153,29 +153,52 @@ static int32_t *apply(struct fake_node *f, struct httpd_request *r, json_t **bod
     return path;
 }
 
+/* As a stream, a token a line; the session's path has the drafted tokens afterwards. */
+static void stream_draft(struct fake_node *f, struct httpd_request *r, int32_t *path, size_t *n, json_int_t want)
+{
+    json_int_t made = 0;
+    bool breaks = chance(f) < f->fault_percent;
+    httpd_stream_start(r, 200, "application/x-ndjson");
+    while (made < want && *n < 4000) {
+        char line[80];
+        int32_t t = chance(f) < f->agreement ? fake_next(f, path, *n) : (int32_t)(3 + chance(f));
+        path[(*n)++] = t;
+        made++;
+        httpd_stream_send(r, line, (size_t)snprintf(line, sizeof(line), "{\"t\":[%d],\"p\":[0.8]}\n", (int)t));
+        if (t == FAKE_EOG || (breaks && made == 3))
+            break;
+    }
+    if (!breaks)
+        httpd_stream_send(r, "{\"done\":true,\"n\":0,\"reason\":\"n\"}\n", 34);
+    httpd_stream_end(r);
+}
+
 static void on_draft(struct httpd_request *r, void *arg)
 {
     struct fake_node *f = arg;
     json_t *body;
     size_t *n;
-    int32_t path[4096];
     f->drafts++;
     if (faulty(f, r))
         return;
-    int32_t *own = apply(f, r, &body, &n);
-    if (own == NULL)
+    int32_t *path = apply(f, r, &body, &n);
+    if (path == NULL)
         return;
-    memcpy(path, own, *n * sizeof(*path));
-    size_t len = *n;
+    json_int_t want = json_integer_value(json_object_get(body, "n"));
+    bool stream = json_is_true(json_object_get(body, "stream"));
+    json_decref(body);
+    if (stream) {
+        stream_draft(f, r, path, n, want);
+        return;
+    }
     json_t *tokens = json_array(), *probs = json_array();
-    for (json_int_t k = json_integer_value(json_object_get(body, "n")); k > 0; k--) {
-        path[len] = chance(f) < f->agreement ? fake_next(f, path, len) : (int32_t)(3 + chance(f));
-        json_array_append_new(tokens, json_integer(path[len]));
+    for (; want > 0 && *n < 4000; want--) {
+        path[*n] = chance(f) < f->agreement ? fake_next(f, path, *n) : (int32_t)(3 + chance(f));
+        json_array_append_new(tokens, json_integer(path[*n]));
         json_array_append_new(probs, json_real(0.5));
-        if (path[len++] == FAKE_EOG)
+        if (path[(*n)++] == FAKE_EOG)
             break;
     }
-    json_decref(body);
     httpd_reply_json(r, 200, json_pack("{s:o,s:o}", "tokens", tokens, "probs", probs));
 }
 

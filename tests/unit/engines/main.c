@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-extern const struct CMUnitTest proxy_tests[], command_tests[];
-extern const size_t proxy_count, command_test_count;
+extern const struct CMUnitTest proxy_tests[], command_tests[], governor_tests[];
+extern const size_t proxy_count, command_test_count, governor_test_count;
 
 int main(void)
 {
@@ -21,5 +21,7 @@ int main(void)
         all[n++] = proxy_tests[i];
     for (size_t i = 0; i < command_test_count; i++)
         all[n++] = command_tests[i];
+    for (size_t i = 0; i < governor_test_count; i++)
+        all[n++] = governor_tests[i];
     return _cmocka_run_group_tests("engines", all, n, NULL, NULL);
 }

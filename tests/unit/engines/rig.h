@@ -39,6 +39,8 @@ struct rig {
 /* yaml-free: cap tokens a draft, waits in milliseconds. */
 void rig_start(struct rig *r, uint32_t seed, int64_t cap);
 void rig_stop(struct rig *r);
+/* Turns the governor and drafting ahead on or off; both are off at the start. */
+void rig_govern(struct rig *r, bool governor, bool ahead);
 /* Runs the loop until every client is over, or fails the test after some seconds. */
 void rig_run(struct rig *r);
 /* Sends a chat whose prompt is text; json: further members of the request, "" none. */

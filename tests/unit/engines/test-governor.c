@@ -1,0 +1,148 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "engines/governor.h"
+
+/* A cluster in arithmetic: a pass costs v0 + v1 k, a drafted token d, the target alone `one` a token; each drafted
+ * token is right with the chance `right`, and the drafter knows it. */
+struct world {
+    double v0, v1, d, one, right;
+};
+
+static double chance(unsigned *random)
+{
+    *random = *random * 1664525u + 1013904223u;
+    return (double)(*random >> 8) / (double)(1u << 24);
+}
+
+/* Plays until `tokens` have come; returns tokens per second, and how many rounds speculated. */
+static double play(struct governor *g, const struct world *w, double tokens, unsigned seed, size_t cap,
+                   double *in_rounds)
+{
+    double us = 0, made = 0, rounds = 0;
+    float probs[64];
+    for (size_t i = 0; i < ARRAY_LEN(probs); i++)
+        probs[i] = (float)w->right;
+    while (made < tokens) {
+        if (governor_prefers_alone(g, 0)) {
+            us += w->one;
+            made++;
+            governor_saw_alone(g, 1, w->one);
+            continue;
+        }
+        size_t n = 0;
+        double waited = 0;
+        while (n < cap && governor_waits(g, probs, n)) {
+            n++;
+            waited += w->d;
+            governor_saw_draft(g, 1, w->d);
+        }
+        size_t k = governor_length(g, probs, n), right = 0;
+        while (right < k && chance(&seed) < w->right)
+            right++;
+        double pass = w->v0 + w->v1 * (double)k;
+        governor_saw_verify(g, k, pass);
+        governor_saw_outcome(g, probs, k, right);
+        governor_saw_round(g, right + 1, waited + pass);
+        us += waited + pass;
+        made += (double)right + 1;
+        rounds++;
+    }
+    *in_rounds = rounds;
+    return made * 1e6 / us;
+}
+
+/* The best fixed length in the same world, by the formula E = (1 - a^(k+1)) / (1 - a). */
+static double best_fixed(const struct world *w, size_t cap)
+{
+    double best = 1e6 / w->one;
+    for (size_t k = 1; k <= cap; k++) {
+        double e = (1 - pow(w->right, (double)k + 1)) / (1 - w->right);
+        double rate = e * 1e6 / (w->v0 + w->v1 * (double)k + w->d * (double)k);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+static void comes_near_the_best_length(void **state)
+{
+    static const struct world worlds[] = {
+        {20000, 300, 60, 11000, 0.95}, {150000, 1500, 10000, 140000, 0.9}, {12000, 2000, 100, 11000, 0.7},
+        {900, 270, 60, 300, 0.9},      {20000, 100, 30000, 19000, 0.8},    {5000, 50, 500, 4800, 0.5},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(worlds); i++) {
+        struct governor g;
+        double rounds;
+        governor_init(&g);
+        play(&g, &worlds[i], 2000, 3, 32, &rounds);
+        double rate = play(&g, &worlds[i], 20000, 5, 32, &rounds), best = best_fixed(&worlds[i], 32);
+        if (rate < 0.93 * best)
+            print_message("world %zu: %.1f of %.1f tokens/s\n", i, rate, best);
+        assert_true(rate >= 0.93 * best);
+    }
+}
+
+/* Where drafting can't pay the target alone does nearly everything. */
+static void gives_up_what_does_not_pay(void **state)
+{
+    const struct world w = {1200, 280, 100, 290, 0.8};
+    struct governor g;
+    double rounds;
+    governor_init(&g);
+    play(&g, &w, 3000, 1, 32, &rounds);
+    assert_true(play(&g, &w, 20000, 2, 32, &rounds) >= 0.97 * 1e6 / w.one);
+}
+
+/* A drafter that becomes tenfold slower is noticed within ten rounds. */
+static void notices_a_slow_drafter(void **state)
+{
+    const struct world fast = {20000, 300, 300, 9000, 0.9}, slow = {20000, 300, 60000, 9000, 0.9};
+    struct governor g;
+    double rounds;
+    governor_init(&g);
+    play(&g, &fast, 4000, 1, 32, &rounds);
+    assert_false(g.use_alone);
+    play(&g, &slow, 400, 2, 32, &rounds);
+    assert_true(g.use_alone || governor_rate(&g.rounds) >= 0.9e6 / slow.one);
+}
+
+static void learns_the_line(void **state)
+{
+    struct governor g;
+    governor_init(&g);
+    assert_true(isnan(governor_verify_us(&g, 3)));
+    for (size_t i = 0; i < 60; i++)
+        governor_saw_verify(&g, i % 17, 5000 + 120 * (double)(i % 17));
+    assert_true(fabs(governor_verify_us(&g, 0) - 5000) < 60);
+    assert_true(fabs(governor_verify_us(&g, 32) - 8840) < 120);
+    governor_saw_verify(&g, 8, 1e9); /* a hiccup */
+    assert_true(governor_verify_us(&g, 8) < 8000);
+}
+
+static void learns_the_chances(void **state)
+{
+    struct governor g;
+    governor_init(&g);
+    const float sure[] = {0.99f}, unsure[] = {0.3f};
+    for (int i = 0; i < 300; i++) {
+        governor_saw_outcome(&g, sure, 1, i % 10 != 0);
+        governor_saw_outcome(&g, unsure, 1, i % 4 == 0);
+    }
+    assert_true(fabs(governor_chance(&g, 0.99f) - 0.9) < 0.06);
+    assert_true(fabs(governor_chance(&g, 0.3f) - 0.25) < 0.06);
+}
+
+const struct CMUnitTest governor_tests[] = {
+    cmocka_unit_test(comes_near_the_best_length), cmocka_unit_test(gives_up_what_does_not_pay),
+    cmocka_unit_test(notices_a_slow_drafter),     cmocka_unit_test(learns_the_line),
+    cmocka_unit_test(learns_the_chances),
+};
+const size_t governor_test_count = ARRAY_LEN(governor_tests);
