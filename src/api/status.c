@@ -100,6 +100,11 @@ static void set_speculation(json_t *o, const struct snapshot *s)
 {
     set(o, "speculating", json_boolean(s->speculating));
     set(o, "why_not", text(s->why_not));
+    set(o, "governor", text(s->governor));
+    set(o, "drafting_pays", json_boolean(s->drafting_pays));
+    set(o, "predicted_ms", number_or_null(s->predicted_ms));
+    set(o, "measured_ms", number_or_null(s->measured_ms));
+    set(o, "prediction_error", number_or_null(s->prediction_error));
     set(o, "exactness", text(s->exactness));
     set(o, "exactness_note", text(s->exactness_note));
     set(o, "max_draft_tokens",

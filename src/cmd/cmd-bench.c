@@ -208,7 +208,7 @@ static void print_words(const struct bench *b)
         printf("Acceptance: %.1f %% of %" PRId64 " drafted tokens.\n", 100.0 * (double)b->accepted / (double)b->drafted,
                b->drafted);
     else
-        printf("Nothing was drafted: speculation is off (`tightwad proxy status` says why).\n");
+        printf("Nothing was drafted: speculation is off or does not pay (`tightwad proxy status` says why).\n");
     printf("Identical to the target alone: %zu of %zu answers.\n", b->identical, b->n_samples);
 }
 

@@ -103,6 +103,7 @@ static int write_config(struct demo *d, char **cause)
     fprintf(f,
             "# Written by `tightwad demo`; an edit takes effect at once, and the file goes with the demo.\n"
             "proxy:\n  host: 127.0.0.1\n  port: %d\n"
+            "  governor: false  # so small a target is faster alone, and here drafting is what is shown\n"
             "  draft:\n    name: draft\n    url: http://127.0.0.1:%d\n    backend: node\n"
             "  target:\n    name: target\n    url: http://127.0.0.1:%d\n    backend: node\n",
             d->port[PROXY], d->port[DRAFTER], d->port[TARGET]);

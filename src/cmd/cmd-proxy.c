@@ -131,7 +131,7 @@ static void print_status(const json_t *s)
         print_backend(b, colour);
     }
     if (json_is_true(json_object_get(s, "speculating")))
-        printf("speculating, answers are the target's %s", text(s, "exactness"));
+        printf("speculating, answers are the target's %s; governor: %s", text(s, "exactness"), text(s, "governor"));
     else
         printf("not speculating: %s", text(s, "why_not"));
     printf("\n%" PRId64 " answered, %" PRId64 " failed, %" PRId64 " cancelled, %" PRId64 " refused; %" PRId64

@@ -175,6 +175,19 @@ static void rates(struct proxy *p, struct snapshot *s)
     s->wait_ms = stats_ring_quantile(&p->wait_ms, 0.5);
 }
 
+static void governor(struct proxy *p, struct snapshot *s)
+{
+    const struct governor *g = &p->governor;
+    if (p->settings.governor)
+        governor_reason(g, s->governor, sizeof(s->governor));
+    else
+        snprintf(s->governor, sizeof(s->governor), "off");
+    s->drafting_pays = !p->settings.governor || !g->use_alone;
+    s->predicted_ms = g->predicted_us > 0 ? g->predicted_us / 1000 : NAN;
+    s->measured_ms = g->measured_us > 0 ? g->measured_us / 1000 : NAN;
+    s->prediction_error = g->error;
+}
+
 static void requests(const struct proxy *p, struct snapshot *s)
 {
     const struct answer_list *lists[] = {&p->running, &p->queue};
@@ -226,6 +239,7 @@ void proxy_fill_snapshot(struct proxy *p)
     s->speculating = s->why_not[0] == '\0';
     exactness(p, s);
     rates(p, s);
+    governor(p, s);
     const struct member *active = s->speculating ? proxy_pick_drafter(p) : NULL;
     member_snapshot(p->target, &s->backend[0]);
     s->backend[0].active = true;

@@ -73,6 +73,10 @@ struct snapshot {
     double acceptance;                                 /* recent (last rounds), 0..1, NAN before the first */
     double tokens_per_second;                          /* over the last seconds, all requests */
     double tokens_per_round;                           /* recent, NAN */
+    char governor[160];                                /* what the governor does and why, in words; "off" */
+    bool drafting_pays;                                /* false: it lets the target go on alone */
+    double predicted_ms, measured_ms;                  /* time of the newest round, NAN */
+    double prediction_error;                           /* fading mean of |measured - predicted| / measured, NAN */
     double draft_ms, verify_ms, wait_ms;               /* recent medians of a round's parts, NAN */
     uint64_t wire_out, wire_in;                        /* bytes between proxy and servers, with headers */
     /* requests */

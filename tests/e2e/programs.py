@@ -270,7 +270,8 @@ class Proxy(Server):
             self.ready()
 
     def write_config(self):
-        proxy = {"host": "127.0.0.1", "port": self.port}
+        # The governor would leave these tiny local models alone, and the drafts are what is tested.
+        proxy = {"host": "127.0.0.1", "port": self.port, "governor": False}
         proxy.update(self.options)
         proxy["target"] = server_entry(self.target)
         if self.drafters:

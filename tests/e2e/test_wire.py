@@ -32,7 +32,7 @@ def per_token(t, proxy, relays, prompt):
 def _(t):
     target, drafter = t.node("target"), t.node("draft")
     relays = [t.relay(target, record=True), t.relay(drafter, record=True)]
-    proxy = t.proxy(relays[0], [relays[1]], max_draft_tokens=16)
+    proxy = t.proxy(relays[0], [relays[1]], max_draft_tokens=16, draft_ahead=False)
     chat(proxy.url, "What is 3 + 4?", temperature=0)
     short, long = [], []
     for i, p in enumerate(story_prompts(4, "wire")):
