@@ -66,6 +66,7 @@ struct backend_call *node_generate(struct backend_session *s, const int32_t *pat
                                    int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
                                    backend_done_cb *cb, void *arg);
 
+/* The same of a drafter: its tokens, with its own probabilities, while it still writes. */
 struct backend_call *node_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                        int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
                                        void *arg);

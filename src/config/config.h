@@ -29,8 +29,8 @@ struct config_proxy {
     int64_t max_body_size;          /* bytes */
     int64_t target_wait_ms;         /* how long a target that is gone is waited for */
     int64_t max_queue;              /* requests that wait for a slot */
-    bool governor;            /* what is measured decides how long drafts are, and whether to draft at all */
-    bool draft_ahead;         /* the drafter goes on while the target verifies */
+    bool governor;                  /* what is measured decides how long drafts are, and whether to draft at all */
+    bool draft_ahead;               /* the drafter goes on while the target verifies */
     int64_t draft_timeout_ms;       /* longest wait for a draft, before the round goes on without */
     struct config_server *drafters; /* `draft:` is a list of one */
     size_t n_drafters;

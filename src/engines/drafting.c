@@ -188,7 +188,6 @@ static void on_streamed(void *arg, const struct backend_status *st)
 {
     struct draft_call *c = arg;
     struct drafting *d = c->d;
-    proxy_count_wire(d->a->proxy, st);
     if (c != d->stream) {
         struct draft_call **at = &d->left;
         while (*at != c)

@@ -37,6 +37,7 @@ struct governor {
     double error;                     /* fading mean of |measured - predicted| / measured, NAN before the first */
 };
 
+/* Knows nothing yet. */
 void governor_init(struct governor *g);
 
 /* What was measured. */

@@ -115,6 +115,8 @@ static void lose_target(struct speculation *s, const struct backend_status *st)
 
 enum { EMIT_MOST = 256 };
 
+static const float DRAFT_P_MIN = 0.3f;
+
 static void fill_token(struct oai_token *to, const struct backend_token *from, struct oai_top *tops)
 {
     *to = (struct oai_token){.id = from->id,
@@ -402,6 +404,15 @@ static void send_round(struct speculation *s, struct drafting *d, const int32_t 
     drafting_sent(d, s->path, s->n_path, n, proxy_settings(s->a->proxy)->draft_ahead ? most : 0);
 }
 
+/* Without the governor a draft ends where the drafter itself doubts: what follows is seldom right. */
+static size_t confident(const float *probs, size_t n)
+{
+    size_t k = 0;
+    while (k < n && !(probs[k] < DRAFT_P_MIN))
+        k++;
+    return k;
+}
+
 static void next_round(struct speculation *s, struct drafting *d, size_t most)
 {
     struct governor *g = proxy_governor(s->a->proxy);
@@ -410,15 +421,17 @@ static void next_round(struct speculation *s, struct drafting *d, size_t most)
     bool prefill = s->sent < s->prompt_len;
     size_t n = drafting_follow(d, s->path, s->n_path, most, most, &draft, &probs);
     bool more = drafting_busy(d) && n < most;
+    size_t k = governed(s) ? governor_length(g, probs, n) : confident(probs, n);
+    bool waits = n == 0 || (governed(s) ? governor_waits(g, probs, n) : k == n);
     if (prefill || most == 0) { /* both read the prompt at once */
         send_round(s, d, draft, n, most);
     } else if (n == 0 && more && s->impatient) {
         s->chosen = false;
         generate(s);
-    } else if (more && !s->impatient && (n == 0 || !governed(s) || governor_waits(g, probs, n))) {
+    } else if (more && !s->impatient && waits) {
         wait_for_draft(s, d);
     } else {
-        send_round(s, d, draft, governed(s) ? governor_length(g, probs, n) : n, most);
+        send_round(s, d, draft, k, most);
     }
 }
 

@@ -109,9 +109,8 @@ static bool on_cpu_alone(const struct node_model *m)
     return strcmp(m->devices[0], "CPU") == 0 && m->devices[1] == NULL;
 }
 
-/* Some quantisations (Q4_K_M on some CPUs) give other bits when many tokens are computed at once, but not when few are.
- * A CPU takes the same time either way, so there fewer are taken; on a GPU, or over a network, it would be far too
- * dear. */
+/* ggml has kernels for many tokens that give other bits than those for few, on this CPU or the next.  A CPU takes about
+ * the same time either way, so there fewer are taken at once; on a GPU, or over a network, it would be far too dear. */
 static int settle_context(struct node_core *c, const struct node_core_options *o, size_t *n_outputs, struct progress *p,
                           char **cause)
 {
@@ -119,7 +118,9 @@ static int settle_context(struct node_core *c, const struct node_core_options *o
     if (make_context(c, o, n_outputs, p, cause) < 0)
         return -1;
     struct node_core_options less = *o;
-    for (size_t i = 0; i < ARRAY_LEN(fewer) && o->selftest && o->ubatch == 0 && on_cpu_alone(c->model); i++) {
+    for (size_t i = 0;
+         i < ARRAY_LEN(fewer) && o->selftest && o->ubatch == 0 && o->flash == NODE_FLASH_OFF && on_cpu_alone(c->model);
+         i++) {
         if (c->info.batch_invariant)
             break;
         log_info("%s: computing %d tokens at once gives other bits than one by one (by up to %.3g): trying %d",

@@ -138,7 +138,11 @@ class FakeNode(FakeServer):
             tokens = self.draft_tokens(body["session"], path, body["n"])
             self.drafted += len(tokens)
             path += tokens
-            return 200, {"tokens": tokens, "probs": [0.9] * len(tokens)}
+            probs = [0.9] * len(tokens)
+            if body.get("stream"):
+                lines = [{"t": tokens, "p": probs}, {"done": True, "n": len(tokens), "reason": "n"}]
+                return 200, "".join(json.dumps(line) + "\n" for line in lines).encode()
+            return 200, {"tokens": tokens, "probs": probs}
 
 
 class HalfRight(FakeNode):

@@ -154,9 +154,9 @@ def _(t):
 @test("a drafter under 15 tokens a second")
 def _(t):
     class Slow(FakeNode):
-        def draft_tokens(self, path, n):
+        def draft_tokens(self, session, path, n):
             time.sleep(0.09 * n)
-            return super().draft_tokens(path, n)
+            return super().draft_tokens(session, path, n)
     found(t, doctor(t, entry(target), entry(t.own(Slow(target.info())))), "slow-drafter", "tokens/s")
 
 

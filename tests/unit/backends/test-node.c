@@ -137,7 +137,7 @@ static void node_draft_sends_difference(void **state)
     assert_got_error(&g, BACKEND_OK);
     assert_int_equal(g.n, 0);
     assert_string_equal(fake_body(t.fake, "POST /v1/node/draft", 1),
-                        "{\"session\":77,\"keep\":5,\"tokens\":[1,2],\"epoch\":2,\"n\":4,\"p_min\":0.5}");
+                        "{\"session\":77,\"keep\":6,\"tokens\":[2],\"epoch\":2,\"n\":4,\"p_min\":0.5}");
 
     /* another way, shorter, and a token is always sent */
     memset(&g, 0, sizeof(g));
