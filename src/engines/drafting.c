@@ -325,7 +325,7 @@ static void ask(struct drafting *d, const int32_t *path, size_t n_path, size_t n
         d->stream->call = backend_draft_stream(d->session, all, n_all, n, (int)settings->draft_timeout_ms, on_stream,
                                                on_streamed, d->stream);
     } else {
-        d->asked = d->member->backend->info.caps.shared_noise || n < CHUNK ? n : CHUNK;
+        d->asked = settings->draft_ahead && n > CHUNK ? CHUNK : n;
         d->call = backend_draft(d->session, all, n_all, d->asked, 0.0f, (int)settings->draft_timeout_ms, on_chunk, d);
     }
     free(all);
