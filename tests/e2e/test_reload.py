@@ -9,7 +9,7 @@ drafter = shared.node("draft")
 
 
 def drafts(proxy, url):
-    return [b["drafted"] for b in proxy.status()["backends"] if b["url"] == url and b["role"] == "drafter"]
+    return [b["drafted"] for b in proxy.settled()["backends"] if b["url"] == url and b["role"] == "drafter"]
 
 
 def used(proxy, url):
