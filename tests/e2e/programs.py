@@ -167,6 +167,19 @@ def llama_tool(name):
     return [loader, "--library-path", lib + ":" + os.path.join(lib, "llama"), os.path.join(tools, name)]
 
 
+def rpc_server():
+    """The command line of ggml's RPC server, which is no tool of its own in the packages."""
+    lib, _ = _runtime()
+    if lib is None:
+        found = shutil.which("ggml-rpc-server") or shutil.which("rpc-server")
+        if not found:
+            raise Failure("ggml-rpc-server is missing")
+        return [found]
+    prefix = os.path.dirname(os.path.dirname(os.path.dirname(lib)))
+    place = os.path.join(prefix, "usr", "libexec", os.path.basename(lib), "llama", "bin", "ggml-rpc-server")
+    return [os.path.join(lib, "ld-linux-x86-64.so.2"), "--library-path", lib + ":" + os.path.join(lib, "llama"), place]
+
+
 def model_path(name):
     """A demo model by its short name; a path stays one."""
     return name if "/" in name else os.path.join(MODELS, name + ".gguf")
