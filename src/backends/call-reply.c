@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/wire.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -98,4 +99,22 @@ json_t *call_reply_object(struct backend_call *c, const struct httpc_result *r)
     }
     free(message);
     return o;
+}
+
+void call_reply_tokens(struct backend_call *c, const struct httpc_result *r)
+{
+    char *cause = NULL;
+    int32_t *tokens = NULL;
+    size_t n;
+    json_t *o = call_reply_object(c, r);
+    if (o == NULL)
+        return;
+    int ok = wire_get_tokens(json_object_get(o, "tokens"), "tokens", c->b->info.n_vocab, SIZE_MAX, &tokens, &n, &cause);
+    json_decref(o);
+    if (ok < 0)
+        call_fail(c, BACKEND_BROKEN, "%s: %s", c->b->cfg.url, cause);
+    else
+        call_end_tokens(c, tokens, n);
+    free(cause);
+    free(tokens);
 }

@@ -94,6 +94,8 @@ void call_defer(struct backend_call *c, void (*fn)(struct backend_call *c));
 enum backend_error call_reply_error(const struct backend_call *c, const struct httpc_result *r, char **message);
 /* The reply's JSON object (new reference); or the call has failed with the reason and NULL is returned. */
 json_t *call_reply_object(struct backend_call *c, const struct httpc_result *r);
+/* Ends a call for tokens with those of {"tokens":[…]}, or fails it with the reason. */
+void call_reply_tokens(struct backend_call *c, const struct httpc_result *r);
 
 /* The ends of a call; each calls back once and frees the call.  Not from inside the function that starts it. */
 void call_fail(struct backend_call *c, enum backend_error e, const char *fmt, ...)

@@ -35,24 +35,6 @@ static void finish(struct backend *b)
 
 /* --- the tokenizer --- */
 
-static void on_tokens(struct backend_call *c, const struct httpc_result *r)
-{
-    char *cause = NULL;
-    int32_t *tokens = NULL;
-    size_t n;
-    json_t *o = call_reply_object(c, r);
-    if (o == NULL)
-        return;
-    int ok = wire_get_tokens(json_object_get(o, "tokens"), "tokens", c->b->info.n_vocab, SIZE_MAX, &tokens, &n, &cause);
-    json_decref(o);
-    if (ok < 0)
-        call_fail(c, BACKEND_BROKEN, "%s: %s", c->b->cfg.url, cause);
-    else
-        call_end_tokens(c, tokens, n);
-    free(cause);
-    free(tokens);
-}
-
 static void ask_tokens(struct backend_call *c, const char *text, size_t len, bool special)
 {
     json_t *content = json_stringn(text, len);
@@ -61,7 +43,7 @@ static void ask_tokens(struct backend_call *c, const char *text, size_t len, boo
     else
         call_post(c, "/tokenize",
                   json_pack("{s:o,s:b,s:b}", "content", content, "add_special", special, "parse_special", special),
-                  on_tokens);
+                  call_reply_tokens);
 }
 
 static struct backend_call *tokenize(struct backend *b, const char *text, size_t len, bool special,

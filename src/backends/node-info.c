@@ -96,24 +96,6 @@ struct backend_call *node_probe(struct backend *b, int timeout_ms, backend_probe
     return c;
 }
 
-static void on_tokens(struct backend_call *c, const struct httpc_result *r)
-{
-    char *cause = NULL;
-    int32_t *tokens = NULL;
-    size_t n;
-    json_t *o = call_reply_object(c, r);
-    if (o == NULL)
-        return;
-    int ok = wire_get_tokens(json_object_get(o, "tokens"), "tokens", c->b->info.n_vocab, SIZE_MAX, &tokens, &n, &cause);
-    json_decref(o);
-    if (ok < 0)
-        call_fail(c, BACKEND_BROKEN, "%s: %s", c->b->cfg.url, cause);
-    else
-        call_end_tokens(c, tokens, n);
-    free(cause);
-    free(tokens);
-}
-
 struct backend_call *node_tokenize(struct backend *b, const char *text, size_t len, bool special, backend_tokens_cb *cb,
                                    void *arg)
 {
@@ -124,7 +106,7 @@ struct backend_call *node_tokenize(struct backend *b, const char *text, size_t l
         json_object_set_new(body, "special", json_true());
         json_object_set_new(body, "bos", json_true());
     }
-    call_post(c, "/v1/node/tokenize", body, on_tokens);
+    call_post(c, "/v1/node/tokenize", body, call_reply_tokens);
     return c;
 }
 
@@ -156,7 +138,7 @@ struct backend_call *node_render(struct backend *b, const json_t *messages, back
 {
     struct backend_call *c = call_create(sizeof(*c), b, NULL, CALL_TOKENS, CALL_TIMEOUT_MS, arg);
     c->cb.tokens = cb;
-    call_post(c, "/v1/node/template", json_pack("{s:o}", "messages", json_deep_copy(messages)), on_tokens);
+    call_post(c, "/v1/node/template", json_pack("{s:o}", "messages", json_deep_copy(messages)), call_reply_tokens);
     return c;
 }
 

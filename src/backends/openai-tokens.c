@@ -39,24 +39,6 @@ json_t *openai_tokenize_body(const struct backend *b, enum openai_dialect d, con
     }
 }
 
-static void on_tokens(struct backend_call *c, const struct httpc_result *r)
-{
-    char *cause = NULL;
-    int32_t *tokens = NULL;
-    size_t n;
-    json_t *o = call_reply_object(c, r);
-    if (o == NULL)
-        return;
-    int ok = wire_get_tokens(json_object_get(o, "tokens"), "tokens", c->b->info.n_vocab, SIZE_MAX, &tokens, &n, &cause);
-    json_decref(o);
-    if (ok < 0)
-        call_fail(c, BACKEND_BROKEN, "%s: %s", c->b->cfg.url, cause);
-    else
-        call_end_tokens(c, tokens, n);
-    free(cause);
-    free(tokens);
-}
-
 static void ask_tokens(struct backend_call *c, const char *text, size_t len, bool special)
 {
     const struct openai *o = c->b->state;
@@ -64,7 +46,7 @@ static void ask_tokens(struct backend_call *c, const char *text, size_t len, boo
     if (body == NULL)
         call_fail_later(c, BACKEND_UNSUPPORTED, "%s tokenizes valid UTF-8 only", c->b->cfg.url);
     else
-        call_post(c, openai_tokenize_path(o->dialect), body, on_tokens);
+        call_post(c, openai_tokenize_path(o->dialect), body, call_reply_tokens);
 }
 
 static bool has_tokenizer(struct backend_call *c)
@@ -140,7 +122,7 @@ struct backend_call *openai_render(struct backend *b, const json_t *messages, ba
     json_t *body = json_pack("{s:o}", "messages", json_deep_copy(messages));
     switch (((struct openai *)b->state)->dialect) {
     case OPENAI_NODE:
-        call_post(c, "/v1/node/template", body, on_tokens);
+        call_post(c, "/v1/node/template", body, call_reply_tokens);
         break;
     case OPENAI_TOKENIZE:
         call_post(c, "/apply-template", body, on_rendered);
@@ -148,7 +130,7 @@ struct backend_call *openai_render(struct backend *b, const json_t *messages, ba
     default:
         set_model(b, body);
         json_object_set_new(body, "add_generation_prompt", json_true());
-        call_post(c, "/tokenize", body, on_tokens);
+        call_post(c, "/tokenize", body, call_reply_tokens);
     }
     return c;
 }
