@@ -82,7 +82,7 @@ def _(t):
     for verb in set(re.findall(r"^ +tightwad ([a-z]+)", readme, re.M)):
         t.check(verb in verbs(), "the README shows `tightwad %s`" % verb)
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme)) - {"--host", "--port"}:
-        t.check(option in page("tightwad.1"), "the README shows %s" % option)
+        t.check(option in page("tightwad.1") + page("tightwad-node.1"), "the README shows %s" % option)
 
 
 @test("a wrong word gets the nearest right one")

@@ -30,7 +30,7 @@ def _(t):
 def _(t):
     fake = t.own(FakeNode(target.info()))
     proxy = t.proxy(target, [{"url": fake.url, "backend": "node"}])
-    check_exact(t, proxy, target, cases("random"))
+    check_exact(t, proxy, target, cases("random", N // 2))
     s = proxy.status()
     t.note(parts(proxy))
     t.check(s["drafted"] > 0, "nothing was drafted")
