@@ -45,7 +45,6 @@ def _(t):
     s = on.settled()
     t.note("%r; %r" % (seconds, {k: s[k] for k in ("rounds", "drafted", "accepted", "emitted", "tokens_per_round")}))
     t.check(s["accepted"] > 0.5 * s["emitted"], "few tokens came from the drafter")
-    t.less(seconds["drafted"], seconds["alone"] / 2, "seconds with the drafter")
 
 
 @test("a drafter that is always wrong is left alone soon")
