@@ -12,7 +12,8 @@ static const double HOPELESS = 3;       /* times better than the estimate of the
 enum {
     ROUNDS_KNOWN = 6,  /* verifies that make a line */
     TRIAL_TOKENS = 24, /* of the target alone */
-    TRIAL_ROUNDS = 48, /* tokens of rounds: several rounds, whatever their length */
+    TRIAL_ROUNDS = 48, /* tokens of rounds */
+    TRIAL_ROUND = 6,   /* that a round counts for at least: those of a bad drafter are short */
     TRIAL_FIRST = 192, /* tokens until the first trial; doubled each time that it changes nothing */
     TRIAL_LAST = 16384,
 };
@@ -53,6 +54,8 @@ void governor_saw_round(struct governor *g, size_t tokens, double us)
 {
     add_rate(&g->rounds, tokens, us);
     count(g, tokens);
+    if (g->trying && tokens < TRIAL_ROUND)
+        g->tried_tokens += (double)(TRIAL_ROUND - tokens);
     g->measured_us = us;
     if (g->predicted_us > 0 && us > 0) {
         double e = fabs(us - g->predicted_us) / us;

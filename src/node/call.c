@@ -16,6 +16,8 @@ static void call_destroy(struct call *c)
     if (c->next != NULL)
         c->next->prev = c->prev;
     node_job_destroy(s->core, c->job);
+    if (c->later != NULL)
+        event_free(c->later);
     if (c->session != 0)
         node_session_close(s->core, c->session);
     if (c->free_arg != NULL)

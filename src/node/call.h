@@ -19,6 +19,8 @@ struct call {
     bool streaming;       /* the reply has started */
     bool paused;          /* held for a slow reader */
     size_t shown;         /* tokens of the job that were looked at */
+    int64_t sent_us;      /* when the newest line of a stream of tokens was sent */
+    struct event *later;  /* sends what was held back for a moment; NULL: none yet */
     void *arg;            /* of whoever started it, freed by free_arg */
     void (*free_arg)(void *arg);
     /* New tokens are in job->out; NULL: nobody wants to know before the end. */

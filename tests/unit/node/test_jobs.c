@@ -269,16 +269,16 @@ static void test_cancel_and_pause(void **state)
     int32_t *prompt = rig_prompt(&r, "Tell me a story about a dog.", &n);
     int64_t session = open_session(0, n), other = open_session(0, n);
     struct node_job *job = rig_job(NODE_JOB_GENERATE, session, 0, prompt, n);
-    job->n = 100;
+    job->n = 400;
     job->on_tokens = on_first_tokens;
     job->on_done = on_done;
     finished = 0;
     node_core_submit(r.core, job);
-    rig_wait(&r, &finished, 1);
+    node_core_pause(r.core, job);
 
     /* The others have the node to themselves meanwhile; at the end its tokens are the same as ever. */
     struct node_job *alone = rig_job(NODE_JOB_GENERATE, other, 0, prompt, n);
-    alone->n = 100;
+    alone->n = 400;
     rig_run(&r, alone);
     assert_true(job->n_out < alone->n_out);
     job->on_tokens = NULL;
