@@ -360,8 +360,3 @@ void proxy_set_hooks(struct proxy *p, const struct proxy_hooks *hooks)
 {
     p->hooks = *hooks;
 }
-
-const struct proxy_hooks *proxy_get_hooks(const struct proxy *p)
-{
-    return &p->hooks;
-}

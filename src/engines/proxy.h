@@ -81,6 +81,5 @@ struct proxy_hooks {
     void *arg;
 };
 void proxy_set_hooks(struct proxy *p, const struct proxy_hooks *hooks);
-const struct proxy_hooks *proxy_get_hooks(const struct proxy *p);
 
 #endif

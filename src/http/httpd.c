@@ -111,11 +111,6 @@ void httpd_set_private_peers_only(struct httpd *h, bool on)
     h->opts.private_peers_only = on;
 }
 
-void httpd_set_max_body(struct httpd *h, size_t max)
-{
-    h->opts.max_body = max;
-}
-
 void httpd_route(struct httpd *h, enum httpd_method method, const char *path, bool is_public, httpd_handler *fn,
                  void *arg)
 {

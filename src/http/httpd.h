@@ -32,7 +32,6 @@ void httpd_destroy(struct httpd *h); /* closes all connections without a word to
                                           this server; NULL is fine */
 void httpd_set_token(struct httpd *h, const char *token);
 void httpd_set_private_peers_only(struct httpd *h, bool on);
-void httpd_set_max_body(struct httpd *h, size_t max);
 
 /* path: exact, or a prefix when it ends in "/".  public: served without the token.  A known path with another method
  * answers 405 with Allow, an unknown one 404, both as OpenAI error objects. */

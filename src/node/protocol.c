@@ -233,14 +233,6 @@ void protocol_error_with(struct httpd_request *r, int status, const char *code, 
     free(message);
 }
 
-void protocol_add_tokens(struct buf *b, const int32_t *tokens, size_t n)
-{
-    (void)buf_addc(b, '[');
-    for (size_t i = 0; i < n; i++)
-        (void)buf_printf(b, "%s%d", i > 0 ? "," : "", tokens[i]);
-    (void)buf_addc(b, ']');
-}
-
 void protocol_add_piece(struct buf *b, const char *piece, size_t len)
 {
     json_t *o = json_piece(piece, len);

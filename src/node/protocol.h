@@ -57,8 +57,7 @@ void protocol_error_with(struct httpd_request *r, int status, const char *code, 
                          const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 
 /* Compact JSON by hand: jansson writes 17 digits for a number that needs 3. */
-void protocol_add_tokens(struct buf *b, const int32_t *tokens, size_t n); /* [1,2,3] */
-void protocol_add_piece(struct buf *b, const char *piece, size_t len);    /* "text" or [bytes] */
+void protocol_add_piece(struct buf *b, const char *piece, size_t len); /* "text" or [bytes] */
 /* Exact for a float; -1e9 for a probability of 0, null for NaN. */
 void protocol_add_logprob(struct buf *b, double logprob);
 /* {"logprob":x,"top":[[id,logprob,piece],…]} for out[i] of a job. */
