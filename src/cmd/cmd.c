@@ -18,6 +18,7 @@ extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_inspect;
 extern const struct cmd cmd_node;
 extern const struct cmd cmd_proxy;
+extern const struct cmd cmd_relay;
 extern const struct cmd cmd_worker;
 
 /* clang-format off */
@@ -30,6 +31,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_inspect,
     &cmd_node,
     &cmd_proxy,
+    &cmd_relay,
     &cmd_worker,
     NULL,
 };
