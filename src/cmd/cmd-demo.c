@@ -16,7 +16,7 @@
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/mem.h"
-#include "cmd/child.h"
+#include "base/child.h"
 #include "cmd/client.h"
 #include "cmd/cmd.h"
 #include "cmd/demo-show.h"

@@ -9,7 +9,7 @@
 #include "backends/backend.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "cmd/child.h"
+#include "base/child.h"
 #include "cmd/doctor-reach.h"
 #include "cmd/doctor-speed.h"
 #include "cmd/measure.h"

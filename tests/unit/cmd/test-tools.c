@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "cmd/child.h"
+#include "base/child.h"
 #include "cmd/doctor-reach.h"
 #include "cmd/measure.h"
 #include "cmd/prompts.h"

@@ -1,6 +1,6 @@
 /* Child processes that end with this one. */
-#ifndef TIGHTWAD_CMD_CHILD_H
-#define TIGHTWAD_CMD_CHILD_H
+#ifndef TIGHTWAD_BASE_CHILD_H
+#define TIGHTWAD_BASE_CHILD_H
 
 #include <stdbool.h>
 #include <stddef.h>

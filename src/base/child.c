@@ -1,4 +1,4 @@
-#include "cmd/child.h"
+#include "base/child.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
