@@ -109,24 +109,24 @@ static bool has_token(const struct config_proxy *cfg)
     return cfg->auth_token && *cfg->auth_token;
 }
 
-struct api *api_create(struct event_base *base, const struct config *cfg, struct proxy *p, char **cause)
+struct api *api_create(struct event_base *base, const struct config *cfg, const struct engines *e, char **cause)
 {
     struct api *a = xcalloc(1, sizeof(*a));
     a->base = base;
-    a->proxy = p;
+    a->proxy = e->proxy;
     a->token_set = has_token(&cfg->proxy);
-    a->endpoints = endpoints_create(base, p, &(struct oai_limits){.max_tokens = cfg->proxy.max_tokens_limit});
-    a->events = events_create(base, p);
-    a->history = history_create(p);
-    a->metrics = (struct metrics){.proxy = p, .events = a->events};
-    a->status = (struct status){.proxy = p, .draining = &a->draining};
-    a->control = (struct control){.proxy = p, .token_set = &a->token_set};
+    a->endpoints = endpoints_create(base, e->proxy, &(struct oai_limits){.max_tokens = cfg->proxy.max_tokens_limit});
+    a->events = events_create(base, e->proxy);
+    a->history = history_create(e->proxy);
+    a->metrics = (struct metrics){.proxy = e->proxy, .events = a->events};
+    a->status = (struct status){.proxy = e->proxy, .draining = &a->draining};
+    a->control = (struct control){.engines = *e, .token_set = &a->token_set};
     if (listen_tcp(a, &cfg->proxy, cause) < 0) {
         api_destroy(a);
         return NULL;
     }
     listen_unix(a, &cfg->proxy);
-    proxy_set_listen(p, a->url);
+    proxy_set_listen(e->proxy, a->url);
     return a;
 }
 

@@ -5,13 +5,14 @@
 #include <event2/event.h>
 
 #include "config/config.h"
-#include "engines/proxy.h"
+#include "engines/command.h"
 
 struct api;
 
-/* Listens at cfg's host and port (0: a free one) and tells the proxy so.  cfg is read, not kept; p must outlive the
- * api. NULL and a cause when the address can't be had.  A control socket that can't be had is a warning in the log. */
-struct api *api_create(struct event_base *base, const struct config *cfg, struct proxy *p, char **cause);
+/* Listens at cfg's host and port (0: a free one) and tells the proxy so.  cfg is read, not kept; what e names must
+ * outlive the api. NULL and a cause when the address can't be had.  A control socket that can't be had is a warning in
+ * the log. */
+struct api *api_create(struct event_base *base, const struct config *cfg, const struct engines *e, char **cause);
 /* Ends what is open, closes every connection and removes the control socket.  Before proxy_destroy.  NULL is fine. */
 void api_destroy(struct api *a);
 

@@ -12,7 +12,6 @@
 #include "base/cause.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "engines/command.h"
 
 #define SOCKET_PREFIX "control-"
 #define SOCKET_SUFFIX ".sock"
@@ -143,7 +142,7 @@ static void handle_command(struct httpd_request *r, void *arg)
     char *cause = NULL;
     json_t *request = json_parse_object(body, len, &cause), *answer = NULL;
     if (request)
-        answer = command_run(c->proxy, request, &cause);
+        answer = command_run(&c->engines, request, &cause);
     json_decref(request);
     if (answer)
         httpd_reply_json(r, 200, answer);

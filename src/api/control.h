@@ -8,7 +8,7 @@
 
 #include <jansson.h>
 
-#include "engines/proxy.h"
+#include "engines/command.h"
 #include "http/httpd.h"
 
 char *control_dir(void);      /* owned by the caller */
@@ -30,7 +30,7 @@ char *control_listen(struct httpd *h, int port, char **cause);
 /* token_set: read at each request; without a token, commands over TCP are taken from loopback only, and never from a
  * web page (Origin).  c must outlive h. */
 struct control {
-    struct proxy *proxy;
+    struct engines engines;
     const bool *token_set;
 };
 void control_route(const struct control *c, struct httpd *h);

@@ -267,7 +267,7 @@ static int begin(struct start *s, char **cause)
     s->proxy = proxy_create(s->base, s->http, s->cfg, cause);
     if (s->proxy == NULL)
         return -1;
-    s->api = api_create(s->base, s->cfg, s->proxy, cause);
+    s->api = api_create(s->base, s->cfg, &(struct engines){.proxy = s->proxy}, cause);
     if (s->api == NULL)
         return -1;
     struct proxy_hooks hooks = {.reload = reload, .stop = stop, .arg = s};

@@ -20,7 +20,7 @@ static const char *text_arg(const json_t *args, const char *key)
     return json_string_value(json_object_get(args, key));
 }
 
-static json_t *drafter_add(struct proxy *p, const json_t *args, char **cause)
+static json_t *drafter_add(const struct engines *e, const json_t *args, char **cause)
 {
     struct config_server given = {.name = (char *)text_arg(args, "name"),
                                   .url = (char *)text_arg(args, "url"),
@@ -29,39 +29,39 @@ static json_t *drafter_add(struct proxy *p, const json_t *args, char **cause)
                                   .api_key = (char *)text_arg(args, "api_key")},
                          s;
     bool save = json_is_true(json_object_get(args, "save"));
-    if (save && p->config_path == NULL) {
+    if (save && e->proxy->config_path == NULL) {
         cause_set(cause, "save: this instance runs without a configuration file");
         return NULL;
     }
     if (config_server_init(&s, &given, cause) != 0)
         return NULL;
-    int failed = proxy_add_drafter(p, &s, cause);
+    int failed = proxy_add_drafter(e->proxy, &s, cause);
     if (failed == 0) {
         log_info("drafter %s is added", s.name);
-        failed = save ? config_file_add_drafter(p->config_path, &s, cause) : 0;
+        failed = save ? config_file_add_drafter(e->proxy->config_path, &s, cause) : 0;
     }
     config_server_finish(&s);
     return failed != 0 ? NULL : done();
 }
 
-static json_t *drafter_remove(struct proxy *p, const json_t *args, char **cause)
+static json_t *drafter_remove(const struct engines *e, const json_t *args, char **cause)
 {
-    return proxy_remove_drafter(p, text_arg(args, "name"), cause) != 0 ? NULL : done();
+    return proxy_remove_drafter(e->proxy, text_arg(args, "name"), cause) != 0 ? NULL : done();
 }
 
-static json_t *drafter_pause(struct proxy *p, const json_t *args, char **cause)
+static json_t *drafter_pause(const struct engines *e, const json_t *args, char **cause)
 {
-    return proxy_pause_drafter(p, text_arg(args, "name"), true, cause) != 0 ? NULL : done();
+    return proxy_pause_drafter(e->proxy, text_arg(args, "name"), true, cause) != 0 ? NULL : done();
 }
 
-static json_t *drafter_resume(struct proxy *p, const json_t *args, char **cause)
+static json_t *drafter_resume(const struct engines *e, const json_t *args, char **cause)
 {
-    return proxy_pause_drafter(p, text_arg(args, "name"), false, cause) != 0 ? NULL : done();
+    return proxy_pause_drafter(e->proxy, text_arg(args, "name"), false, cause) != 0 ? NULL : done();
 }
 
-static json_t *log_level(struct proxy *p, const json_t *args, char **cause)
+static json_t *log_level(const struct engines *e, const json_t *args, char **cause)
 {
-    (void)p;
+    (void)e;
     enum log_level level;
     if (!log_level_from_name(text_arg(args, "level"), &level)) {
         cause_set(cause, "level: %s is none of debug, info, warn, error", text_arg(args, "level"));
@@ -71,7 +71,7 @@ static json_t *log_level(struct proxy *p, const json_t *args, char **cause)
     return done();
 }
 
-static json_t *max_draft_tokens(struct proxy *p, const json_t *args, char **cause)
+static json_t *max_draft_tokens(const struct engines *e, const json_t *args, char **cause)
 {
     const json_t *value = json_object_get(args, "n");
     const char *text = json_is_integer(value) ? "auto" : json_string_value(value);
@@ -83,27 +83,27 @@ static json_t *max_draft_tokens(struct proxy *p, const json_t *args, char **caus
         cause_set(cause, "n: %s is neither a number nor auto", text);
         return NULL;
     }
-    return proxy_set_max_draft_tokens(p, n, cause) != 0 ? NULL : done();
+    return proxy_set_max_draft_tokens(e->proxy, n, cause) != 0 ? NULL : done();
 }
 
-static json_t *reload(struct proxy *p, const json_t *args, char **cause)
+static json_t *reload(const struct engines *e, const json_t *args, char **cause)
 {
     (void)args;
-    if (p->hooks.reload == NULL) {
+    if (e->proxy->hooks.reload == NULL) {
         cause_set(cause, "this instance has nothing to reload");
         return NULL;
     }
-    return p->hooks.reload(p->hooks.arg, cause) != 0 ? NULL : done();
+    return e->proxy->hooks.reload(e->proxy->hooks.arg, cause) != 0 ? NULL : done();
 }
 
-static json_t *stop(struct proxy *p, const json_t *args, char **cause)
+static json_t *stop(const struct engines *e, const json_t *args, char **cause)
 {
     (void)args;
-    if (p->hooks.stop == NULL) {
+    if (e->proxy->hooks.stop == NULL) {
         cause_set(cause, "this instance cannot be stopped by a command");
         return NULL;
     }
-    p->hooks.stop(p->hooks.arg);
+    e->proxy->hooks.stop(e->proxy->hooks.arg);
     return done();
 }
 
@@ -162,7 +162,7 @@ static int check_args(const struct command *c, const json_t *request, char **cau
     return failed;
 }
 
-json_t *command_run(struct proxy *p, const json_t *request, char **cause)
+json_t *command_run(const struct engines *e, const json_t *request, char **cause)
 {
     const char *name = json_string_value(json_object_get(request, "command"));
     if (name == NULL) {
@@ -173,7 +173,7 @@ json_t *command_run(struct proxy *p, const json_t *request, char **cause)
     for (size_t i = 0; i < command_count; i++) {
         names[i] = command_table[i].name;
         if (strcmp(names[i], name) == 0)
-            return check_args(&command_table[i], request, cause) != 0 ? NULL : command_table[i].run(p, request, cause);
+            return check_args(&command_table[i], request, cause) != 0 ? NULL : command_table[i].run(e, request, cause);
     }
     const char *near = config_nearest(name, names, command_count);
     cause_set(cause, "there is no command %s%s%s%s", name, near != NULL ? "; did you mean " : "",

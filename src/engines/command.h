@@ -8,20 +8,27 @@
 
 #include <jansson.h>
 
+struct pool;
 struct proxy;
+
+/* What a command works on. */
+struct engines {
+    struct proxy *proxy;
+    struct pool *pool; /* NULL: no pool is configured */
+};
 
 struct command {
     const char *name; /* "drafter-add" */
     const char *args; /* "url [backend] [model_name]": the JSON keys it takes, optional ones in brackets */
     const char *help; /* one line */
     /* Returns the answer (new reference), or NULL and a cause. */
-    json_t *(*run)(struct proxy *p, const json_t *args, char **cause);
+    json_t *(*run)(const struct engines *e, const json_t *args, char **cause);
 };
 
 extern const struct command command_table[]; /* sorted by name */
 extern const size_t command_count;
 
 /* {"command":"NAME", …args}.  NULL and a cause (unknown ones with the nearest name; unknown or missing args named). */
-json_t *command_run(struct proxy *p, const json_t *request, char **cause);
+json_t *command_run(const struct engines *e, const json_t *request, char **cause);
 
 #endif

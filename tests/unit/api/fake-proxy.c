@@ -186,7 +186,7 @@ const char *snapshot_state_name(enum snapshot_state s)
     return name[s];
 }
 
-static json_t *run_pause(struct proxy *p, const json_t *args, char **cause)
+static json_t *run_pause(const struct engines *e, const json_t *args, char **cause)
 {
     return json_pack("{s:b}", "paused", 1);
 }
@@ -194,11 +194,11 @@ static json_t *run_pause(struct proxy *p, const json_t *args, char **cause)
 const struct command command_table[] = {{"pause", "[name]", "pauses a drafter", run_pause}};
 const size_t command_count = 1;
 
-json_t *command_run(struct proxy *p, const json_t *request, char **cause)
+json_t *command_run(const struct engines *e, const json_t *request, char **cause)
 {
     const char *name = json_string_value(json_object_get(request, "command"));
     if (name && strcmp(name, "pause") == 0)
-        return run_pause(p, request, cause);
+        return run_pause(e, request, cause);
     cause_set(cause, "unknown command \"%s\": did you mean pause?", name ? name : "");
     return NULL;
 }

@@ -46,7 +46,7 @@ void run_for(struct fixture *fx, int ms)
 void fixture_open(struct fixture *fx)
 {
     char *cause = NULL;
-    fx->api = api_create(fx->base, &fx->cfg, fx->proxy, &cause);
+    fx->api = api_create(fx->base, &fx->cfg, &(struct engines){.proxy = fx->proxy}, &cause);
     if (!fx->api)
         fail_msg("api_create: %s", cause);
     assert_null(cause);

@@ -170,7 +170,7 @@ static void an_address_in_use_is_a_cause(void **state)
     struct fixture *fx = *state;
     char *cause = NULL;
     fx->cfg.proxy.port = api_port(fx->api);
-    assert_null(api_create(fx->base, &fx->cfg, fx->proxy, &cause));
+    assert_null(api_create(fx->base, &fx->cfg, &(struct engines){.proxy = fx->proxy}, &cause));
     assert_non_null(cause);
     free(cause);
 }

@@ -18,7 +18,7 @@ static bool run(struct rig *r, const char *json, const char *words)
     json_t *request = json_loads(json, 0, NULL);
     assert_non_null(request);
     char *cause = NULL;
-    json_t *answer = command_run(r->proxy, request, &cause);
+    json_t *answer = command_run(&(struct engines){.proxy = r->proxy}, request, &cause);
     json_decref(request);
     bool ok = answer != NULL;
     json_decref(answer);
