@@ -36,8 +36,10 @@ enum backend_error {
 struct backend_caps {
     bool draft_tokens;       /* drafts token ids from token ids */
     bool draft_stream;       /* the same, token by token as they come */
+    bool draft_branches;     /* and other choices than its first, as branches of that line */
     bool draft_text;         /* drafts text from text (Ollama) */
     bool verify;             /* checks a draft in one pass */
+    bool verify_branches;    /* and branches of it in the same pass */
     bool verify_greedy_only; /* verify and generate work at temperature 0 without penalties and bias, and only then */
     bool generate;           /* generates tokens (ids known) from tokens */
     bool chat;               /* OpenAI-like chat that can be passed on as text */
@@ -99,8 +101,26 @@ struct backend_draft {
 };
 typedef void backend_draft_cb(void *arg, const struct backend_status *st, const struct backend_draft *d);
 
+/* A branch of a draft to verify: tokens[0] in the place of draft[at], and what follows it. */
+struct backend_branch {
+    size_t at; /* < n_draft */
+    const int32_t *tokens;
+    size_t n;
+};
+
+enum { BACKEND_BRANCHES_MAX = 4 };
+
+struct backend_tree {
+    const int32_t *draft; /* the line */
+    size_t n_draft;
+    const struct backend_branch *branches;
+    size_t n_branches; /* at most BACKEND_BRANCHES_MAX */
+};
+
 struct backend_verdict {
-    size_t accepted;                    /* how many of the draft the target agrees with */
+    size_t accepted;                    /* how many of the draft (along its branch) the target agrees with */
+    size_t branch;                      /* the accepted path goes into branches[branch - 1]; 0: the line alone */
+    size_t branches;                    /* how many branches were looked at */
     const struct backend_token *tokens; /* accepted + 1 of them: the accepted ones, then the target's own next one.
                                          * An end-of-generation token is always the last, never counted as accepted. */
     float margin;                       /* smallest distance between best and second best over these, NAN unknown */
@@ -112,6 +132,27 @@ typedef bool backend_stream_cb(void *arg, const struct backend_token *tokens, si
 /* BACKEND_OK: n tokens or the end token have come; BACKEND_TOO_LONG: the context is full, the tokens until there were
  * given. */
 typedef void backend_done_cb(void *arg, const struct backend_status *st);
+
+/* What a drafter is asked for. */
+struct backend_draft_ask {
+    size_t n;        /* tokens of the line behind the path, at most */
+    size_t from;     /* so many tokens of the path are known to be right: branches stand at positions >= from */
+    size_t first;    /* so many tokens of the line are drafted before any work goes into branches */
+    size_t branches; /* most branches at a time, 0: none */
+    size_t depth;    /* most tokens of a branch, with its first one */
+};
+
+/* Drafted tokens as they come: of the line, or of one branch. */
+struct backend_drafted {
+    const int32_t *tokens;
+    const float *probs; /* the drafter's own estimate of each being right, given those before it */
+    size_t n;
+    int64_t branch; /* its id, > 0, which stays the same in later drafts of the session; 0: the line */
+    size_t at;      /* branch: the position in the path of its first token, in the place of the line's */
+    size_t index;   /* of tokens[0]: in the line behind the path, or in the branch as far as this call has told it */
+};
+/* Holds during the callback only. */
+typedef void backend_drafted_cb(void *arg, const struct backend_drafted *d);
 
 /* A chat that is passed on: text as it comes; false pauses. finish: "stop", "length"; usage -1 where unknown. */
 typedef bool backend_chat_text_cb(void *arg, const char *text, size_t len, json_t *logprobs);
@@ -151,11 +192,16 @@ struct backend_ops {
                                        int timeout_ms, backend_draft_cb *cb, void *arg);
     struct backend_call *(*verify)(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                    size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
-    /* drafts token ids and gives each as it comes; logprob is the drafter's own.  BACKEND_OK: n tokens have come, or it
-     * has no more to say, or a newer draft of the same session took its place. */
-    struct backend_call *(*draft_stream)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
-                                         int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
-                                         void *arg);
+    /* The same with branches; those that the server has no room for are not looked at. */
+    struct backend_call *(*verify_tree)(struct backend_session *s, const int32_t *path, size_t n_path,
+                                        const struct backend_tree *tree, int n_logprobs, int timeout_ms,
+                                        backend_verify_cb *cb, void *arg);
+    /* drafts token ids and gives each as it comes.  BACKEND_OK: n tokens have come and no branch can grow, or it has no
+     * more to say, or a newer draft of the same session took its place.  A path that continues a branch, in a later
+     * call, costs the drafter nothing that the branch has already cost. */
+    struct backend_call *(*draft_stream)(struct backend_session *s, const int32_t *path, size_t n_path,
+                                         const struct backend_draft_ask *ask, int idle_timeout_ms,
+                                         backend_drafted_cb *on_tokens, backend_done_cb *cb, void *arg);
     struct backend_call *(*generate)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                      int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
                                      backend_done_cb *cb, void *arg);
@@ -206,9 +252,13 @@ struct backend_call *backend_draft_text(struct backend_session *s, const char *t
                                         int timeout_ms, backend_draft_cb *cb, void *arg);
 struct backend_call *backend_verify(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                     size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
-struct backend_call *backend_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
-                                          int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
-                                          void *arg);
+/* Where the kind knows no branches the line alone is verified. */
+struct backend_call *backend_verify_tree(struct backend_session *s, const int32_t *path, size_t n_path,
+                                         const struct backend_tree *tree, int n_logprobs, int timeout_ms,
+                                         backend_verify_cb *cb, void *arg);
+struct backend_call *backend_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path,
+                                          const struct backend_draft_ask *ask, int idle_timeout_ms,
+                                          backend_drafted_cb *on_tokens, backend_done_cb *cb, void *arg);
 struct backend_call *backend_generate(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                       int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
                                       backend_done_cb *cb, void *arg);

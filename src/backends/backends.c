@@ -237,12 +237,21 @@ struct backend_call *backend_verify(struct backend_session *s, const int32_t *pa
     return c;
 }
 
-struct backend_call *backend_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
-                                          int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
-                                          void *arg)
+struct backend_call *backend_verify_tree(struct backend_session *s, const int32_t *path, size_t n_path,
+                                         const struct backend_tree *tree, int n_logprobs, int timeout_ms,
+                                         backend_verify_cb *cb, void *arg)
+{
+    if (s->ops->verify_tree != NULL)
+        return s->ops->verify_tree(s, path, n_path, tree, n_logprobs, timeout_ms, cb, arg);
+    return backend_verify(s, path, n_path, tree->draft, tree->n_draft, n_logprobs, timeout_ms, cb, arg);
+}
+
+struct backend_call *backend_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path,
+                                          const struct backend_draft_ask *ask, int idle_timeout_ms,
+                                          backend_drafted_cb *on_tokens, backend_done_cb *cb, void *arg)
 {
     if (s->ops->draft_stream != NULL)
-        return s->ops->draft_stream(s, path, n_path, n, idle_timeout_ms, on_tokens, cb, arg);
+        return s->ops->draft_stream(s, path, n_path, ask, idle_timeout_ms, on_tokens, cb, arg);
     struct backend_call *c = unsupported(s->b, s, CALL_GENERATE, "draft as a stream", arg);
     c->cb.generate = cb;
     return c;

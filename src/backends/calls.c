@@ -314,6 +314,13 @@ int call_stream_text(struct backend_call *c, const char *text, size_t len, json_
     return stream_result(c, c->stream.text(c->arg, text, len, logprobs));
 }
 
+int call_stream_drafted(struct backend_call *c, const struct backend_drafted *d)
+{
+    c->busy = true;
+    c->stream.drafted(c->arg, d);
+    return stream_result(c, true);
+}
+
 void call_cancel(struct backend_call *c)
 {
     call_unlink(c);

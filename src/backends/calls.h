@@ -43,6 +43,7 @@ struct backend_call {
     union {
         backend_stream_cb *tokens;
         backend_chat_text_cb *text;
+        backend_drafted_cb *drafted;
     } stream;
     void *arg;
 
@@ -116,6 +117,7 @@ void call_end_vocab(struct backend_call *c, enum backend_vocab_match match, cons
  */
 int call_stream_tokens(struct backend_call *c, const struct backend_token *tokens, size_t n);
 int call_stream_text(struct backend_call *c, const char *text, size_t len, json_t *logprobs);
+int call_stream_drafted(struct backend_call *c, const struct backend_drafted *d); /* never 0 */
 
 /* Ends the call without a callback; its connection is closed. */
 void call_cancel(struct backend_call *c);

@@ -17,14 +17,16 @@ static bool is_hex(const char *s)
 
 static int read_numbers(struct backend_info *i, const json_t *o, char **cause)
 {
-    int64_t n_vocab = 0, n_ctx = 0, slots = 0;
+    int64_t n_vocab = 0, n_ctx = 0, slots = 0, branches = 0;
     if (json_get_int(o, "n_vocab", 1, INT32_MAX, &n_vocab, cause) < 0 ||
         json_get_int(o, "n_ctx", 0, INT32_MAX, &n_ctx, cause) < 0 ||
-        json_get_int(o, "slots", 0, 100000, &slots, cause) < 0)
+        json_get_int(o, "slots", 0, 100000, &slots, cause) < 0 ||
+        json_get_int(o, "branches", 0, 100000, &branches, cause) < 0)
         return -1;
     i->n_vocab = (int32_t)n_vocab;
     i->n_ctx = (int32_t)n_ctx;
     i->slots = (int32_t)slots;
+    i->caps.verify_branches = branches > 0;
     json_t *invariant = json_object_get(o, "batch_invariant");
     i->batch_invariant_known = json_is_boolean(invariant);
     i->batch_invariant = json_is_true(invariant);
@@ -56,10 +58,13 @@ static int read_info(struct backend *b, json_t *o, int64_t rtt_us, char **cause)
     i.architecture = xstrdup(arch);
     i.version = xasprintf("tightwad-node %s%s%s", version != NULL ? version : "?", llama != NULL ? ", llama.cpp " : "",
                           llama != NULL ? llama : "");
+    bool branches = i.caps.verify_branches;
     i.caps = (struct backend_caps){
         .draft_tokens = true,
         .verify = true,
         .draft_stream = true,
+        .draft_branches = branches,
+        .verify_branches = branches,
         .generate = true,
         .chat = true,
         .tokenize = true,

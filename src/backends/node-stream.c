@@ -30,27 +30,6 @@ static int read_tokens_line(struct node_call *n, const json_t *o, char **cause)
     return 0;
 }
 
-/* {"t":[ids],"p":[probabilities]} */
-static int read_draft_line(struct node_call *n, const json_t *o, char **cause)
-{
-    const json_t *ids = json_object_get(o, "t"), *probs = json_object_get(o, "p");
-    size_t count = json_array_size(ids);
-    if (!json_is_array(ids) || json_array_size(probs) != count)
-        return cause_set(cause, "a line whose \"t\" and \"p\" do not go together");
-    for (size_t i = 0; i < count; i++) {
-        const json_t *id = json_array_get(ids, i), *prob = json_array_get(probs, i);
-        json_int_t v = json_is_integer(id) ? json_integer_value(id) : -1;
-        if (v < 0 || v > INT32_MAX || !json_is_number(prob))
-            return cause_set(cause, "\"t\"[%zu] or \"p\"[%zu] is not what it should be", i, i);
-        if (wire_tokens_add(&n->pending, (int32_t)v, NULL, false, NULL, n->c.b->info.n_vocab, cause) < 0)
-            return -1;
-        struct backend_token *t = &n->pending.list[n->pending.n - 1];
-        t->has_logprob = true;
-        t->logprob = logf((float)json_number_value(prob));
-    }
-    return 0;
-}
-
 static void on_line(void *arg, const char *data, size_t len)
 {
     struct node_call *n = arg;
@@ -68,8 +47,8 @@ static void on_line(void *arg, const char *data, size_t len)
         words = json_string_value(json_object_get(o, "reason"));
         n->done = true;
         n->full = words != NULL && strcmp(words, "ctx") == 0;
-    } else if (n->drafting) {
-        read_draft_line(n, o, &n->bad);
+    } else if (n->drafts != NULL) {
+        node_drafts_read(n->drafts, o, n->c.b->info.n_vocab, &n->bad);
     } else {
         read_tokens_line(n, o, &n->bad);
     }
@@ -79,6 +58,8 @@ static void on_line(void *arg, const char *data, size_t len)
 /* Gives what has come.  False: the call is gone. */
 static bool deliver(struct node_call *n)
 {
+    if (n->drafts != NULL)
+        return node_drafts_deliver(n);
     if (n->pending.n == 0)
         return true;
     size_t count = n->pending.n;
@@ -163,14 +144,12 @@ void node_stream_request(struct node_call *n, const char *body, size_t len)
     };
     if (n->lines == NULL)
         n->lines = lines_create(LINES_NDJSON, NODE_LINE_MAX, on_line, n);
-    call_request(&n->c, n->drafting ? "/v1/node/draft" : "/v1/node/generate", &o, on_end);
+    call_request(&n->c, n->drafts != NULL ? "/v1/node/draft" : "/v1/node/generate", &o, on_end);
 }
 
-static struct backend_call *start(struct node_call *g, size_t n, int idle_timeout_ms, backend_stream_cb *on_tokens,
-                                  backend_done_cb *cb)
+static struct backend_call *start(struct node_call *g, size_t n, int idle_timeout_ms, backend_done_cb *cb)
 {
     g->c.cb.generate = cb;
-    g->c.stream.tokens = on_tokens;
     g->c.resume = resume;
     g->n = n;
     g->idle_timeout_ms = idle_timeout_ms;
@@ -189,15 +168,18 @@ struct backend_call *node_generate(struct backend_session *s, const int32_t *pat
 {
     struct node_call *g = node_call_create(s, CALL_GENERATE, path, n_path, 0, arg);
     g->n_logprobs = n_logprobs;
-    return start(g, n, idle_timeout_ms, on_tokens, cb);
+    g->c.stream.tokens = on_tokens;
+    return start(g, n, idle_timeout_ms, cb);
 }
 
-struct backend_call *node_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
-                                       int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
-                                       void *arg)
+struct backend_call *node_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path,
+                                       const struct backend_draft_ask *ask, int idle_timeout_ms,
+                                       backend_drafted_cb *on_tokens, backend_done_cb *cb, void *arg)
 {
     struct node_call *g = node_call_create(s, CALL_GENERATE, path, n_path, 0, arg);
-    g->drafting = true;
+    g->drafts = node_drafts_create();
+    g->ask = *ask;
+    g->c.stream.drafted = on_tokens;
     g->epoch = ++((struct node_session *)s)->epoch;
-    return start(g, n, idle_timeout_ms, on_tokens, cb);
+    return start(g, ask->n, idle_timeout_ms, cb);
 }

@@ -116,6 +116,10 @@ static void release_node_call(struct backend_call *c)
     struct node_call *n = (struct node_call *)c;
     free(n->path);
     free(n->draft);
+    for (size_t i = 0; i < n->n_branches; i++)
+        free((void *)n->branches[i].tokens);
+    free(n->branches);
+    node_drafts_destroy(n->drafts);
     free(n->bad);
     lines_destroy(n->lines);
     wire_tokens_finish(&n->pending);
@@ -129,6 +133,26 @@ struct node_call *node_call_create(struct backend_session *s, enum call_kind kin
     n->path = xmemdup(path, (n_path > 0 ? n_path : 1) * sizeof(*path));
     n->n_path = n_path;
     return n;
+}
+
+static void write_branches(const struct node_call *n, struct buf *b)
+{
+    for (size_t i = 0; i < n->n_branches; i++) {
+        buf_printf(b, "%s{\"at\":%zu,\"t\":", i == 0 ? ",\"branches\":[" : ",", n->branches[i].at);
+        wire_add_tokens(b, n->branches[i].tokens, n->branches[i].n);
+        buf_adds(b, i + 1 == n->n_branches ? "}]" : "}");
+    }
+}
+
+static void write_ask(const struct node_call *n, struct buf *b)
+{
+    const struct backend_draft_ask *a = &n->ask;
+    if (n->drafts == NULL)
+        return;
+    buf_printf(b, ",\"epoch\":%lld,\"stream\":true", (long long)n->epoch);
+    if (a->branches > 0)
+        buf_printf(b, ",\"from\":%zu,\"first\":%zu,\"branches\":%zu,\"depth\":%zu",
+                   a->from < n->n_path ? a->from : n->n_path, a->first, a->branches, a->depth);
 }
 
 static void write_body(const struct node_call *n, size_t keep, struct buf *b)
@@ -148,13 +172,13 @@ static void write_body(const struct node_call *n, size_t keep, struct buf *b)
     case CALL_VERIFY:
         buf_adds(b, ",\"draft\":");
         wire_add_tokens(b, n->draft, n->n_draft);
+        write_branches(n, b);
         break;
     default:
         buf_printf(b, ",\"n\":%zu", n->n);
-        if (n->drafting)
-            buf_printf(b, ",\"epoch\":%lld,\"stream\":true", (long long)n->epoch);
+        write_ask(n, b);
     }
-    if (n->n_logprobs >= 0 && n->c.kind != CALL_DRAFT && !n->drafting)
+    if (n->n_logprobs >= 0 && n->c.kind != CALL_DRAFT && n->drafts == NULL)
         buf_printf(b, ",\"logprobs\":%d", n->n_logprobs);
     buf_addc(b, '}');
 }
@@ -311,6 +335,7 @@ const struct backend_ops backend_node_ops = {
     .session_close = node_session_close,
     .draft = node_draft,
     .verify = node_verify,
+    .verify_tree = node_verify_tree,
     .draft_stream = node_draft_stream,
     .generate = node_generate,
     .chat = chat_pass_on,

@@ -30,11 +30,15 @@ struct node_call {
     uint64_t serial;
     int32_t *draft; /* verify */
     size_t n_draft, n;
+    struct backend_branch *branches; /* verify: their tokens are owned; NULL: none */
+    size_t n_branches;
+    size_t branch_of[BACKEND_BRANCHES_MAX]; /* their places among the caller's */
     float p_min;
     int n_logprobs;
     int64_t epoch;
     /* generate, and drafts that are streamed */
-    bool drafting; /* a draft */
+    struct node_drafts *drafts; /* a draft, NULL: a generation */
+    struct backend_draft_ask ask;
     int idle_timeout_ms;
     struct lines *lines;
     struct wire_tokens pending; /* come, not yet taken */
@@ -60,6 +64,10 @@ struct backend_call *node_draft(struct backend_session *s, const int32_t *path, 
 struct backend_call *node_verify(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                  size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
 
+struct backend_call *node_verify_tree(struct backend_session *s, const int32_t *path, size_t n_path,
+                                      const struct backend_tree *tree, int n_logprobs, int timeout_ms,
+                                      backend_verify_cb *cb, void *arg);
+
 /* node-stream.c: n's request with this body, read as it streams */
 void node_stream_request(struct node_call *n, const char *body, size_t len);
 struct backend_call *node_generate(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
@@ -67,9 +75,16 @@ struct backend_call *node_generate(struct backend_session *s, const int32_t *pat
                                    backend_done_cb *cb, void *arg);
 
 /* The same of a drafter: its tokens, with its own probabilities, while it still writes. */
-struct backend_call *node_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
-                                       int idle_timeout_ms, backend_stream_cb *on_tokens, backend_done_cb *cb,
-                                       void *arg);
+struct backend_call *node_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path,
+                                       const struct backend_draft_ask *ask, int idle_timeout_ms,
+                                       backend_drafted_cb *on_tokens, backend_done_cb *cb, void *arg);
+
+/* node-drafts.c: the lines of such a stream, until they are given out.  read: -1 and a cause.  deliver: false: the call
+ * is gone. */
+struct node_drafts *node_drafts_create(void);
+void node_drafts_destroy(struct node_drafts *d); /* NULL is fine */
+int node_drafts_read(struct node_drafts *d, const json_t *line, int32_t n_vocab, char **cause);
+bool node_drafts_deliver(struct node_call *n);
 
 /* node-info.c */
 struct backend_call *node_probe(struct backend *b, int timeout_ms, backend_probe_cb *cb, void *arg);

@@ -165,12 +165,13 @@ static void over(struct drafting *d, const struct backend_status *st)
     d->on_news(d->arg);
 }
 
-static bool on_stream(void *arg, const struct backend_token *tokens, size_t n)
+static void on_stream(void *arg, const struct backend_drafted *drafted)
 {
     struct draft_call *c = arg;
     struct drafting *d = c->d;
-    if (c != d->stream)
-        return true;
+    size_t n = drafted->n;
+    if (c != d->stream || drafted->branch != 0)
+        return;
     int64_t now = clock_us();
     if (d->got > 0)
         governor_saw_draft(governor(d), n, (double)(now - d->news_us));
@@ -179,9 +180,8 @@ static bool on_stream(void *arg, const struct backend_token *tokens, size_t n)
     d->news_us = now;
     d->got += n;
     for (size_t i = 0; i < n; i++)
-        add_token(d, tokens[i].id, expf(tokens[i].logprob));
+        add_token(d, drafted->tokens[i], drafted->probs[i]);
     d->on_news(d->arg);
-    return true;
 }
 
 static void on_streamed(void *arg, const struct backend_status *st)
@@ -322,8 +322,9 @@ static void ask(struct drafting *d, const int32_t *path, size_t n_path, size_t n
     if (streams(d)) {
         d->stream = xcalloc(1, sizeof(*d->stream));
         d->stream->d = d;
-        d->stream->call = backend_draft_stream(d->session, all, n_all, n, (int)settings->draft_timeout_ms, on_stream,
-                                               on_streamed, d->stream);
+        struct backend_draft_ask line = {.n = n, .from = n_all, .first = n};
+        d->stream->call = backend_draft_stream(d->session, all, n_all, &line, (int)settings->draft_timeout_ms,
+                                               on_stream, on_streamed, d->stream);
     } else {
         d->asked = settings->draft_ahead && n > CHUNK ? CHUNK : n;
         d->call = backend_draft(d->session, all, n_all, d->asked, 0.0f, (int)settings->draft_timeout_ms, on_chunk, d);
