@@ -7,8 +7,9 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest answer_tests[], json_tests[], sampler_tests[], stats_tests[], utf8_tests[];
-extern const size_t answer_count, json_count, sampler_count, stats_count, utf8_count;
+extern const struct CMUnitTest answer_tests[], json_tests[], ngram_tests[], sampler_tests[], stats_tests[],
+    utf8_tests[];
+extern const size_t answer_count, json_count, ngram_count, sampler_count, stats_count, utf8_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest base[TESTS_MAX];
@@ -24,6 +25,7 @@ int main(void)
 {
     add(answer_tests, answer_count);
     add(json_tests, json_count);
+    add(ngram_tests, ngram_count);
     add(sampler_tests, sampler_count);
     add(stats_tests, stats_count);
     add(utf8_tests, utf8_count);
