@@ -17,7 +17,7 @@ static int run_check(struct cmd_env *env, const struct cmd_args *args)
     size_t errors = 0;
     for (size_t i = 0; i < findings.n; i++)
         errors += findings.list[i].error;
-    if (c && !c->proxy.target.url)
+    if (c && !c->proxy.target.url && !config_has_pool(c))
         fprintf(stderr, "%s: warning: no target is configured, so `proxy start` will not start\n",
                 path ? path : "environment");
     if (c)

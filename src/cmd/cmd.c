@@ -85,7 +85,7 @@ struct config *cmd_load_config(const struct cmd_env *env, bool want_target)
     config_findings_finish(&findings);
     if (c == NULL) {
         fprintf(stderr, "tightwad: nothing was started: the configuration has errors\n");
-    } else if (want_target && c->proxy.target.url == NULL) {
+    } else if (want_target && c->proxy.target.url == NULL && !config_has_pool(c)) {
         fprintf(stderr,
                 "tightwad: no target is configured%s%s.  Name one in cluster.yaml:\n\n"
                 "    proxy:\n      target:\n        url: http://HOST:PORT\n\n"

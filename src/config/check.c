@@ -15,7 +15,6 @@ struct seen {
     const char *key; /* "proxy.target" */
     size_t index;
     size_t line; /* of its section, 0: from the environment alone */
-    bool broken; /* its url has been complained about */
     bool named;  /* by the user */
 };
 
@@ -23,6 +22,11 @@ static void no_url(struct loader *l, const struct seen *s)
 {
     bool target = s->server == &l->config->proxy.target;
     const struct config_server *v = s->server;
+    char *key = xasprintf("%s.url", s->key);
+    bool told = walk_was_wrong(l, key, s->index);
+    free(key);
+    if (told)
+        return;
     if (s->line)
         findings_add(l->findings, true, l->name, s->line, "%s has no url", s->key);
     else if (v->model_name || v->api_key || strcmp(v->backend, "auto") != 0)
@@ -44,12 +48,39 @@ static const struct config_origin *url_origin(const struct loader *l, const stru
     return NULL;
 }
 
+static bool is_ngram(const struct config_server *v)
+{
+    return (v->type && strcmp(v->type, "ngram") == 0) || strcmp(v->backend, "ngram") == 0;
+}
+
+/* A drafter without a server: `type: ngram` is kept as its backend too, which is what the engines look at. */
+static void check_ngram(struct loader *l, struct seen *s)
+{
+    struct config_server *v = s->server;
+    s->named = v->name != NULL;
+    if (v->url || v->model_name || v->api_key)
+        findings_add(l->findings, true, l->name, s->line,
+                     "%s: a drafter of type ngram has no server: leave out url, model_name and api_key", s->key);
+    if (strcmp(v->backend, "auto") != 0 && strcmp(v->backend, "ngram") != 0)
+        findings_add(l->findings, true, l->name, s->line, "%s: type ngram and backend %s do not go together", s->key,
+                     v->backend);
+    free(v->backend);
+    free(v->type);
+    v->backend = xstrdup("ngram");
+    v->type = xstrdup("ngram");
+    if (!v->name)
+        v->name = xstrdup("ngram");
+}
+
 static void check_server(struct loader *l, struct seen *s)
 {
     struct config_server *v = s->server;
+    if (is_ngram(v)) {
+        check_ngram(l, s);
+        return;
+    }
     if (!v->url) {
-        if (!s->broken)
-            no_url(l, s);
+        no_url(l, s);
         return;
     }
     s->named = v->name != NULL;
@@ -77,9 +108,16 @@ static void check_twins(struct loader *l, struct seen *list, size_t n)
         size_t same = 0;
         for (size_t j = 0; j < i; j++) {
             const struct config_server *b = list[j].server;
-            if (!a->url || !b->url)
+            if (is_ngram(a) && is_ngram(b)) {
+                findings_add(l->findings, true, l->name, list[i].line,
+                             "%s: one drafter of type ngram is enough: also in "
+                             "line %zu",
+                             list[i].key, list[j].line);
                 continue;
-            if (same_text(a->url, b->url) && same_text(a->model_name, b->model_name))
+            }
+            if (!a->name || !b->name)
+                continue;
+            if (a->url && b->url && same_text(a->url, b->url) && same_text(a->model_name, b->model_name))
                 findings_add(l->findings, true, l->name, list[i].line,
                              "%s is the same server and model as %s in line %zu", list[i].key, list[j].key,
                              list[j].line);
@@ -100,19 +138,47 @@ static void check_twins(struct loader *l, struct seen *list, size_t n)
 void check_config(struct loader *l)
 {
     struct config_proxy *p = &l->config->proxy;
-    struct seen target = {&p->target, "proxy.target", 0, l->target_line, l->target_broken, false};
-    struct seen list[DRAFTERS_MAX];
+    struct seen target = {&p->target, "proxy.target", 0, l->target_line, false};
+    struct seen list[CONFIG_DRAFTERS_MAX];
     check_server(l, &target);
     for (size_t i = 0; i < p->n_drafters; i++) {
-        list[i] = (struct seen){&p->drafters[i],
-                                l->drafters_line ? "proxy.drafters[]" : "proxy.draft",
-                                i,
-                                l->drafter_line[i],
-                                l->broken[i],
-                                false};
+        list[i] = (struct seen){&p->drafters[i], l->drafters_line ? "proxy.drafters[]" : "proxy.draft", i,
+                                l->drafter_line[i], false};
         check_server(l, &list[i]);
     }
     check_twins(l, list, p->n_drafters);
+    check_pool(l);
+}
+
+/* "models[1].path" for an option of a list.  Owned by the caller. */
+static char *label(const struct option *o, size_t index)
+{
+    const char *first = strstr(o->key, "[]"), *second = first ? strstr(first + 2, "[]") : NULL;
+    if (!first)
+        return xstrdup(o->key);
+    size_t a = second ? index / CONFIG_GPUS_MAX : index;
+    char *text = xasprintf("%.*s[%zu]", (int)(first - o->key), o->key, a);
+    if (second) {
+        char *longer = xasprintf("%s%.*s[%zu]", text, (int)(second - first - 2), first + 2, index % CONFIG_GPUS_MAX);
+        free(text);
+        text = longer;
+        first = second;
+    }
+    char *all = xasprintf("%s%s", text, first + 2);
+    free(text);
+    return all;
+}
+
+static void add_difference(struct buf *b, const struct option *o, size_t index, const void *x, const void *y)
+{
+    char *was = x ? value_text(o, x) : NULL, *is = y ? value_text(o, y) : NULL, *key = label(o, index);
+    if (o->type == OPTION_SECRET)
+        buf_printf(b, "%s%s", b->len ? ", " : "", key);
+    else
+        buf_printf(b, "%s%s (%s → %s)", b->len ? ", " : "", key, was ? was : "none", is ? is : "none");
+    free(was);
+    free(is);
+    free(key);
 }
 
 char *config_restart_needed(const struct config *from, const struct config *to)
@@ -121,21 +187,17 @@ char *config_restart_needed(const struct config *from, const struct config *to)
     buf_init(&b, 65536);
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];
-        if (o->reloadable || (o->place != OPTION_IN_CONFIG && o->place != OPTION_IN_TARGET))
+        if (o->reloadable || o->place == OPTION_IN_DRAFT || o->place == OPTION_IN_DRAFTERS)
             continue;
-        const void *x = option_value(o, (struct config *)from, 0), *y = option_value(o, (struct config *)to, 0);
-        /* A name that is made from the url needs no mention of its own. */
-        bool made = o->place == OPTION_IN_TARGET && o->offset == offsetof(struct config_server, name) &&
-                    !origin_get(from, o, 0) && !origin_get(to, o, 0);
-        if (made || value_equal(o, x, y))
-            continue;
-        char *was = value_text(o, x), *is = value_text(o, y);
-        if (o->type == OPTION_SECRET)
-            buf_printf(&b, "%s%s", b.len ? ", " : "", o->key);
-        else
-            buf_printf(&b, "%s%s (%s → %s)", b.len ? ", " : "", o->key, was ? was : "none", is ? is : "none");
-        free(was);
-        free(is);
+        size_t n = option_entries(o, from), m = option_entries(o, to);
+        for (size_t k = 0; k < (n > m ? n : m); k++) {
+            const void *x = option_value(o, (struct config *)from, k), *y = option_value(o, (struct config *)to, k);
+            /* A name that is made from the url needs no mention of its own. */
+            bool made = o->place == OPTION_IN_TARGET && o->offset == offsetof(struct config_server, name) &&
+                        !origin_get(from, o, 0) && !origin_get(to, o, 0);
+            if (!made && x != y && (!x || !y || !value_equal(o, x, y)))
+                add_difference(&b, o, k, x, y);
+        }
     }
     if (b.len)
         return buf_steal(&b);

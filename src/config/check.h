@@ -7,4 +7,7 @@
 /* Completes names and tells what does not go together. */
 void check_config(struct loader *l);
 
+/* The part of it that is about the pool. */
+void check_pool(struct loader *l);
+
 #endif

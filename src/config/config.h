@@ -11,11 +11,20 @@
 
 enum { CONFIG_AUTO = -1 }; /* an integer option whose value is `auto` */
 
+enum {
+    CONFIG_DRAFTERS_MAX = 16,
+    CONFIG_GPUS_MAX = 16, /* of one machine */
+    CONFIG_WORKERS_MAX = 16,
+    CONFIG_MODELS_MAX = 64,
+    CONFIG_RPC_MAX = 16, /* RPC servers that llama.cpp takes at once (GGML_RPC_MAX_SERVERS) */
+};
+
 struct config_server {
     char *name;       /* `name`, else made from the url: host:port */
     char *url;        /* http(s)://host:port[/prefix], no trailing slash */
     char *model_name; /* NULL: whatever the server has */
-    char *backend;    /* node | llamacpp | ollama | openai | auto (ask the server) */
+    char *backend;    /* node | llamacpp | ollama | openai | auto (ask the server) | ngram (no server: url is NULL) */
+    char *type;       /* server | ngram; a target is always a server */
     char *api_key;    /* NULL: none; ${ENV} already replaced */
 };
 
@@ -37,9 +46,71 @@ struct config_proxy {
     struct config_server target; /* url NULL: not configured */
 };
 
+/* Texts in the order of the file. */
+struct config_words {
+    char **list;
+    size_t n;
+};
+
+struct config_gpu {
+    char *name;       /* NULL: not given (a worker's) */
+    int64_t vram;     /* bytes; 0: not given, the worker is asked */
+    int64_t rpc_port; /* where the worker's RPC server for it listens; of no meaning on the coordinator */
+    size_t line;      /* of the entry in the file; 0: made because none was given */
+};
+
+struct config_worker {
+    char *host;
+    char *name; /* `name`, else the host; unlike that of any other worker */
+    struct config_gpu *gpus;
+    size_t n_gpus; /* 1 or more */
+    size_t line;
+};
+
+struct config_model {
+    char *name;       /* `name`, else the key, else the file's name without .gguf; unlike that of any other model */
+    char *path;       /* of the GGUF file, absolute, or ollama:NAME[:TAG] */
+    int64_t ctx_size; /* tokens of one request, prompt and answer; CONFIG_AUTO: what the model was trained with, at most
+                         CONFIG_CTX_AUTO */
+    int64_t predict;  /* longest answer to a request that names no length, in tokens; CONFIG_AUTO: as proxy has it */
+    char *flash_attn; /* on | off | auto; NULL: what the binary does by itself */
+    bool is_default;
+    char *draft; /* name of another model, or of a drafter of the proxy; NULL: none */
+    size_t line;
+};
+
+enum { CONFIG_CTX_AUTO = 8192 };
+
+/* The process that holds the pool together, on this machine. */
+struct config_coordinator {
+    char *host;
+    int64_t port;
+    char *backend; /* auto | cuda | hip | vulkan | metal | cpu */
+    struct config_gpu *gpus;
+    size_t n_gpus;                  /* 0: none (cpu, auto) */
+    struct config_words extra_args; /* passed on as they are */
+    struct config_words env;        /* NAME=VALUE each */
+    int64_t slots;                  /* answers at once */
+    int64_t threads;                /* CONFIG_AUTO: the binary's own choice */
+};
+
+struct config_pool {
+    struct config_coordinator coordinator;
+    struct config_worker *workers;
+    size_t n_workers;
+    struct config_model *models; /* exactly one is the default when there are any */
+    size_t n_models;             /* 0: no pool is configured */
+    struct {
+        char *coordinator; /* a llama-server (or a tightwad-node): path, or a name for $PATH; NULL: our own node */
+        char *rpc_server;  /* a stock rpc-server, likewise; NULL: looked for */
+    } binaries;
+    char *ram_reclaim; /* on | off | auto */
+};
+
 struct config {
     char *path; /* the file it came from; NULL: none */
     struct config_proxy proxy;
+    struct config_pool pool;
     char *log_level;               /* debug | info | warn | error */
     char *log_format;              /* text | json */
     struct config_origin *origins; /* for `config show` */
@@ -71,6 +142,24 @@ char *config_find(const char *given);
 struct config *config_load(const char *path, struct config_findings *findings);
 struct config *config_load_text(const char *name, const char *yaml, size_t len, struct config_findings *findings);
 void config_destroy(struct config *c);
+
+/* Whether a pool is configured: `models` has an entry. */
+bool config_has_pool(const struct config *c);
+
+/* Where this machine reaches the pool's coordinator: http://HOST:PORT, with loopback for a wildcard address.  Owned by
+ * the caller. */
+char *config_pool_url(const struct config *c);
+
+/* Whether requests go to the pool: one is configured, and proxy.target is left out or is the coordinator's own address
+ * (by a look at this machine's interfaces; names other than localhost and the host's own are not looked up). */
+bool config_target_is_pool(const struct config *c);
+
+const struct config_model *config_model_default(const struct config *c);                /* NULL: no pool */
+const struct config_model *config_model_find(const struct config *c, const char *name); /* NULL: no such */
+
+/* "cluster.yaml:12" of an option that was given ("coordinator.extra_args"), NULL for a default.  Owned by the caller.
+ */
+char *config_where(const struct config *c, const char *key);
 
 /* Which options differ and are not reloadable: text for the log, NULL if none.  Owned by the caller. */
 char *config_restart_needed(const struct config *from, const struct config *to);

@@ -115,6 +115,9 @@ static bool entry_is(const struct tree *entry, const char *name)
     const struct tree *key = NULL, *own = child(entry, "name", &key);
     if (own && own->kind == TREE_SCALAR && !tree_is_null(own))
         return strcmp(own->text, name) == 0;
+    const struct tree *type = child(entry, "type", &key);
+    if (type && type->kind == TREE_SCALAR && strcmp(type->text, "ngram") == 0)
+        return strcmp(name, "ngram") == 0;
     char *url = entry_url(entry);
     char *host = url ? url_host_port(url) : NULL;
     bool is = url && (strcmp(url, name) == 0 || strcmp(host, name) == 0);

@@ -18,7 +18,7 @@ static void take_env(struct loader *l)
         if (!text || !*text)
             continue;
         if (o->place == OPTION_IN_DRAFT && l->config->proxy.n_drafters == 0)
-            walk_add_drafter(l);
+            walk_add_entry(l, "proxy.drafters", 0, 0, &(size_t){0});
         walk_set(l, o, 0, text, o->env, 0);
     }
 }
@@ -99,10 +99,18 @@ void config_destroy(struct config *c)
         return;
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];
-        size_t n = o->place == OPTION_IN_DRAFTERS ? c->proxy.n_drafters : o->place == OPTION_IN_DRAFT ? 0 : 1;
-        for (size_t k = 0; k < n; k++)
-            value_clear(o, option_value(o, c, k));
+        size_t n = o->place == OPTION_IN_DRAFT ? 0 : option_entries(o, c);
+        for (size_t k = 0; k < n; k++) {
+            void *at = option_value(o, c, k);
+            if (at)
+                value_clear(o, at);
+        }
     }
+    for (size_t i = 0; i < c->pool.n_workers; i++)
+        free(c->pool.workers[i].gpus);
+    free(c->pool.workers);
+    free(c->pool.coordinator.gpus);
+    free(c->pool.models);
     free(c->proxy.drafters);
     free(c->origins);
     free(c->path);

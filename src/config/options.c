@@ -6,8 +6,14 @@
 
 #define AT(field) .place = OPTION_IN_CONFIG, .offset = offsetof(struct config, field)
 #define IN(where, field) .place = where, .offset = offsetof(struct config_server, field)
+#define GPU(where, field) .place = where, .offset = offsetof(struct config_gpu, field)
+#define WORKER(field) .place = OPTION_IN_WORKERS, .offset = offsetof(struct config_worker, field)
+#define MODEL(field) .place = OPTION_IN_MODELS, .offset = offsetof(struct config_model, field)
 
 static const char *const backend_names[] = {"auto", "node", "llamacpp", "ollama", "openai", NULL};
+static const char *const drafter_names[] = {"auto", "node", "llamacpp", "ollama", "openai", "ngram", NULL};
+static const char *const type_names[] = {"server", "ngram", NULL};
+static const char *const device_names[] = {"auto", "cuda", "hip", "vulkan", "metal", "cpu", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 
@@ -18,10 +24,15 @@ static const char *const format_names[] = {"text", "json", NULL};
     "What kind of server it is: a tightwad node, a llama-server, an Ollama or an OpenAI-compatible API. `auto` asks "  \
     "the server itself."
 #define HELP_API_KEY "Sent as bearer token. Better not written here in full: `${NAME}` takes it from the environment."
+#define HELP_TYPE                                                                                                      \
+    "`ngram` is a drafter that needs no server and no url: it drafts from what the prompt and the answer so far "      \
+    "repeat."
+#define HELP_GPU "What messages and the plan call it."
+#define HELP_VRAM "Its memory in GiB."
 #define HELP_NAME "What logs, the status and the dashboard call it. Not set: host:port of the url."
 
 /* The rows that a server has.  p: key prefix, where: place, r: reloadable, e: what each variable begins with. */
-#define SERVER_ROWS(p, where, r, env_url, env_model, env_backend, env_api_key)                                         \
+#define SERVER_ROWS(p, where, r, names_, env_url, env_model, env_backend, env_api_key)                                 \
     {.key = p ".url", IN(where, url), .type = OPTION_URL, .reloadable = r, .env = env_url, .help = HELP_URL},          \
         {.key = p ".model_name",                                                                                       \
          IN(where, model_name),                                                                                        \
@@ -32,7 +43,7 @@ static const char *const format_names[] = {"text", "json", NULL};
         {.key = p ".backend",                                                                                          \
          IN(where, backend),                                                                                           \
          .type = OPTION_ENUM,                                                                                          \
-         .names = backend_names,                                                                                       \
+         .names = names_,                                                                                              \
          .def = "auto",                                                                                                \
          .reloadable = r,                                                                                              \
          .env = env_backend,                                                                                           \
@@ -86,11 +97,78 @@ const struct option option_table[] = {
      .help = "When set, clients must send it as bearer token (what OpenAI clients call the API key). Better not written "
              "here in full: `${NAME}` takes it from the environment."},
 
-    SERVER_ROWS("proxy.target", OPTION_IN_TARGET, false, "$TIGHTWAD_TARGET_URL", "$TIGHTWAD_TARGET_MODEL",
+    SERVER_ROWS("proxy.target", OPTION_IN_TARGET, false, backend_names, "$TIGHTWAD_TARGET_URL", "$TIGHTWAD_TARGET_MODEL",
                 "$TIGHTWAD_TARGET_BACKEND", "$TIGHTWAD_TARGET_API_KEY"),
-    SERVER_ROWS("proxy.draft", OPTION_IN_DRAFT, true, "$TIGHTWAD_DRAFT_URL", "$TIGHTWAD_DRAFT_MODEL",
+    SERVER_ROWS("proxy.draft", OPTION_IN_DRAFT, true, drafter_names, "$TIGHTWAD_DRAFT_URL", "$TIGHTWAD_DRAFT_MODEL",
                 "$TIGHTWAD_DRAFT_BACKEND", "$TIGHTWAD_DRAFT_API_KEY"),
-    SERVER_ROWS("proxy.drafters[]", OPTION_IN_DRAFTERS, true, NULL, NULL, NULL, NULL),
+    {.key = "proxy.draft.type", IN(OPTION_IN_DRAFT, type), .type = OPTION_ENUM, .names = type_names, .def = "server",
+     .reloadable = true, .help = HELP_TYPE},
+    SERVER_ROWS("proxy.drafters[]", OPTION_IN_DRAFTERS, true, drafter_names, NULL, NULL, NULL, NULL),
+    {.key = "proxy.drafters[].type", IN(OPTION_IN_DRAFTERS, type), .type = OPTION_ENUM, .names = type_names,
+     .def = "server", .reloadable = true, .help = HELP_TYPE},
+
+    {.key = "coordinator.host", AT(pool.coordinator.host), .type = OPTION_HOST, .def = "127.0.0.1",
+     .help = "The address that the coordinator listens on. Only the proxy needs to reach it."},
+    {.key = "coordinator.port", AT(pool.coordinator.port), .type = OPTION_INT, .def = "8080", .min = 1, .max = 65535,
+     .help = "The TCP port that the coordinator listens on."},
+    {.key = "coordinator.backend", AT(pool.coordinator.backend), .type = OPTION_ENUM, .names = device_names,
+     .def = "auto",
+     .help = "What drives this machine's GPUs. `hip` with two or more of them sets `HSA_ENABLE_SDMA=0` and "
+             "`GPU_MAX_HW_QUEUES=1`, without which most such machines hang; `env` overrides that. `cpu` uses no GPU here, "
+             "`auto` what there is."},
+    {.key = "coordinator.extra_args", AT(pool.coordinator.extra_args), .type = OPTION_WORDS,
+     .help = "Further arguments for the coordinator's binary, passed on as they are: `[\"--no-mmap\"]`. They go last, so "
+             "they win. One that the binary does not have is an error."},
+    {.key = "coordinator.env", AT(pool.coordinator.env), .type = OPTION_VARS,
+     .help = "Variables for the coordinator's environment: `{HSA_OVERRIDE_GFX_VERSION: \"11.0.0\"}`."},
+    {.key = "coordinator.slots", AT(pool.coordinator.slots), .type = OPTION_INT, .def = "4", .min = 1, .max = 64,
+     .help = "How many answers are worked on at once. Each has a context of its own in the devices' memory."},
+    {.key = "coordinator.threads", AT(pool.coordinator.threads), .type = OPTION_INT, .def = "auto", .min = 1,
+     .max = 1024, .or_auto = true, .help = "CPU threads. `auto`: what the binary takes by itself."},
+    {.key = "coordinator.gpus[].name", GPU(OPTION_IN_GPUS, name), .type = OPTION_STRING, .help = HELP_GPU},
+    {.key = "coordinator.gpus[].vram_gb", GPU(OPTION_IN_GPUS, vram), .type = OPTION_GIB, .min = 1 << 20,
+     .max = INT64_C(1) << 50, .help = HELP_VRAM},
+
+    {.key = "workers[].host", WORKER(host), .type = OPTION_HOST, .help = "Its address or host name."},
+    {.key = "workers[].name", WORKER(name), .type = OPTION_STRING,
+     .help = "What logs, the status and the dashboard call it. Not set: its host."},
+    {.key = "workers[].gpus[].name", GPU(OPTION_IN_WORKER_GPUS, name), .type = OPTION_STRING, .help = HELP_GPU},
+    {.key = "workers[].gpus[].vram_gb", GPU(OPTION_IN_WORKER_GPUS, vram), .type = OPTION_GIB, .min = 1 << 20,
+     .max = INT64_C(1) << 50, .help = HELP_VRAM " Not set: the worker is asked."},
+    {.key = "workers[].gpus[].rpc_port", GPU(OPTION_IN_WORKER_GPUS, rpc_port), .type = OPTION_INT, .def = "50052",
+     .min = 1, .max = 65535, .help = "Where the RPC server that lends it listens. GPUs that one server lends together "
+     "are one entry."},
+
+    {.key = "models[].name", MODEL(name), .type = OPTION_STRING,
+     .help = "What clients and `tightwad swap` call it. Not set: the file's name without .gguf."},
+    {.key = "models[].path", MODEL(path), .type = OPTION_PATH,
+     .help = "The GGUF file on this machine (of a split model the first), or `ollama:NAME[:TAG]` for one that Ollama has "
+             "pulled. `~/` is the home folder; a path that begins with neither is looked for from the configuration's own "
+             "folder."},
+    {.key = "models[].ctx_size", MODEL(ctx_size), .type = OPTION_INT, .def = "auto", .min = 1, .max = 1 << 24,
+     .unit = "tokens", .or_auto = true,
+     .help = "How long a prompt and its answer can be together. `auto`: what the model was trained with, at most 8192."},
+    {.key = "models[].predict", MODEL(predict), .type = OPTION_INT, .def = "auto", .min = 1, .max = 1 << 24,
+     .unit = "tokens", .or_auto = true,
+     .help = "The longest answer to a request that names no length. `auto`: as long as the context allows."},
+    {.key = "models[].flash_attn", MODEL(flash_attn), .type = OPTION_SWITCH,
+     .help = "Flash attention. Not set: what the binary does by itself; a node leaves it off, because that makes a pass "
+             "of many tokens give the bits of one at a time on a CPU."},
+    {.key = "models[].default", MODEL(is_default), .type = OPTION_BOOL, .def = "false",
+     .help = "The model that is loaded first. No model has it: the first of the list."},
+    {.key = "models[].draft", MODEL(draft), .type = OPTION_STRING,
+     .help = "What drafts for this model: another of `models`, which is then run by a second process beside the "
+             "coordinator, or one of `proxy.drafters` by its name. A swap changes it with the model. Not set: the proxy's "
+             "drafters as they are."},
+
+    {.key = "binaries.coordinator", AT(pool.binaries.coordinator), .type = OPTION_PROGRAM,
+     .help = "A llama-server to hold the pool together instead of the node: a path, or a name that `$PATH` has."},
+    {.key = "binaries.rpc_server", AT(pool.binaries.rpc_server), .type = OPTION_PROGRAM,
+     .help = "llama.cpp's own rpc-server, for workers on this machine (`tightwad bench pool`, `tightwad demo`). Not set: "
+             "the node's."},
+    {.key = "ram_reclaim", AT(pool.ram_reclaim), .type = OPTION_SWITCH, .def = "auto",
+     .help = "Whether the model file's pages in memory are given back once the model is on the devices. `auto`: when memory "
+             "is short."},
 
     {.key = "log.level", AT(log_level), .type = OPTION_ENUM, .names = level_names, .def = "info", .reloadable = true,
      .env = "$TIGHTWAD_LOG_LEVEL", .help = "The least important messages that are still logged."},
@@ -108,22 +186,48 @@ const struct option_section option_sections[] = {
     {"proxy.drafters[]",
      "A list, where there are several drafters (at most 16): the first healthy one drafts, the others stand by. Either "
      "`draft` or `drafters` is given, not both."},
+    {"coordinator",
+     "The process on this machine that holds a pool together: it has the model's file, computes on this "
+     "machine's GPUs and sends the rest of the layers to the workers. Tightwad starts it, watches it and "
+     "starts it again."},
+    {"coordinator.gpus[]", "This machine's GPUs, in the order in which the back end lists them."},
+    {"workers[]",
+     "A list of the machines that lend GPUs or CPUs to the pool (at most 16 RPC servers in all). On each runs "
+     "`tightwad worker` or llama.cpp's rpc-server."},
+    {"workers[].gpus[]",
+     "What the machine lends, an entry for each RPC server on it. Left out: one at port 50052, which "
+     "is asked how much memory it has."},
+    {"models[]",
+     "A list of the models that the pool can load, or a section with an entry for each under its name. With "
+     "one or more there is a pool, and `proxy.target` may be left out: the coordinator is the target."},
+    {"binaries", "Programs to use in place of Tightwad's own."},
+    {"", "Outside any section"},
     {"log", "Messages, on stderr."},
 };
 const size_t option_section_count = ARRAY_LEN(option_sections);
 
-const char *const option_old_keys[] = {"peer",       "ssh_user", "ssh_key", "ssh_host", "ssh_port",
-                                       "remote_dir", "venv",     "python",  NULL};
+const struct option_list option_lists[] = {
+    {"proxy.drafters", "drafters", "url", NULL}, {"coordinator.gpus", "GPUs", "name", NULL},
+    {"workers", "workers", "host", NULL},        {"workers[].gpus", "GPUs", "name", NULL},
+    {"models", "models", "path", "name"},
+};
+const size_t option_list_count = ARRAY_LEN(option_lists);
 
-const char *const option_later_keys[] = {"coordinator",
-                                         "workers",
-                                         "models",
-                                         "binaries",
-                                         "ram_reclaim",
-                                         "quality_gate",
-                                         "swarm",
-                                         "proxy.consensus_mode",
-                                         "proxy.consensus_max_error",
+const char *const option_old_keys[] = {"peer",
+                                       "ssh_user",
+                                       "ssh_key",
+                                       "ssh_host",
+                                       "ssh_port",
+                                       "remote_dir",
+                                       "venv",
+                                       "python",
+                                       "model_dir",
+                                       "peer_port",
+                                       "allow_private_upstream",
+                                       "chat_template",
+                                       NULL};
+
+const char *const option_later_keys[] = {"quality_gate", "swarm", "proxy.consensus_mode", "proxy.consensus_max_error",
                                          NULL};
 
 const struct option *option_find(const char *key)
@@ -138,6 +242,8 @@ const struct option *option_find(const char *key)
 bool option_in_section(const struct option *o, const char *section)
 {
     size_t n = strlen(section);
+    if (n == 0)
+        return !strchr(o->key, '.');
     return strncmp(o->key, section, n) == 0 && o->key[n] == '.' && !strchr(o->key + n + 1, '.');
 }
 
@@ -149,6 +255,8 @@ const char *option_leaf(const struct option *o)
 
 void *option_value(const struct option *o, struct config *c, size_t index)
 {
+    struct config_pool *p = &c->pool;
+    size_t worker = index / CONFIG_GPUS_MAX, gpu = index % CONFIG_GPUS_MAX;
     char *base = NULL;
     switch (o->place) {
     case OPTION_IN_CONFIG:
@@ -162,6 +270,43 @@ void *option_value(const struct option *o, struct config *c, size_t index)
         if (index < c->proxy.n_drafters)
             base = (char *)&c->proxy.drafters[index];
         break;
+    case OPTION_IN_GPUS:
+        if (index < p->coordinator.n_gpus)
+            base = (char *)&p->coordinator.gpus[index];
+        break;
+    case OPTION_IN_WORKERS:
+        if (index < p->n_workers)
+            base = (char *)&p->workers[index];
+        break;
+    case OPTION_IN_WORKER_GPUS:
+        if (worker < p->n_workers && gpu < p->workers[worker].n_gpus)
+            base = (char *)&p->workers[worker].gpus[gpu];
+        break;
+    case OPTION_IN_MODELS:
+        if (index < p->n_models)
+            base = (char *)&p->models[index];
+        break;
     }
     return base ? base + o->offset : NULL;
+}
+
+size_t option_entries(const struct option *o, const struct config *c)
+{
+    switch (o->place) {
+    case OPTION_IN_CONFIG:
+    case OPTION_IN_TARGET:
+        return 1;
+    case OPTION_IN_DRAFT:
+    case OPTION_IN_DRAFTERS:
+        return c->proxy.n_drafters;
+    case OPTION_IN_GPUS:
+        return c->pool.coordinator.n_gpus;
+    case OPTION_IN_WORKERS:
+        return c->pool.n_workers;
+    case OPTION_IN_WORKER_GPUS:
+        return c->pool.n_workers * CONFIG_GPUS_MAX;
+    case OPTION_IN_MODELS:
+        return c->pool.n_models;
+    }
+    return 0;
 }

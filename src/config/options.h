@@ -14,19 +14,29 @@ enum option_type {
     OPTION_SECRET,   /* char *, never shown */
     OPTION_HOST,     /* char *, an address or a host name */
     OPTION_URL,      /* char *, http(s)://host[:port][/prefix] */
+    OPTION_PATH,     /* char *, a file: absolute once it is read from a file */
+    OPTION_PROGRAM,  /* char *, the same, or a name alone, which $PATH has */
     OPTION_ENUM,     /* char *, one of names */
+    OPTION_SWITCH,   /* char *, on, off or auto; what YAML calls true and false is on and off */
     OPTION_INT,      /* int64_t */
     OPTION_SIZE,     /* int64_t, bytes */
     OPTION_DURATION, /* int64_t, milliseconds */
     OPTION_BOOL,     /* bool */
+    OPTION_GIB,      /* int64_t, bytes; GiB without a unit */
+    OPTION_WORDS,    /* struct config_words, a list of texts */
+    OPTION_VARS,     /* struct config_words, NAME=VALUE each: a section of names and texts */
 };
 
 /* Which struct the offset is in. */
 enum option_place {
-    OPTION_IN_CONFIG,   /* struct config */
-    OPTION_IN_TARGET,   /* struct config_server: the target */
-    OPTION_IN_DRAFT,    /* struct config_server: the only drafter */
-    OPTION_IN_DRAFTERS, /* struct config_server: an entry of the list */
+    OPTION_IN_CONFIG,      /* struct config */
+    OPTION_IN_TARGET,      /* struct config_server: the target */
+    OPTION_IN_DRAFT,       /* struct config_server: the only drafter */
+    OPTION_IN_DRAFTERS,    /* struct config_server: an entry of the list */
+    OPTION_IN_GPUS,        /* struct config_gpu: the coordinator's */
+    OPTION_IN_WORKERS,     /* struct config_worker */
+    OPTION_IN_WORKER_GPUS, /* struct config_gpu: a worker's; the index is worker × CONFIG_GPUS_MAX + GPU */
+    OPTION_IN_MODELS,      /* struct config_model */
 };
 
 struct option {
@@ -54,6 +64,16 @@ struct option_section {
 extern const struct option_section option_sections[]; /* in the order of the reference page */
 extern const size_t option_section_count;
 
+/* A list of sections. */
+struct option_list {
+    const char *key;    /* "workers[].gpus" */
+    const char *what;   /* its entries, for messages: "GPUs" */
+    const char *needs;  /* the key that an entry can't do without */
+    const char *map_by; /* entries may also be a section, keyed by this key of theirs; NULL: no */
+};
+extern const struct option_list option_lists[];
+extern const size_t option_list_count;
+
 /* Keys that mean nothing (any more, or yet). */
 extern const char *const option_old_keys[];   /* of the Python Tightwad; NULL-terminated */
 extern const char *const option_later_keys[]; /* full keys of later releases; NULL-terminated */
@@ -62,7 +82,11 @@ const struct option *option_find(const char *key);                   /* NULL: no
 bool option_in_section(const struct option *o, const char *section); /* right in it, not in one below */
 const char *option_leaf(const struct option *o);                     /* the last part of its key */
 
-/* Where the value of o lives in c; index: the entry, for OPTION_IN_DRAFTERS.  NULL when there is no such drafter. */
+/* Where the value of o lives in c; index: the entry, for those in lists.  NULL when there is no such entry. */
 void *option_value(const struct option *o, struct config *c, size_t index);
+
+/* How many entries c has at o's place: 1 outside lists. For OPTION_IN_WORKER_GPUS one past the last index; not every
+ * index before it is one. */
+size_t option_entries(const struct option *o, const struct config *c);
 
 #endif

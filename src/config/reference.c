@@ -47,6 +47,10 @@ static const char intro[] =
     "`[brackets]` |\n"
     "| whole number | `32` |\n"
     "| size | `10MiB`; B, KiB, MiB, GiB (powers of 1024), kB, MB, GB (powers of 1000); bytes without a unit |\n"
+    "| number of GiB | `24`, `15.5`; also with a unit, as a size |\n"
+    "| `on`, `off` or `auto` | also true and false, yes and no |\n"
+    "| list of texts | `[\"--one\", \"two\"]`, or a line with `- ` for each |\n"
+    "| path | absolute, from `~/`, or from the folder of the configuration |\n"
     "| duration | `30s`; ms, s, m, h; seconds without a unit |\n"
     "| yes or no | `true`, `false` (also yes, no, on, off) |\n"
     "\n"
@@ -68,9 +72,21 @@ static const char example[] = "\n## Example\n"
 static void type_text(const struct option *o, FILE *to)
 {
     static const char *const names[] = {
-        [OPTION_STRING] = "text", [OPTION_SECRET] = "key",        [OPTION_HOST] = "address or host name",
-        [OPTION_URL] = "URL",     [OPTION_ENUM] = "one of",       [OPTION_INT] = "whole number",
-        [OPTION_SIZE] = "size",   [OPTION_DURATION] = "duration", [OPTION_BOOL] = "yes or no",
+        [OPTION_STRING] = "text",
+        [OPTION_SECRET] = "key",
+        [OPTION_HOST] = "address or host name",
+        [OPTION_URL] = "URL",
+        [OPTION_ENUM] = "one of",
+        [OPTION_INT] = "whole number",
+        [OPTION_SIZE] = "size",
+        [OPTION_DURATION] = "duration",
+        [OPTION_BOOL] = "yes or no",
+        [OPTION_PATH] = "path",
+        [OPTION_PROGRAM] = "path or name of a program",
+        [OPTION_SWITCH] = "`on`, `off` or `auto`",
+        [OPTION_GIB] = "number of GiB",
+        [OPTION_WORDS] = "list of texts",
+        [OPTION_VARS] = "section of names and texts",
     };
     fputs(names[o->type], to);
     for (size_t i = 0; o->type == OPTION_ENUM && o->names[i]; i++)
@@ -107,7 +123,10 @@ void config_reference(FILE *to)
     fputs(example, to);
     for (size_t i = 0; i < option_section_count; i++) {
         const struct option_section *s = &option_sections[i];
-        fprintf(to, "\n## `%s`\n\n%s\n", s->key, s->help);
+        if (*s->key)
+            fprintf(to, "\n## `%s`\n\n%s\n", s->key, s->help);
+        else
+            fprintf(to, "\n## %s\n", s->help);
         for (size_t k = 0; k < option_count; k++) {
             if (option_in_section(&option_table[k], s->key))
                 option_text(&option_table[k], to);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/cause.h"
+#include "base/mem.h"
 #include "config/config.h"
 #include "config/options.h"
 #include "config/url.h"
@@ -27,6 +28,13 @@ int config_server_init(struct config_server *out, const struct config_server *gi
             config_server_finish(out);
             return -1;
         }
+    }
+    bool ngram = strcmp(out->type, "ngram") == 0 || strcmp(out->backend, "ngram") == 0;
+    if (ngram) {
+        char *name = out->name ? xstrdup(out->name) : xstrdup("ngram");
+        config_server_finish(out);
+        *out = (struct config_server){.name = name, .backend = xstrdup("ngram"), .type = xstrdup("ngram")};
+        return 0;
     }
     if (!out->url) {
         config_server_finish(out);

@@ -20,7 +20,10 @@ static char *origin_text(const struct config *c, const struct option *o, size_t 
             at = found;
     }
     if (!at && strcmp(option_leaf(o), "name") == 0)
-        return xstrdup("from the url");
+        return xstrdup(o->place == OPTION_IN_MODELS    ? "from the path"
+                       : o->place == OPTION_IN_WORKERS ? "from the host"
+                       : o->place == OPTION_IN_GPUS    ? "its number"
+                                                       : "from the url");
     if (!at)
         return xstrdup("default");
     return at->line ? xasprintf("%s:%zu", at->file, at->line) : xstrdup(at->file);
@@ -30,7 +33,7 @@ static char *origin_text(const struct config *c, const struct option *o, size_t 
 static char *yaml_value(const struct option *o, const void *at)
 {
     char *text = value_text(o, at);
-    if (!text || o->type > OPTION_URL || o->type == OPTION_SECRET)
+    if (!text || o->type > OPTION_PROGRAM || o->type == OPTION_SECRET)
         return text;
     char *yaml = value_yaml(text);
     free(text);
@@ -56,18 +59,57 @@ static void show_options(const struct config *c, const char *section, size_t ind
     }
 }
 
+/* Whether anything about a pool is in force that is not a default. */
+static bool pool_given(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_origins; i++) {
+        const char *key = c->origins[i].option->key;
+        if (strncmp(key, "proxy.", 6) != 0 && strncmp(key, "log.", 4) != 0)
+            return true;
+    }
+    return c->pool.n_workers > 0 || c->pool.n_models > 0 || c->pool.coordinator.n_gpus > 0;
+}
+
+static void show_pool(const struct config *c, FILE *to)
+{
+    const struct config_pool *p = &c->pool;
+    fprintf(to, "coordinator:\n");
+    show_options(c, "coordinator", 0, "  ", "  ", to);
+    fprintf(to, "  gpus:%s\n", p->coordinator.n_gpus ? "" : " []");
+    for (size_t i = 0; i < p->coordinator.n_gpus; i++)
+        show_options(c, "coordinator.gpus[]", i, "      ", "    - ", to);
+    fprintf(to, "workers:%s\n", p->n_workers ? "" : " []");
+    for (size_t i = 0; i < p->n_workers; i++) {
+        show_options(c, "workers[]", i, "    ", "  - ", to);
+        fprintf(to, "    gpus:\n");
+        for (size_t k = 0; k < p->workers[i].n_gpus; k++)
+            show_options(c, "workers[].gpus[]", i * CONFIG_GPUS_MAX + k, "        ", "      - ", to);
+    }
+    fprintf(to, "models:%s\n", p->n_models ? "" : " []");
+    for (size_t i = 0; i < p->n_models; i++)
+        show_options(c, "models[]", i, "    ", "  - ", to);
+    fprintf(to, "binaries:\n");
+    show_options(c, "binaries", 0, "  ", "  ", to);
+    show_options(c, "", 0, "", "", to);
+}
+
 void config_show(const struct config *c, FILE *to)
 {
     fprintf(to, "# %s%s\n", c->path ? "read from " : "no configuration file: defaults and the environment",
             c->path ? c->path : "");
     fprintf(to, "proxy:\n");
     show_options(c, "proxy", 0, "  ", "  ", to);
-    fprintf(to, c->proxy.target.url ? "  target:\n" : "  # target: not configured\n");
+    if (c->proxy.target.url)
+        fprintf(to, "  target:\n");
+    else
+        fprintf(to, config_has_pool(c) ? "  # target: the pool's coordinator\n" : "  # target: not configured\n");
     if (c->proxy.target.url)
         show_options(c, "proxy.target", 0, "    ", "    ", to);
     fprintf(to, "  drafters:%s\n", c->proxy.n_drafters ? "" : " []");
     for (size_t i = 0; i < c->proxy.n_drafters; i++)
         show_options(c, "proxy.drafters[]", i, "      ", "    - ", to);
+    if (pool_given(c))
+        show_pool(c, to);
     fprintf(to, "log:\n");
     show_options(c, "log", 0, "  ", "  ", to);
 }
@@ -87,6 +129,32 @@ static json_t *options_json(const struct config *c, const char *section, size_t 
     return list;
 }
 
+static void add_pool_json(const struct config *c, json_t *all)
+{
+    const struct config_pool *p = &c->pool;
+    json_t *coordinator = options_json(c, "coordinator", 0), *gpus = json_array(), *workers = json_array(),
+           *models = json_array();
+    for (size_t i = 0; i < p->coordinator.n_gpus; i++)
+        json_array_append_new(gpus, options_json(c, "coordinator.gpus[]", i));
+    json_object_set_new(coordinator, "gpus", gpus);
+    for (size_t i = 0; i < p->n_workers; i++) {
+        json_t *worker = options_json(c, "workers[]", i), *lent = json_array();
+        for (size_t k = 0; k < p->workers[i].n_gpus; k++)
+            json_array_append_new(lent, options_json(c, "workers[].gpus[]", i * CONFIG_GPUS_MAX + k));
+        json_object_set_new(worker, "gpus", lent);
+        json_array_append_new(workers, worker);
+    }
+    for (size_t i = 0; i < p->n_models; i++)
+        json_array_append_new(models, options_json(c, "models[]", i));
+    json_object_set_new(all, "coordinator", coordinator);
+    json_object_set_new(all, "workers", workers);
+    json_object_set_new(all, "models", models);
+    json_object_set_new(all, "binaries", options_json(c, "binaries", 0));
+    json_t *rest = options_json(c, "", 0);
+    json_object_update(all, rest);
+    json_decref(rest);
+}
+
 json_t *config_show_json(const struct config *c)
 {
     json_t *proxy = options_json(c, "proxy", 0);
@@ -95,5 +163,8 @@ json_t *config_show_json(const struct config *c)
     for (size_t i = 0; i < c->proxy.n_drafters; i++)
         json_array_append_new(drafters, options_json(c, "proxy.drafters[]", i));
     json_object_set_new(proxy, "drafters", drafters);
-    return json_pack("{s:s?,s:o,s:o}", "path", c->path, "proxy", proxy, "log", options_json(c, "log", 0));
+    json_t *all = json_pack("{s:s?,s:o,s:o}", "path", c->path, "proxy", proxy, "log", options_json(c, "log", 0));
+    if (pool_given(c))
+        add_pool_json(c, all);
+    return all;
 }

@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "config/url.h"
+#include "config/words.h"
 
 struct unit {
     const char *name;
@@ -21,13 +22,23 @@ static const struct unit size_units[] = {
     {"kB", 1000}, {"MB", 1000000}, {"GB", 1000000000}, {NULL, 0},
 };
 
+static const struct unit gib_units[] = {
+    {"", 1 << 30}, {"GiB", 1 << 30},   {"MiB", 1 << 20}, {"KiB", 1 << 10},
+    {"B", 1},      {"GB", 1000000000}, {"MB", 1000000},  {NULL, 0},
+};
+
 static const struct unit duration_units[] = {
     {"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"min", 60000}, {"h", 3600000}, {NULL, 0},
 };
 
 static bool is_string(const struct option *o)
 {
-    return o->type <= OPTION_ENUM;
+    return o->type <= OPTION_SWITCH;
+}
+
+static bool is_words(const struct option *o)
+{
+    return o->type == OPTION_WORDS || o->type == OPTION_VARS;
 }
 
 char *value_quote(const char *text)
@@ -110,8 +121,10 @@ static char *number_text(const struct option *o, int64_t v)
         return v == CONFIG_AUTO && o->or_auto ? xstrdup("auto") : xasprintf("%lld", (long long)v);
     if (v == 0)
         return xstrdup("0");
+    if (o->type == OPTION_GIB && v % (1 << 30) == 0)
+        return xasprintf("%lld", (long long)(v >> 30));
     const char *name = NULL;
-    int64_t scale = unit_for(v, o->type == OPTION_SIZE ? size_units : duration_units, &name);
+    int64_t scale = unit_for(v, o->type == OPTION_DURATION ? duration_units : size_units, &name);
     return xasprintf("%lld%s", (long long)(v / scale), name);
 }
 
@@ -120,13 +133,17 @@ static int parse_number(const struct option *o, const char *text, int64_t *out, 
     static const struct unit none[] = {{"", 1}, {NULL, 0}};
     const char *expected = o->type == OPTION_SIZE       ? "a size such as 10MiB (B, KiB, MiB, GiB, kB, MB, GB)"
                            : o->type == OPTION_DURATION ? "a duration such as 30s (ms, s, m, h; seconds without a unit)"
+                           : o->type == OPTION_GIB      ? "a number of GiB such as 24 or 15.5"
                            : o->or_auto                 ? "a whole number or auto"
                                                         : "a whole number";
     if (o->or_auto && strcasecmp(text, "auto") == 0) {
         *out = CONFIG_AUTO;
         return 0;
     }
-    const struct unit *units = o->type == OPTION_SIZE ? size_units : o->type == OPTION_DURATION ? duration_units : none;
+    const struct unit *units = o->type == OPTION_SIZE       ? size_units
+                               : o->type == OPTION_DURATION ? duration_units
+                               : o->type == OPTION_GIB      ? gib_units
+                                                            : none;
     bool negative = *text == '-' && isdigit((unsigned char)text[1]);
     int64_t v = 0;
     int rc = parse_scaled(text + negative, units, &v);
@@ -144,6 +161,25 @@ static int parse_number(const struct option *o, const char *text, int64_t *out, 
     }
     *out = v;
     return 0;
+}
+
+/* What YAML calls true and false is on and off. */
+static int parse_switch(const struct option *o, const char *text, const char **kept, char **cause)
+{
+    static const char *const words[][3] = {
+        {"on", "true", "yes"},
+        {"off", "false", "no"},
+        {"auto", NULL, NULL},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        for (size_t k = 0; k < 3 && words[i][k]; k++) {
+            if (strcasecmp(text, words[i][k]) == 0) {
+                *kept = words[i][0];
+                return 0;
+            }
+        }
+    }
+    return bad(o, text, cause, "on, off or auto");
 }
 
 static int parse_bool(const struct option *o, const char *text, bool *out, char **cause)
@@ -195,7 +231,7 @@ static bool has_controls(const char *text)
     return false;
 }
 
-static int check_string(const struct option *o, const char *text, char **cause)
+int value_check(const struct option *o, const char *text, char **cause)
 {
     if (!utf8_valid(text, strlen(text)))
         return bad(o, "…", cause, "UTF-8");
@@ -229,7 +265,8 @@ int value_parse(const struct option *o, const char *text, void *at, char **cause
             return -1;
         }
     } else {
-        if ((o->type == OPTION_ENUM ? check_enum : check_string)(o, text, cause) != 0)
+        if (o->type == OPTION_SWITCH ? parse_switch(o, text, &text, cause)
+                                     : (o->type == OPTION_ENUM ? check_enum : value_check)(o, text, cause))
             return -1;
         kept = xstrdup(text);
     }
@@ -279,6 +316,10 @@ char *value_text(const struct option *o, const void *at)
 {
     if (o->type == OPTION_BOOL)
         return xstrdup(*(const bool *)at ? "true" : "false");
+    if (is_words(o))
+        return words_text(at, o->type == OPTION_VARS);
+    if (o->type == OPTION_GIB && *(const int64_t *)at == 0)
+        return NULL;
     if (!is_string(o))
         return number_text(o, *(const int64_t *)at);
     const char *s = *(char *const *)at;
@@ -289,6 +330,10 @@ json_t *value_json(const struct option *o, const void *at)
 {
     if (o->type == OPTION_BOOL)
         return json_boolean(*(const bool *)at);
+    if (is_words(o))
+        return words_json(at, o->type == OPTION_VARS);
+    if (o->type == OPTION_GIB && *(const int64_t *)at == 0)
+        return json_null();
     if (!is_string(o)) {
         int64_t v = *(const int64_t *)at;
         return o->or_auto && v == CONFIG_AUTO ? json_string("auto") : json_integer(v);
@@ -327,6 +372,8 @@ bool value_equal(const struct option *o, const void *a, const void *b)
 {
     if (o->type == OPTION_BOOL)
         return *(const bool *)a == *(const bool *)b;
+    if (is_words(o))
+        return words_equal(a, b);
     if (!is_string(o))
         return *(const int64_t *)a == *(const int64_t *)b;
     const char *x = *(char *const *)a, *y = *(char *const *)b;
@@ -335,7 +382,9 @@ bool value_equal(const struct option *o, const void *a, const void *b)
 
 void value_clear(const struct option *o, void *at)
 {
-    if (is_string(o)) {
+    if (is_words(o)) {
+        words_clear(at);
+    } else if (is_string(o)) {
         free(*(char **)at);
         *(char **)at = NULL;
     }

@@ -14,6 +14,9 @@
  * says what was expected; `at` is unchanged then. */
 int value_parse(const struct option *o, const char *text, void *at, char **cause);
 
+/* Whether text can be a value of o or a part of one: one line of UTF-8, not empty.  -1 and a cause. */
+int value_check(const struct option *o, const char *text, char **cause);
+
 /* Replaces ${NAME} by the environment's NAME ($${ stands for ${).  Owned by the caller; NULL and a cause when a name
  * is not set or not one. */
 char *value_expand(const char *text, char **cause);

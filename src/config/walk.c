@@ -11,72 +11,6 @@ enum { PREFIX_MAX = 200 };
 
 static void walk_map(struct loader *l, const struct tree *t, const char *prefix, size_t index);
 
-static void set_default(const struct option *o, struct config *c, size_t index)
-{
-    void *at = option_value(o, c, index);
-    char *cause = NULL;
-    if (o->def && value_parse(o, o->def, at, &cause) != 0)
-        abort(); /* the table itself is wrong */
-}
-
-void walk_defaults(struct config *c)
-{
-    for (size_t i = 0; i < option_count; i++) {
-        if (option_table[i].place == OPTION_IN_CONFIG || option_table[i].place == OPTION_IN_TARGET)
-            set_default(&option_table[i], c, 0);
-    }
-}
-
-bool walk_add_drafter(struct loader *l)
-{
-    struct config_proxy *p = &l->config->proxy;
-    if (p->n_drafters == DRAFTERS_MAX)
-        return false;
-    p->drafters = xreallocarray(p->drafters, p->n_drafters + 1, sizeof(*p->drafters));
-    p->drafters[p->n_drafters++] = (struct config_server){0};
-    for (size_t i = 0; i < option_count; i++) {
-        if (option_table[i].place == OPTION_IN_DRAFTERS)
-            set_default(&option_table[i], l->config, p->n_drafters - 1);
-    }
-    return true;
-}
-
-void walk_set(struct loader *l, const struct option *o, size_t index, const char *text, const char *file, size_t line)
-{
-    char *cause = NULL;
-    if (value_parse(o, text, option_value(o, l->config, index), &cause) == 0) {
-        origin_set(l->config, o, index, file, line);
-        return;
-    }
-    findings_add(l->findings, true, file, line, "%s", cause);
-    free(cause);
-    if (o->type == OPTION_URL && o->place == OPTION_IN_TARGET)
-        l->target_broken = true;
-    else if (o->type == OPTION_URL)
-        l->broken[index] = true;
-}
-
-static void set_scalar(struct loader *l, const struct option *o, size_t index, const struct tree *t)
-{
-    if (t->kind != TREE_SCALAR) {
-        findings_add(l->findings, true, l->name, t->line, "%s: one value is expected here, not a %s", o->key,
-                     t->kind == TREE_MAP ? "section" : "list");
-        return;
-    }
-    if (tree_is_null(t))
-        return;
-    char *cause = NULL;
-    char *text = value_expand(t->text, &cause);
-    if (text)
-        walk_set(l, o, index, text, l->name, t->line);
-    else
-        findings_add(l->findings, true, l->name, t->line, "%s: %s", o->key, cause);
-    if (!text && o->type == OPTION_URL)
-        *(o->place == OPTION_IN_TARGET ? &l->target_broken : &l->broken[index]) = true;
-    free(text);
-    free(cause);
-}
-
 /* Whether an option's key begins with the section key and then the rest. */
 static bool is_section(const char *key, const char *rest)
 {
@@ -158,30 +92,58 @@ static void note_section(struct loader *l, const char *key, size_t line)
         l->draft_line = line;
     else if (strcmp(key, "proxy.drafters") == 0)
         l->drafters_line = line;
+    else if (strcmp(key, "coordinator") == 0)
+        l->coordinator_line = line;
 }
 
-static void walk_list(struct loader *l, const struct tree *t, const char *full)
+static const struct option_list *list_find(const char *key)
 {
-    if (t->kind != TREE_LIST) {
+    for (size_t i = 0; i < option_list_count; i++) {
+        if (strcmp(option_lists[i].key, key) == 0)
+            return &option_lists[i];
+    }
+    return NULL;
+}
+
+/* One entry of a list; name: its key in a section keyed by names, else NULL. */
+static bool list_entry(struct loader *l, const struct option_list *list, const struct tree *item,
+                       const struct tree *name, size_t parent)
+{
+    size_t index = 0, line = name ? name->line : item->line;
+    char prefix[PREFIX_MAX];
+    if (item->kind != TREE_MAP) {
+        findings_add(l->findings, true, l->name, line, "%s: an entry is a section with a %s in it: %s%s%s: …",
+                     list->key, list->needs, name ? name->text : "-", name ? ": " : " ", list->needs);
+        return true;
+    }
+    if (!walk_add_entry(l, list->key, parent, line, &index)) {
+        findings_add(l->findings, true, l->name, line, "%s: more than %zu %s", list->key, index, list->what);
+        return false;
+    }
+    snprintf(prefix, sizeof(prefix), "%s[].", list->key);
+    walk_map(l, item, prefix, index);
+    if (!name)
+        return true;
+    char key[PREFIX_MAX + 64];
+    snprintf(key, sizeof(key), "%s%s", prefix, list->map_by);
+    const struct option *o = option_find(key);
+    if (origin_get(l->config, o, index))
+        findings_add(l->findings, true, l->name, line, "%s: it is given twice, also as the key of the section", key);
+    walk_take(l, o, index, name);
+    return true;
+}
+
+static void walk_list(struct loader *l, const struct tree *t, const char *full, size_t parent)
+{
+    const struct option_list *list = list_find(full);
+    bool by_name = t->kind == TREE_MAP && list->map_by;
+    if (t->kind != TREE_LIST && !by_name) {
         findings_add(l->findings, true, l->name, t->line, "%s: a list is expected (an entry begins with \"- \")", full);
         return;
     }
-    char prefix[PREFIX_MAX];
-    snprintf(prefix, sizeof(prefix), "%s[].", full);
     for (size_t i = 0; i < t->n; i++) {
-        const struct tree *item = t->items[i];
-        if (item->kind != TREE_MAP) {
-            findings_add(l->findings, true, l->name, item->line, "%s: an entry is a section with a url in it: - url: …",
-                         full);
-            continue;
-        }
-        if (!walk_add_drafter(l)) {
-            findings_add(l->findings, true, l->name, item->line, "%s: more than %d drafters", full, DRAFTERS_MAX);
+        if (!list_entry(l, list, t->items[i], by_name ? t->keys[i] : NULL, parent))
             return;
-        }
-        size_t index = l->config->proxy.n_drafters - 1;
-        l->drafter_line[index] = item->line;
-        walk_map(l, item, prefix, index);
     }
 }
 
@@ -191,16 +153,12 @@ static void walk_section(struct loader *l, const struct tree *t, const char *ful
         findings_add(l->findings, true, l->name, t->line, "%s: a section is expected (keys, indented below it)", full);
         return;
     }
-    char prefix[PREFIX_MAX];
+    char prefix[PREFIX_MAX + 2];
     snprintf(prefix, sizeof(prefix), "%s.", full);
     size_t index = 0;
-    if (strcmp(full, "proxy.draft") == 0) {
-        if (!walk_add_drafter(l)) {
-            findings_add(l->findings, true, l->name, t->line, "%s: more than %d drafters", full, DRAFTERS_MAX);
-            return;
-        }
-        index = l->config->proxy.n_drafters - 1;
-        l->drafter_line[index] = t->line;
+    if (strcmp(full, "proxy.draft") == 0 && !walk_add_entry(l, "proxy.drafters", 0, t->line, &index)) {
+        findings_add(l->findings, true, l->name, t->line, "%s: more than %zu drafters", full, index);
+        return;
     }
     walk_map(l, t, prefix, index);
 }
@@ -222,12 +180,15 @@ static void walk_entry(struct loader *l, const struct tree *key, const struct tr
     const struct option *o = option_find(full);
     bool list = !o && is_section(full, "[]."), section = !o && is_section(full, ".");
     if (o) {
-        set_scalar(l, o, index, value);
+        walk_take(l, o, index, value);
     } else if (!list && !section) {
         unknown_key(l, key, prefix, full);
     } else if (!tree_is_null(value)) {
         note_section(l, full, key->line);
-        (list ? walk_list : walk_section)(l, value, full);
+        if (list)
+            walk_list(l, value, full, index);
+        else
+            walk_section(l, value, full);
     }
 }
 

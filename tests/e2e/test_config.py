@@ -32,7 +32,7 @@ def _(t):
     good = write(t, "good.yaml", "proxy:\n  target:\n    url: http://127.0.0.1:8081\n")
     code, out, err = run(t, "config", "check", good)
     t.equal((code, err), (0, ""), out)
-    bad = write(t, "bad.yaml", "proxy:\n  prot: 9\n  peer: x\n  max_body_size: much\n  target:\n    url: 10.0.0.1:8081\ncoordinator: {}\n")
+    bad = write(t, "bad.yaml", "proxy:\n  prot: 9\n  peer: x\n  max_body_size: much\n  target:\n    url: 10.0.0.1:8081\nswarm: {}\n")
     code, out, err = run(t, "config", "check", bad)
     t.equal(code, 1)
     lines = err.splitlines()

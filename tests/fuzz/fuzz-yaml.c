@@ -58,7 +58,8 @@ static void edit_it(const struct config *c, const char *text, size_t len)
         if (now->proxy.n_drafters != n + 1 || strcmp(now->proxy.drafters[n].url, s.url) != 0)
             abort();
         for (size_t i = 0; i < n; i++) {
-            if (strcmp(now->proxy.drafters[i].url, c->proxy.drafters[i].url) != 0)
+            const char *was = c->proxy.drafters[i].url, *is = now->proxy.drafters[i].url; /* ngram has none */
+            if (strcmp(was ? was : "", is ? is : "") != 0)
                 abort();
         }
         if (now->proxy.port != c->proxy.port)

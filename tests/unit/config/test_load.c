@@ -151,10 +151,9 @@ static void old_and_later_keys(void **state)
           "t.yaml:2: warning: \"peer\" is a key of the older Python Tightwad; it means nothing here and is ignored\n"
           "t.yaml:5: warning: \"ssh_user\" is a key of the older Python Tightwad; it means nothing here and is "
           "ignored\n");
-    finds("coordinator:\n  port: 1\nswarm: {}\nproxy:\n  consensus_mode: strict\n", false,
-          "t.yaml:1: error: \"coordinator\" is not supported by this version (" TIGHTWAD_VERSION ")\n"
-          "t.yaml:3: error: \"swarm\" is not supported by this version (" TIGHTWAD_VERSION ")\n"
-          "t.yaml:5: error: \"consensus_mode\" is not supported by this version (" TIGHTWAD_VERSION ")\n");
+    finds("swarm: {}\nproxy:\n  consensus_mode: strict\n", false,
+          "t.yaml:1: error: \"swarm\" is not supported by this version (" TIGHTWAD_VERSION ")\n"
+          "t.yaml:3: error: \"consensus_mode\" is not supported by this version (" TIGHTWAD_VERSION ")\n");
 }
 
 static void drafters_go_together(void **state)
