@@ -75,7 +75,11 @@ static json_t *round_json(const struct snapshot_round *r)
     const struct {
         const char *key;
         double ms;
-    } part[] = {{"draft_ms", r->draft_ms}, {"verify_ms", r->verify_ms}, {"wait_ms", r->wait_ms}};
+    } part[] = {{"draft_ms", r->draft_ms},
+                {"verify_ms", r->verify_ms},
+                {"wait_ms", r->wait_ms},
+                {"predicted_ms", r->predicted_ms > 0 ? r->predicted_ms : NAN},
+                {"round_ms", r->round_ms > 0 ? r->round_ms : NAN}};
     for (size_t i = 0; i < ARRAY_LEN(part); i++)
         json_object_set_new(o, part[i].key, isfinite(part[i].ms) ? json_real(part[i].ms) : json_null());
     return o;

@@ -96,6 +96,7 @@ struct snapshot_round {
     const char *drafter; /* name, "" none */
     uint32_t drafted, accepted, emitted;
     double draft_ms, verify_ms, wait_ms;
+    double predicted_ms, round_ms; /* what the governor expected of it and what it took; 0: not known */
 };
 
 /* Static strings: "up", "down", "unknown"; "queued", "prefill", "running", … */

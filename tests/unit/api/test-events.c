@@ -20,7 +20,8 @@ static const struct snapshot_round some_round = {.request = 3,
                                                  .emitted = 7,
                                                  .draft_ms = 1.5,
                                                  .verify_ms = 2.5,
-                                                 .wait_ms = NAN};
+                                                 .wait_ms = NAN,
+                                                 .round_ms = 4.5};
 
 static void ticks_and_rounds_are_told(void **state)
 {
@@ -35,7 +36,8 @@ static void ticks_and_rounds_are_told(void **state)
     raw_expect(quiet, "event: snapshot\ndata: {\"tick\":1,");
     assert_non_null(strstr(all->got.data, "event: round\ndata: {\"request\":3,\"round\":5,\"drafter\":\"small\","
                                           "\"drafted\":8,\"accepted\":6,\"emitted\":7,\"draft_ms\":1.5,"
-                                          "\"verify_ms\":2.5,\"wait_ms\":null}\n\n"));
+                                          "\"verify_ms\":2.5,\"wait_ms\":null,\"predicted_ms\":null,"
+                                          "\"round_ms\":4.5}\n\n"));
     assert_null(strstr(quiet->got.data, "event: round"));
     raw_close(all);
     raw_close(quiet);
