@@ -15,6 +15,7 @@
 #include "http/chunked.h"
 #include "http/head.h"
 #include "http/httpd.h"
+#include "http/peer.h"
 
 struct httpd_listener;
 
@@ -25,12 +26,6 @@ enum conn_state {
     CONN_FLUSH,  /* the last reply is being sent */
     CONN_LINGER, /* all is sent and our side shut: what still comes is dropped until the peer closes, since closing with
                     bytes unread would reset the connection and could take the reply with it */
-};
-
-struct peer {
-    char name[64]; /* address text or "unix" */
-    bool local;    /* loopback or unix socket */
-    bool private;  /* local or in a private network */
 };
 
 struct httpd_conn {
@@ -83,9 +78,7 @@ void httpd_conn_closed(struct httpd *h, struct httpd_conn *c);
  * replied to. */
 bool httpd_admit(struct httpd_request *r);
 
-/* listen.c */
-struct sockaddr;
-void peer_describe(struct peer *p, const struct sockaddr *sa);
+/* listener.c */
 void listener_destroy(struct httpd_listener *l);
 
 /* conn.c */

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest httpc_tests[], httpd_tests[], lines_tests[], openai_tests[];
-extern const size_t httpc_count, httpd_count, lines_count, openai_count;
+extern const struct CMUnitTest httpc_tests[], httpd_tests[], lines_tests[], openai_tests[], peer_tests[];
+extern const size_t httpc_count, httpd_count, lines_count, openai_count, peer_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest http[TESTS_MAX];
@@ -26,5 +26,6 @@ int main(void)
     add(httpd_tests, httpd_count);
     add(lines_tests, lines_count);
     add(openai_tests, openai_count);
+    add(peer_tests, peer_count);
     return _cmocka_run_group_tests("http", http, count, NULL, NULL);
 }
