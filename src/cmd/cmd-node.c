@@ -11,17 +11,20 @@
 extern const struct cmd cmd_node;
 extern const struct cmd cmd_worker;
 
-static int run_node(struct cmd_env *env, const struct cmd_args *args)
+/* first: what goes before the words of the command line, or NULL. */
+static int become_node(const struct cmd_args *args, const char *first)
 {
-    (void)env;
     char *cause = NULL;
     char *path = self_node(&cause);
     if (path == NULL)
         return cmd_fail_cause(cause);
-    const char **argv = xcalloc(args->n_words + 2, sizeof(*argv));
-    argv[0] = "tightwad-node";
+    size_t n = 0;
+    const char **argv = xcalloc(args->n_words + 3, sizeof(*argv));
+    argv[n++] = "tightwad-node";
+    if (first != NULL)
+        argv[n++] = first;
     for (size_t i = 0; i < args->n_words; i++)
-        argv[i + 1] = args->words[i];
+        argv[n++] = args->words[i];
     execv(path, (char *const *)argv);
     int rc = cmd_fail("%s cannot be started: %s", path, strerror(errno));
     free(argv);
@@ -29,14 +32,16 @@ static int run_node(struct cmd_env *env, const struct cmd_args *args)
     return rc;
 }
 
+static int run_node(struct cmd_env *env, const struct cmd_args *args)
+{
+    (void)env;
+    return become_node(args, NULL);
+}
+
 static int run_worker(struct cmd_env *env, const struct cmd_args *args)
 {
     (void)env;
-    (void)args;
-    cmd_fail("`worker` comes with the pool, which this release does not have yet.  To lend this machine's memory to a "
-             "model on another one today, start a stock ggml rpc-server here and name it there: "
-             "tightwad node -m MODEL.gguf --rpc HOST:PORT");
-    return CMD_USAGE;
+    return become_node(args, "worker");
 }
 
 const struct cmd cmd_node = {
@@ -49,9 +54,8 @@ const struct cmd cmd_node = {
 
 const struct cmd cmd_worker = {
     .name = "worker",
-    .usage = "",
-    .summary = "lend this machine's memory to a pool",
+    .usage = "[--listen HOST:PORT] [--allow NETWORK,…] [options]",
+    .summary = "lend this machine's GPUs or CPU to a model on another one",
     .raw = true,
-    .hidden = true,
     .run = run_worker,
 };

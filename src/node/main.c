@@ -23,6 +23,7 @@
 #include "node/progress.h"
 #include "node/rpc-probe.h"
 #include "node/server.h"
+#include "node/worker.h"
 #include "probe/ollama-store.h"
 
 enum {
@@ -271,6 +272,8 @@ int main(int argc, char **argv)
     int status = 0;
     log_set_program("tightwad-node");
     settle_environment(argv);
+    if (argc > 1 && strcmp(argv[1], "worker") == 0)
+        return worker_main(argc - 2, argv + 2);
     if (options_parse(&run.opts, argc - 1, argv + 1, &cause) != 0) {
         options_finish(&run.opts);
         return usage_error(cause);

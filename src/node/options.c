@@ -215,7 +215,7 @@ static void set_text(char **to, const char *value)
     *to = xstrdup(value);
 }
 
-static int parse_number(const char *name, const char *value, int64_t min, int64_t max, int64_t *out, char **cause)
+int options_parse_number(const char *name, const char *value, int64_t min, int64_t max, int64_t *out, char **cause)
 {
     char *end;
     errno = 0;
@@ -227,8 +227,7 @@ static int parse_number(const char *name, const char *value, int64_t min, int64_
     return 0;
 }
 
-/* HOST:PORT, HOST, :PORT, [V6]:PORT, [V6]. */
-static int parse_listen(struct options *o, const char *name, const char *value, char **cause)
+int options_parse_listen(const char *name, const char *value, char **to_host, int64_t *port, char **cause)
 {
     const char *host = value, *colon;
     size_t host_len;
@@ -245,11 +244,11 @@ static int parse_listen(struct options *o, const char *name, const char *value, 
             return cause_set(cause, "%s %s: expected HOST:PORT, for IPv6 [ADDRESS]:PORT", name, value);
         host_len = colon != NULL ? (size_t)(colon - value) : strlen(value);
     }
-    if (colon != NULL && parse_number(name, colon + 1, 0, 65535, &o->port, cause) != 0)
+    if (colon != NULL && options_parse_number(name, colon + 1, 0, 65535, port, cause) != 0)
         return -1;
     if (host_len > 0) {
-        free(o->host);
-        o->host = xstrndup(host, host_len);
+        free(*to_host);
+        *to_host = xstrndup(host, host_len);
     }
     return 0;
 }
@@ -275,13 +274,13 @@ static int row_set(const struct option_row *row, struct options *o, const char *
         *(bool *)(void *)field = row->kind == KIND_FLAG;
         return 0;
     case KIND_INT:
-        return parse_number(name, value, row->min, row->max, (int64_t *)(void *)field, cause);
+        return options_parse_number(name, value, row->min, row->max, (int64_t *)(void *)field, cause);
     case KIND_LAYERS:
         if (strcmp(value, "all") == 0 || strcmp(value, "auto") == 0 || strcmp(value, "-1") == 0) {
             o->n_gpu_layers = -1;
             return 0;
         }
-        return parse_number(name, value, row->min, row->max, &o->n_gpu_layers, cause);
+        return options_parse_number(name, value, row->min, row->max, &o->n_gpu_layers, cause);
     case KIND_TEXT:
     case KIND_SECRET:
         if (*value == '\0')
@@ -291,7 +290,7 @@ static int row_set(const struct option_row *row, struct options *o, const char *
             memset(value, '*', strlen(value));
         return 0;
     case KIND_LISTEN:
-        return parse_listen(o, name, value, cause);
+        return options_parse_listen(name, value, &o->host, &o->port, cause);
     case KIND_FLASH:
         return parse_flash(name, value, &o->flash, cause);
     case KIND_LEVEL:
@@ -361,8 +360,7 @@ void options_finish(struct options *o)
     *o = (struct options){0};
 }
 
-/* Words of text from column indent to 100. */
-static void print_wrapped(FILE *to, const char *text, int indent)
+void options_print_wrapped(FILE *to, const char *text, int indent)
 {
     int column = indent;
     for (const char *word = text; *word != '\0';) {
@@ -395,7 +393,7 @@ static void print_row(FILE *to, const struct option_row *row)
     fprintf(to, "%*s", INDENT - column, "");
     char *help =
         row->preset_text != NULL ? xasprintf("%s (default: %s)", row->help, row->preset_text) : xstrdup(row->help);
-    print_wrapped(to, help, INDENT);
+    options_print_wrapped(to, help, INDENT);
     free(help);
 }
 

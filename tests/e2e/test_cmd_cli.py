@@ -8,9 +8,8 @@ def _(t):
     r = tightwad(t, "--help")
     t.equal(r.code, 0, r)
     verbs = re.findall(r"^  ([a-z]+)  +\S", r.out.split("Options:")[0], re.M)
-    for verb in ("bench", "chat", "config", "demo", "doctor", "inspect", "node", "proxy"):
+    for verb in ("bench", "chat", "config", "demo", "doctor", "inspect", "node", "proxy", "worker"):
         t.check(verb in verbs, "%s is not listed: %r" % (verb, verbs))
-    t.check("worker" not in verbs, "worker is listed before it is there")
     for words in [[v] for v in verbs] + [["proxy", "start"], ["proxy", "stop"], ["proxy", "status"], ["bench", "exact"],
                                           ["config", "check"], ["config", "show"]]:
         r = tightwad(t, *(words + ["--help"]))
@@ -78,18 +77,12 @@ def _(t):
     t.check(r.code == 1 and "target" in r.err and "tightwad demo" in r.err, r)
 
 
-@test("worker says that it comes with the pool")
-def _(t):
-    r = tightwad(t, "worker", "--listen", "x")
-    t.check(r.code == 2 and "pool" in r.err, r)
-
-
 @test("without tightwad-node, node and demo say how to get it")
 def _(t):
     alone = os.path.join(t.folder, "bin")
     os.mkdir(alone)
     shutil.copy(TIGHTWAD, alone)
-    for args in (["node", "-m", "x.gguf"], ["demo", "--once"]):
+    for args in (["node", "-m", "x.gguf"], ["worker"], ["demo", "--once"]):
         r = subprocess.run([os.path.join(alone, "tightwad")] + args, capture_output=True, text=True, env=environment(t))
         t.equal(r.returncode, 1, r)
         t.check("tightwad-node" in r.stderr and "./bootstrap build" in r.stderr, r.stderr)

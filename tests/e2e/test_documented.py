@@ -39,7 +39,7 @@ def verbs():
 @test("every verb answers --help with what it does")
 def _(t):
     t.note(", ".join(verbs()))
-    t.check({"bench", "chat", "config", "demo", "doctor", "inspect", "node", "proxy"} <= set(verbs()), "verbs are missing")
+    t.check({"bench", "chat", "config", "demo", "doctor", "inspect", "node", "proxy", "worker"} <= set(verbs()), "verbs are missing")
     for verb, text in verbs().items():
         t.check(len(text.splitlines()) >= 3, "tightwad %s --help says little: %r" % (verb, text))
 
@@ -51,18 +51,19 @@ def _(t):
         if verb.split()[-1] not in page("tightwad.1"):
             missing.append(verb)
         for option in re.findall(r"^\s+(?:-\w, )?(--[a-z][a-z-]+)", text, re.M):
-            if option not in page("tightwad-node.1" if verb == "node" else "tightwad.1"):
+            if option not in page("tightwad-%s.1" % verb if verb in ("node", "worker") else "tightwad.1"):
                 missing.append("%s %s" % (verb, option))
     t.equal(sorted(set(missing)), [], "not in the man page")
 
 
-@test("every option of tightwad-node stands in tightwad-node(1)")
+@test("every option of tightwad-node stands in tightwad-node(1), and of the worker in tightwad-worker(1)")
 def _(t):
-    code, text = said(NODE, "--help")
-    t.equal(code, 0)
-    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
-    t.check(len(options) > 8, "few options: %r" % options)
-    t.equal(sorted(o for o in options if o not in page("tightwad-node.1")), [], "not documented")
+    for command, name in (([NODE], "tightwad-node.1"), ([NODE, "worker"], "tightwad-worker.1")):
+        code, text = said(*command, "--help")
+        t.equal(code, 0)
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+        t.check(len(options) > 8, "few options: %r" % options)
+        t.equal(sorted(o for o in options if o not in page(name)), [], "not documented")
 
 
 @test("every option of the configuration stands in configuration.md and cluster.yaml(5)")
@@ -82,7 +83,7 @@ def _(t):
     for verb in set(re.findall(r"^ +tightwad ([a-z]+)", readme, re.M)):
         t.check(verb in verbs(), "the README shows `tightwad %s`" % verb)
     for option in set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", readme)) - {"--host", "--port"}:
-        t.check(option in page("tightwad.1") + page("tightwad-node.1"), "the README shows %s" % option)
+        t.check(option in page("tightwad.1") + page("tightwad-node.1") + page("tightwad-worker.1"), "the README shows %s" % option)
 
 
 @test("a wrong word gets the nearest right one")

@@ -1,0 +1,499 @@
+#include "node/worker-front.h"
+
+#include <errno.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <event2/listener.h>
+
+#include "base/cause.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/listen.h"
+#include "http/peer.h"
+#include "node/worker-server.h"
+#include "node/worker-tidy.h"
+
+enum {
+    BACKLOG = 128,
+    GUESTS_MAX = 64,
+    SILENT_S = 30,     /* a connection that says nothing for so long is closed */
+    START_S = 120,     /* for the server to get ready: drivers of GPUs take their time */
+    LEAVE_S = 10,      /* for the server to let go of a client that is gone */
+    SUSPECT_MS = 250,  /* between looks at a client that may be gone while another waits */
+    TIDY_S = 10,       /* between looks at the cache while a client is served */
+    FRESH_S = 3,       /* the server may still be writing to a file that was written to in this time */
+    SHORT_LIFE_S = 10, /* a server that lives less than this is started again later and later */
+    DELAY_MIN_MS = 100,
+    DELAY_MAX_MS = 30000,
+    LOG_EVERY_MS = 200, /* refusals that follow faster are not worth a line each */
+    RPC_HELLO = 14,     /* the first byte of every conversation */
+    /* A peer that does not answer is gone after 15 s: */
+    KEEP_IDLE_S = 5,
+    KEEP_EVERY_S = 2,
+    KEEP_COUNT = 5,
+    PEER_TIMEOUT_MS = 15000,
+};
+
+enum state {
+    STATE_STARTING, /* no server, or it is not ready */
+    STATE_IDLE,     /* it waits for a client */
+    STATE_BUSY,     /* it has one */
+    STATE_LEAVING,  /* its client is gone, which it has not noticed yet */
+};
+
+struct guest {
+    TAILQ_ENTRY(guest) entry;
+    struct worker_front *front;
+    int fd;
+    bool waiting; /* has said something, and is served when the server is free */
+    struct peer peer;
+    char name[80]; /* address and port */
+    struct event *event;
+};
+
+TAILQ_HEAD(guests, guest);
+
+struct worker_front {
+    struct event_base *base;
+    const struct worker_options *opts;
+    const struct worker_front_events *events;
+    void *arg;
+    struct worker_server *server;
+    struct worker_tidy *tidy; /* NULL: no cache */
+    struct evconnlistener *listener;
+    enum state state;
+    bool was_ready; /* once */
+    json_t *devices;
+    struct guests guests; /* connections that are not served, oldest first */
+    size_t n_guests;
+    struct guest *client; /* of STATE_BUSY and STATE_LEAVING; owned */
+    int64_t client_since; /* clock_us */
+    int watch;            /* an epoll that tells when the client's side of the connection ends */
+    struct event *watch_event;
+    struct event *deadline; /* of STATE_STARTING and STATE_LEAVING */
+    struct event *restart;
+    struct event *suspect; /* somebody waits for a client that may be gone */
+    struct event *tidy_timer;
+    int64_t started;      /* the server, clock_us */
+    int delay_ms;         /* before the next start */
+    int64_t last_refusal; /* clock_us */
+};
+
+static void set_timer(struct event *e, int ms)
+{
+    event_add(e, &(struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000});
+}
+
+/* What happens often gets a line now and then. */
+static enum log_level refusal_level(struct worker_front *f)
+{
+    int64_t now = clock_us();
+    bool soon = f->last_refusal != 0 && now - f->last_refusal < LOG_EVERY_MS * 1000;
+    if (!soon)
+        f->last_refusal = now;
+    return soon ? LOG_DEBUG : LOG_WARN;
+}
+
+static void guest_destroy(struct guest *g)
+{
+    if (g->event != NULL)
+        event_free(g->event);
+    close(g->fd);
+    free(g);
+}
+
+static void guest_remove(struct guest *g)
+{
+    TAILQ_REMOVE(&g->front->guests, g, entry);
+    g->front->n_guests--;
+}
+
+static void guest_refuse(struct guest *g, const char *why)
+{
+    if (refusal_level(g->front) == LOG_WARN)
+        log_warn("refused %s: %s", g->name, why);
+    guest_remove(g);
+    guest_destroy(g);
+}
+
+static void refuse_busy(struct guest *g)
+{
+    struct worker_front *f = g->front;
+    char *why = xasprintf("%s is being served, since %lld s (a worker serves one client at a time)", f->client->name,
+                          (long long)((clock_us() - f->client_since) / 1000000));
+    guest_refuse(g, why);
+    free(why);
+}
+
+/* Whether the client owes us an answer: what we sent, or a probe of whether it is there, is not acknowledged. */
+static bool client_is_suspect(const struct worker_front *f)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    memset(&info, 0, sizeof(info));
+    return getsockopt(f->client->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
+           (info.tcpi_probes > 0 || info.tcpi_retransmits > 0);
+}
+
+static void client_close(struct worker_front *f)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+    if (f->client == NULL)
+        return;
+    memset(&info, 0, sizeof(info));
+    getsockopt(f->client->fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    log_info("%s has left after %.1f s: %.1f MiB came, %.1f MiB went", f->client->name,
+             (double)(clock_us() - f->client_since) / 1e6, (double)info.tcpi_bytes_received / (1 << 20),
+             (double)info.tcpi_bytes_acked / (1 << 20));
+    event_del(f->watch_event);
+    event_del(f->deadline);
+    event_del(f->tidy_timer);
+    epoll_ctl(f->watch, EPOLL_CTL_DEL, f->client->fd, NULL);
+    shutdown(f->client->fd, SHUT_RDWR);
+    guest_destroy(f->client);
+    f->client = NULL;
+}
+
+static void serve(struct worker_front *f, struct guest *g)
+{
+    struct epoll_event ended = {.events = EPOLLRDHUP | EPOLLONESHOT};
+    if (g->event != NULL)
+        event_free(g->event);
+    g->event = NULL;
+    f->client = g;
+    f->client_since = clock_us();
+    f->state = STATE_BUSY;
+    epoll_ctl(f->watch, EPOLL_CTL_ADD, g->fd, &ended);
+    event_add(f->watch_event, NULL);
+    if (f->tidy != NULL)
+        set_timer(f->tidy_timer, TIDY_S * 1000);
+    log_info("serving %s", g->name);
+    worker_server_give(f->server, g->fd);
+}
+
+/* The first byte that is there to be read; -1: nothing yet, -2: the peer has closed. */
+static int first_byte(int fd)
+{
+    unsigned char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (n == 1)
+        return byte;
+    return n < 0 && (errno == EAGAIN || errno == EINTR) ? -1 : -2;
+}
+
+/* The first who waits is served, when the server is free and all of the cache is checked; the others are refused. */
+static void serve_next(struct worker_front *f)
+{
+    struct guest *g, *next;
+    bool anyone = false;
+    if (f->state != STATE_IDLE)
+        return;
+    TAILQ_FOREACH(g, &f->guests, entry)
+    {
+        anyone |= g->waiting;
+    }
+    if (f->tidy != NULL && worker_tidy_running(f->tidy))
+        return;
+    if (f->tidy != NULL && worker_tidy_wanted(f->tidy)) {
+        worker_tidy_start(f->tidy, 0);
+        return;
+    }
+    for (g = TAILQ_FIRST(&f->guests); anyone && g != NULL; g = next) {
+        next = TAILQ_NEXT(g, entry);
+        if (!g->waiting)
+            continue;
+        if (f->client != NULL) {
+            refuse_busy(g);
+            continue;
+        }
+        guest_remove(g);
+        if (first_byte(g->fd) < 0)
+            guest_destroy(g);
+        else
+            serve(f, g);
+    }
+}
+
+static void on_suspect(evutil_socket_t none, short what, void *arg)
+{
+    struct worker_front *f = arg;
+    struct guest *g, *next;
+    if (f->state != STATE_BUSY)
+        return;
+    if (client_is_suspect(f)) {
+        set_timer(f->suspect, SUSPECT_MS);
+        return;
+    }
+    for (g = TAILQ_FIRST(&f->guests); g != NULL; g = next) {
+        next = TAILQ_NEXT(g, entry);
+        if (g->waiting)
+            refuse_busy(g);
+    }
+}
+
+static void on_guest(evutil_socket_t fd, short what, void *arg)
+{
+    struct guest *g = arg;
+    struct worker_front *f = g->front;
+    int byte = what & EV_READ ? first_byte(fd) : -2;
+    if (byte == -1) {
+        event_add(g->event, &(struct timeval){.tv_sec = SILENT_S});
+        return;
+    }
+    if (byte < 0) {
+        guest_remove(g);
+        guest_destroy(g);
+        return;
+    }
+    if (byte != RPC_HELLO && f->opts->stock == NULL) {
+        guest_refuse(g, "what it says is not ggml's RPC protocol");
+        return;
+    }
+    if (f->state == STATE_BUSY && !client_is_suspect(f)) {
+        refuse_busy(g);
+        return;
+    }
+    g->waiting = true;
+    if (f->state == STATE_BUSY) {
+        log_info("%s waits: %s does not answer", g->name, f->client->name);
+        set_timer(f->suspect, SUSPECT_MS);
+    }
+    serve_next(f);
+}
+
+static bool may_enter(const struct worker_options *o, const struct peer *p)
+{
+    return o->allow_text != NULL ? peer_list_has(&o->allow, p) : p->private;
+}
+
+static void keep_watch(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
+                   {SOL_SOCKET, SO_KEEPALIVE, 1},
+                   {IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_S},
+                   {IPPROTO_TCP, TCP_KEEPINTVL, KEEP_EVERY_S},
+                   {IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT},
+                   {IPPROTO_TCP, TCP_USER_TIMEOUT, PEER_TIMEOUT_MS}};
+    for (size_t i = 0; i < ARRAY_LEN(options); i++)
+        setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
+}
+
+/* The oldest connection that says nothing goes.  False when that is the newest. */
+static bool make_room(struct worker_front *f, const struct guest *newest)
+{
+    struct guest *g;
+    TAILQ_FOREACH(g, &f->guests, entry)
+    {
+        if (!g->waiting)
+            break;
+    }
+    bool is_newest = g == newest;
+    if (first_byte(g->fd) != -2) {
+        guest_refuse(g, "too many connections");
+    } else {
+        guest_remove(g);
+        guest_destroy(g);
+    }
+    return !is_newest;
+}
+
+static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *sa, int len, void *arg)
+{
+    struct worker_front *f = arg;
+    struct guest *g = xcalloc(1, sizeof(*g));
+    g->front = f;
+    g->fd = (int)fd;
+    peer_describe(&g->peer, sa);
+    snprintf(g->name, sizeof(g->name), "%s port %d", g->peer.name,
+             ntohs(sa->sa_family == AF_INET6 ? ((struct sockaddr_in6 *)sa)->sin6_port
+                                             : ((struct sockaddr_in *)sa)->sin_port));
+    TAILQ_INSERT_TAIL(&f->guests, g, entry);
+    f->n_guests++;
+    if (!may_enter(f->opts, &g->peer)) {
+        guest_refuse(g, f->opts->allow_text != NULL ? "it is not in --allow"
+                                                    : "it is in no private network, and nothing else is let in "
+                                                      "without --allow");
+        return;
+    }
+    if (f->n_guests > GUESTS_MAX && !make_room(f, g))
+        return;
+    keep_watch((int)fd);
+    g->event = event_new(f->base, fd, EV_READ, on_guest, g);
+    event_add(g->event, &(struct timeval){.tv_sec = SILENT_S});
+}
+
+static void on_client_gone(evutil_socket_t fd, short what, void *arg)
+{
+    struct worker_front *f = arg;
+    if (f->state != STATE_BUSY)
+        return;
+    f->state = STATE_LEAVING;
+    shutdown(f->client->fd, SHUT_RDWR);
+    set_timer(f->deadline, LEAVE_S * 1000);
+}
+
+static void on_deadline(evutil_socket_t none, short what, void *arg)
+{
+    struct worker_front *f = arg;
+    if (f->state == STATE_STARTING)
+        log_warn("the RPC server does not get ready: it is started again");
+    else
+        log_warn("the RPC server does not let go of %s, which is gone: it is started again", f->client->name);
+    worker_server_kill(f->server);
+}
+
+static void on_tidy_timer(evutil_socket_t none, short what, void *arg)
+{
+    struct worker_front *f = arg;
+    if (!worker_tidy_running(f->tidy) && worker_tidy_wanted(f->tidy))
+        worker_tidy_start(f->tidy, FRESH_S);
+    set_timer(f->tidy_timer, TIDY_S * 1000);
+}
+
+static void on_tidied(const struct worker_cache_report *r, void *arg)
+{
+    struct worker_front *f = arg;
+    if (r->bad > 0)
+        log_warn("%llu tensor%s in the cache %s not whole: removed", (unsigned long long)r->bad, r->bad == 1 ? "" : "s",
+                 r->bad == 1 ? "was" : "were");
+    if (r->trimmed > 0)
+        log_info("%llu tensor%s removed from the cache, which now has %.2f GiB", (unsigned long long)r->trimmed,
+                 r->trimmed == 1 ? "" : "s", (double)r->bytes / (1 << 30));
+    serve_next(f);
+}
+
+static void on_devices(const json_t *what, void *arg)
+{
+    struct worker_front *f = arg;
+    json_decref(f->devices);
+    f->devices = json_deep_copy(what);
+}
+
+static void on_ready(void *arg)
+{
+    struct worker_front *f = arg;
+    client_close(f);
+    event_del(f->deadline);
+    f->state = STATE_IDLE;
+    if (!f->was_ready) {
+        f->was_ready = true;
+        f->events->ready(f->devices, f->arg);
+    }
+    serve_next(f);
+}
+
+static void start_server(struct worker_front *f)
+{
+    char *cause = NULL;
+    f->state = STATE_STARTING;
+    f->started = clock_us();
+    set_timer(f->deadline, START_S * 1000);
+    if (worker_server_start(f->server, &cause) == 0)
+        return;
+    log_error("%s", cause);
+    free(cause);
+    event_del(f->deadline);
+    set_timer(f->restart, DELAY_MAX_MS);
+}
+
+static void on_restart(evutil_socket_t none, short what, void *arg)
+{
+    start_server(arg);
+}
+
+static void on_ended(const char *why, bool hopeless, void *arg)
+{
+    struct worker_front *f = arg;
+    bool brief = clock_us() - f->started < (int64_t)SHORT_LIFE_S * 1000000;
+    event_del(f->deadline);
+    if (!f->was_ready) {
+        char *text = hopeless ? xstrdup(why) : xasprintf("the RPC server %s", why);
+        f->events->failed(text, f->arg);
+        free(text);
+        return;
+    }
+    f->delay_ms = !brief ? 0 : f->delay_ms == 0 ? DELAY_MIN_MS : 2 * f->delay_ms;
+    if (f->delay_ms > DELAY_MAX_MS)
+        f->delay_ms = DELAY_MAX_MS;
+    log_error("the RPC server %s%s%s%s: it is started again", hopeless ? "can't serve: " : "", why,
+              f->client != NULL ? " while it served " : "", f->client != NULL ? f->client->name : "");
+    client_close(f);
+    f->state = STATE_STARTING;
+    set_timer(f->restart, f->delay_ms);
+}
+
+struct worker_front *worker_front_create(struct event_base *base, const struct worker_options *o, const char *cache,
+                                         uint64_t cache_max, const struct worker_front_events *events, void *arg)
+{
+    static const struct worker_server_events server_events = {
+        .devices = on_devices, .ready = on_ready, .ended = on_ended};
+    struct worker_front *f = xcalloc(1, sizeof(*f));
+    *f = (struct worker_front){.base = base, .opts = o, .events = events, .arg = arg};
+    TAILQ_INIT(&f->guests);
+    f->server = worker_server_create(base, o, cache, &server_events, f);
+    if (cache != NULL)
+        f->tidy = worker_tidy_create(base, cache, cache_max, on_tidied, f);
+    f->watch = epoll_create1(EPOLL_CLOEXEC);
+    f->watch_event = event_new(base, f->watch, EV_READ, on_client_gone, f);
+    f->deadline = evtimer_new(base, on_deadline, f);
+    f->restart = evtimer_new(base, on_restart, f);
+    f->suspect = evtimer_new(base, on_suspect, f);
+    f->tidy_timer = evtimer_new(base, on_tidy_timer, f);
+    return f;
+}
+
+int worker_front_start(struct worker_front *f, int fd, char **cause)
+{
+    f->listener =
+        evconnlistener_new(f->base, on_accept, f,
+                           LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_LEAVE_SOCKETS_BLOCKING, BACKLOG, fd);
+    if (f->listener == NULL) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return listen_explain(f->opts->host, (int)f->opts->port, cause);
+    }
+    if (f->tidy != NULL)
+        worker_tidy_start(f->tidy, 0);
+    start_server(f);
+    return 0;
+}
+
+void worker_front_destroy(struct worker_front *f)
+{
+    struct guest *g;
+    if (f == NULL)
+        return;
+    if (f->listener != NULL)
+        evconnlistener_free(f->listener);
+    client_close(f);
+    while ((g = TAILQ_FIRST(&f->guests)) != NULL) {
+        guest_remove(g);
+        guest_destroy(g);
+    }
+    worker_server_destroy(f->server);
+    worker_tidy_destroy(f->tidy);
+    struct event *const events[] = {f->watch_event, f->deadline, f->restart, f->suspect, f->tidy_timer};
+    for (size_t i = 0; i < ARRAY_LEN(events); i++)
+        event_free(events[i]);
+    close(f->watch);
+    json_decref(f->devices);
+    free(f);
+}
+
+pid_t worker_front_server_pid(const struct worker_front *f)
+{
+    return worker_server_pid(f->server);
+}
