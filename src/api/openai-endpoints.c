@@ -28,6 +28,7 @@ struct exchange {
     struct proxy_answer *answer;
     struct oai_reply reply;
     bool want_logprobs, want_detail;
+    bool any_model;      /* none was named: the reply tells which one it was */
     struct buf text;     /* of a reply in one piece */
     struct event *ender; /* ends the exchange outside the callback that found a reason to */
 };
@@ -139,7 +140,11 @@ static void on_error(void *arg, int status, const char *type, const char *code, 
 
 static void on_start(void *arg, int64_t prompt_tokens)
 {
-    /* Nothing is sent yet: a target that dies before the first token is still a plain 503. */
+    struct exchange *x = arg;
+    /* Nothing is sent yet: a target that dies before the first token is still a plain 503.  While the request waited
+     * another model may have come. */
+    if (x->any_model)
+        oai_reply_set_model(&x->reply, proxy_model(x->endpoints->proxy));
 }
 
 static const struct proxy_ops answer_ops = {
@@ -203,6 +208,7 @@ static struct exchange *exchange_create(struct endpoints *e, struct httpd_reques
     x->want_logprobs = q->logprobs >= 0;
     const char *detail = httpd_header(r, "x-tightwad-detail");
     x->want_detail = q->stream && detail && strcmp(detail, "1") == 0;
+    x->any_model = q->model == NULL;
     const char *model = q->model ? q->model : proxy_model(e->proxy);
     oai_reply_init(&x->reply, q, model ? model : "");
     buf_init(&x->text, TEXT_MAX);

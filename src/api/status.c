@@ -87,6 +87,52 @@ static json_t *request_json(const struct snapshot_request *r)
     return o;
 }
 
+static json_t *device_json(const struct snapshot_device *d)
+{
+    json_t *o = json_object();
+    set(o, "machine", name_or_null(d->machine));
+    set(o, "name", name_or_null(d->name));
+    set(o, "address", name_or_null(d->address));
+    set(o, "first_layer", count_or_null(d->first_layer));
+    set(o, "layers", count_or_null(d->n_layers));
+    set(o, "bytes", count_or_null(d->bytes));
+    set(o, "memory", count_or_null(d->memory));
+    set(o, "health", json_string(snapshot_health_name(d->health)));
+    set(o, "reason", text(d->reason));
+    return o;
+}
+
+/* null where no pool is configured. */
+static json_t *pool_json(const struct snapshot_pool *p)
+{
+    if (!p->configured)
+        return json_null();
+    json_t *o = json_object(), *devices = json_array();
+    set(o, "state", name_or_null(p->state));
+    set(o, "why", text(p->why));
+    set(o, "state_ms", json_integer(p->state_ms));
+    set(o, "model", name_or_null(p->model));
+    set(o, "next", name_or_null(p->next));
+    set(o, "draft", name_or_null(p->draft));
+    set(o, "server", name_or_null(p->server));
+    set(o, "progress", number_or_null(p->progress));
+    set(o, "load_ms", number_or_null(p->load_ms));
+    set(o, "pause_ms", number_or_null(p->pause_ms));
+    set(o, "retry_ms", count_or_null(p->retry_ms));
+    set(o, "restarts", json_integer((json_int_t)p->restarts));
+    set(o, "swaps", json_integer((json_int_t)p->swaps));
+    set(o, "swap_error", text(p->swap_error));
+    set(o, "log", name_or_null(p->log));
+    set(o, "draft_log", name_or_null(p->draft_log));
+    set(o, "reclaims", json_integer((json_int_t)p->reclaims));
+    set(o, "reclaimed", count_or_null(p->reclaimed));
+    set(o, "reclaim_note", text(p->reclaim_note));
+    for (size_t i = 0; i < p->n_devices; i++)
+        json_array_append_new(devices, device_json(&p->device[i]));
+    set(o, "devices", devices);
+    return o;
+}
+
 static json_t *log_json(const struct snapshot_log *l)
 {
     json_t *o = json_object();
@@ -146,6 +192,7 @@ json_t *snapshot_to_json(const struct snapshot *s)
     set(o, "queued", json_integer(s->queued));
     set(o, "slots", json_integer(s->slots));
     set(o, "max_queue", json_integer(s->max_queue));
+    set(o, "pool", pool_json(&s->pool));
     json_t *backends = json_array(), *requests = json_array(), *log = json_array();
     for (size_t i = 0; i < s->n_backends; i++)
         json_array_append_new(backends, backend_json(&s->backend[i]));

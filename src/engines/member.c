@@ -18,7 +18,8 @@ enum {
     PENALTY_MOST_US = 30 * 1000 * 1000,
     DEADLINE_FLOOR_MS = 10 * 1000,   /* no call is given up before this */
     DEADLINE_UNKNOWN_MS = 30 * 1000, /* while there is no record yet */
-    DEADLINE_TOKEN_MS = 500,         /* room for each token of a prompt that is new to the server */
+    DEADLINE_TOKEN_MS = 500,         /* room for each token of a prompt that is new to the server, until it is known */
+    DEADLINE_ROUND = 64,             /* so many new tokens are a round, whose time is on record */
     DEADLINE_RECORD = 8,             /* calls that make a record */
     DEADLINE_TIMES = 20,             /* times the slow calls of the record */
 };
@@ -90,6 +91,8 @@ struct member *member_create(struct event_base *base, enum snapshot_role role, s
     m->backend = backend;
     m->base = base;
     m->changed = changed;
+    m->deadline_floor_ms = DEADLINE_FLOOR_MS;
+    m->deadline_unknown_ms = DEADLINE_UNKNOWN_MS;
     m->arg = arg;
     m->timer = evtimer_new(base, probe, m);
     schedule(m, 0);
@@ -141,6 +144,19 @@ void member_failed(struct member *m, const struct backend_status *st)
     } else {
         snprintf(m->reason, sizeof(m->reason), "%s", st->message);
     }
+    if (m->failed != NULL)
+        m->failed(m->arg, m, st);
+}
+
+void member_saw_gap(struct member *m, int64_t elapsed_us)
+{
+    stats_ring_add(&m->gap_us, (double)elapsed_us);
+}
+
+void member_saw_prompt(struct member *m, int64_t elapsed_us, size_t n)
+{
+    if (n > DEADLINE_ROUND)
+        stats_ring_add(&m->fed_us, (double)elapsed_us / (double)n);
 }
 
 static void on_vocab(void *arg, enum backend_vocab_match match, const char *reason)
@@ -159,14 +175,36 @@ static void on_vocab(void *arg, enum backend_vocab_match match, const char *reas
     m->changed(m->arg, m);
 }
 
-void member_compare_vocab(struct member *m, struct member *target)
+void member_forget_vocab(struct member *m)
 {
     if (m->vocab_call != NULL)
         backend_cancel(m->vocab_call);
     m->vocab_call = NULL;
     m->vocab_known = false;
+}
+
+void member_compare_vocab(struct member *m, struct member *target)
+{
+    member_forget_vocab(m);
     if (member_up(m) && member_up(target))
         m->vocab_call = backend_compare_vocab(target->backend, m->backend, on_vocab, m);
+}
+
+void member_probe_now(struct member *m)
+{
+    if (m->probe_call != NULL)
+        backend_cancel(m->probe_call); /* it may have been sent to a server that is no more */
+    m->probe_call = NULL;
+    m->backoff_us = 0;
+    m->penalty_until_us = 0;
+    m->strikes = 0;
+    schedule(m, 0);
+}
+
+void member_set_patience(struct member *m, int floor_ms)
+{
+    m->deadline_floor_ms = floor_ms;
+    m->deadline_unknown_ms = floor_ms * (DEADLINE_UNKNOWN_MS / DEADLINE_FLOOR_MS);
 }
 
 void member_set_paused(struct member *m, bool paused)
@@ -193,16 +231,30 @@ bool member_can_draft(const struct member *m, const struct member *target)
     return caps->draft_text && target->backend->info.caps.tokenize;
 }
 
+static int deadline_ms(const struct member *m, const struct stats_ring *record, size_t n_new)
+{
+    bool known = stats_ring_count(record) >= DEADLINE_RECORD;
+    double base = m->deadline_unknown_ms, token = DEADLINE_TOKEN_MS;
+    if (known) {
+        base = DEADLINE_TIMES * stats_ring_quantile(record, 0.95) / 1000.0;
+        if (base < m->deadline_floor_ms)
+            base = m->deadline_floor_ms;
+    }
+    double fed = DEADLINE_TIMES * stats_ring_quantile(&m->fed_us, 0.95) / 1000.0;
+    if (fed < token) /* not where it is unknown */
+        token = fed;
+    double ms = base + (known && n_new <= DEADLINE_ROUND ? 0 : token * (double)n_new);
+    return ms < 3600e3 ? (int)ms : 3600 * 1000;
+}
+
 int member_deadline_ms(const struct member *m, size_t n_new)
 {
-    double base = DEADLINE_UNKNOWN_MS;
-    if (stats_ring_count(&m->call_us) >= DEADLINE_RECORD) {
-        base = DEADLINE_TIMES * stats_ring_quantile(&m->call_us, 0.95) / 1000.0;
-        if (base < DEADLINE_FLOOR_MS)
-            base = DEADLINE_FLOOR_MS;
-    }
-    double ms = base + (double)DEADLINE_TOKEN_MS * (double)n_new;
-    return ms < 3600e3 ? (int)ms : 3600 * 1000;
+    return deadline_ms(m, &m->call_us, n_new);
+}
+
+int member_stream_deadline_ms(const struct member *m, size_t n_new)
+{
+    return deadline_ms(m, stats_ring_count(&m->gap_us) >= DEADLINE_RECORD ? &m->gap_us : &m->call_us, n_new);
 }
 
 void member_snapshot(const struct member *m, struct snapshot_backend *out)

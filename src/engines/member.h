@@ -16,6 +16,8 @@ struct member;
 
 /* Called on the loop when health, vocabulary match or pause changed. */
 typedef void member_changed_cb(void *arg, struct member *m);
+/* Called on the loop when a call to it failed, after the member was marked. */
+typedef void member_failed_cb(void *arg, struct member *m, const struct backend_status *st);
 
 struct member {
     enum snapshot_role role;
@@ -23,10 +25,12 @@ struct member {
     struct backend *backend;
     struct event_base *base;
     member_changed_cb *changed;
+    member_failed_cb *failed; /* NULL: nobody asks */
     void *arg;
     enum snapshot_health health;
     bool probed;      /* the first probe is over, whatever it said */
     bool paused;      /* by command */
+    bool pooled;      /* run by the pool, not by the configuration */
     char reason[256]; /* why it is down or not used; "" if nothing is wrong */
     /* drafters: how the vocabulary compares with the target's */
     bool vocab_known;
@@ -42,6 +46,10 @@ struct member {
     struct stats_ring rtt_us;   /* of probes */
     struct stats_ring first_us; /* drafters that stream: until the first token */
     struct stats_ring token_us; /* drafters: microseconds per drafted token */
+    struct stats_ring gap_us;   /* between the pieces of a stream */
+    struct stats_ring fed_us;   /* per token of a long prompt */
+    int deadline_floor_ms;      /* no call is given up before this */
+    int deadline_unknown_ms;    /* while there is no record yet */
 };
 
 /* Takes the backend over.  Probing starts at once. */
@@ -53,8 +61,17 @@ void member_destroy(struct member *m);
 void member_ok(struct member *m, int64_t elapsed_us, size_t n);
 /* A call failed: marks the member down where the error means that, sets a penalty, probes again later. */
 void member_failed(struct member *m, const struct backend_status *st);
+/* A piece of a stream came elapsed microseconds after the one before; a prompt of n tokens took elapsed. */
+void member_saw_gap(struct member *m, int64_t elapsed_us);
+void member_saw_prompt(struct member *m, int64_t elapsed_us, size_t n);
 /* Compares the vocabulary with the target's (both must be up). */
 void member_compare_vocab(struct member *m, struct member *target);
+/* Ends a comparison that is under way: the target that it asks is about to go. */
+void member_forget_vocab(struct member *m);
+/* The server is known to have come up, or is doubted: asks it now. */
+void member_probe_now(struct member *m);
+/* How long a call must at least be given: what it costs to be wrong about a server that is merely slow. */
+void member_set_patience(struct member *m, int floor_ms);
 void member_set_paused(struct member *m, bool paused);
 
 bool member_up(const struct member *m);
@@ -64,6 +81,8 @@ bool member_can_draft(const struct member *m, const struct member *target);
 /* The longest time that a call which brings n new tokens to the server may take, in milliseconds: learned from the
  * record, with room for a prompt of n tokens. */
 int member_deadline_ms(const struct member *m, size_t n_new);
+/* The same for the time without a piece of a stream. */
+int member_stream_deadline_ms(const struct member *m, size_t n_new);
 
 /* Fills one line of the snapshot; out keeps no pointer into m. */
 void member_snapshot(const struct member *m, struct snapshot_backend *out);

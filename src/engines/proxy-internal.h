@@ -3,6 +3,7 @@
 #define TIGHTWAD_ENGINES_PROXY_INTERNAL_H
 
 #include "engines/engine.h"
+#include "engines/proxy-pool.h"
 
 enum {
     PROXY_DRAFTERS = SNAPSHOT_BACKENDS - 1,
@@ -31,7 +32,7 @@ struct proxy {
     struct member *target;
     struct member *drafter[PROXY_DRAFTERS];
     size_t n_drafters;
-    struct member *leaving[PROXY_DRAFTERS]; /* removed: destroyed at the end of the loop turn */
+    struct member *leaving[PROXY_DRAFTERS + 1]; /* removed: destroyed at the end of the loop turn */
     size_t n_leaving;
     struct answer_list queue, running, ended;
     uint64_t next_id;
@@ -45,6 +46,15 @@ struct proxy {
     void (*drained)(void *arg);
     void *drained_arg;
     bool draining;
+    /* a pool that runs the target */
+    const struct proxy_pool_ops *pool; /* NULL: none */
+    void *pool_arg;
+    bool expected;                /* the target is on its way: nobody gives up waiting for it */
+    char trouble[512];            /* why it is not there, in the pool's words; "" */
+    bool held;                    /* for a swap: nothing new is started */
+    char *next_model;             /* that the swap brings; NULL: the same one */
+    void (*held_idle)(void *arg); /* called once when nothing runs any more */
+    void *held_idle_arg;
     struct governor governor;
     struct proxy_hooks hooks;
     struct proxy_listener *listeners;
@@ -64,7 +74,12 @@ struct proxy {
 
 /* proxy.c */
 void proxy_wake(struct proxy *p); /* runs the pump at the end of this loop turn */
+struct member *proxy_make_member(struct proxy *p, enum snapshot_role role, const struct config_server *s, char **cause);
 /* queue.c */
+/* Whether the request must be answered by the present model though another one is coming. */
+bool proxy_wants_present(const struct proxy *p, const struct proxy_answer *a);
+bool proxy_is_quiet(const struct proxy *p); /* nothing runs, and nothing waits for the present model */
+bool proxy_serves_name(const struct proxy *p, const char *model);
 void proxy_pump(struct proxy *p);
 void proxy_check_waiting(struct proxy *p); /* each tick: who waits too long, who can go on */
 void proxy_stop_answers(struct proxy *p);

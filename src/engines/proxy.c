@@ -53,6 +53,15 @@ static void on_member_changed(void *arg, struct member *m)
     tell_answers(p, m, false);
     check_probed(p);
     proxy_wake(p);
+    if (m == p->target && p->pool != NULL)
+        p->pool->target_changed(p->pool_arg, member_up(m));
+}
+
+static void on_member_failed(void *arg, struct member *m, const struct backend_status *st)
+{
+    struct proxy *p = arg;
+    if (m == p->target && p->pool != NULL)
+        p->pool->target_failed(p->pool_arg, st);
 }
 
 static void on_pump(evutil_socket_t fd, short what, void *arg)
@@ -68,6 +77,11 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
         void (*fn)(void *) = p->drained;
         p->drained = NULL;
         fn(p->drained_arg);
+    }
+    if (p->held_idle != NULL && proxy_is_quiet(p)) {
+        void (*fn)(void *) = p->held_idle;
+        p->held_idle = NULL;
+        fn(p->held_idle_arg);
     }
 }
 
@@ -90,10 +104,14 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static struct member *make_member(struct proxy *p, enum snapshot_role role, const struct config_server *s, char **cause)
+struct member *proxy_make_member(struct proxy *p, enum snapshot_role role, const struct config_server *s, char **cause)
 {
     struct backend *b = backend_create(p->base, p->http, s, cause);
-    return b == NULL ? NULL : member_create(p->base, role, b, on_member_changed, p);
+    if (b == NULL)
+        return NULL;
+    struct member *m = member_create(p->base, role, b, on_member_changed, p);
+    m->failed = on_member_failed;
+    return m;
 }
 
 static void take_settings(struct proxy *p, const struct config_proxy *from)
@@ -123,7 +141,7 @@ struct proxy *proxy_create(struct event_base *base, struct httpc *http, const st
     take_settings(p, &cfg->proxy);
     p->pump = event_new(base, -1, 0, on_pump, p);
     p->tick = event_new(base, -1, EV_PERSIST, on_tick, p);
-    p->target = make_member(p, ROLE_TARGET, &cfg->proxy.target, cause);
+    p->target = proxy_make_member(p, ROLE_TARGET, &cfg->proxy.target, cause);
     if (p->target == NULL) {
         proxy_destroy(p);
         return NULL;
@@ -154,6 +172,7 @@ void proxy_destroy(struct proxy *p)
     event_free(p->tick);
     free(p->config_path);
     free(p->model);
+    free(p->next_model);
     free(p);
 }
 
@@ -174,7 +193,7 @@ int proxy_add_drafter(struct proxy *p, const struct config_server *s, char **cau
         return cause_set(cause, "there are %d drafters already, and no more are taken", PROXY_DRAFTERS);
     if (find_drafter(p, s->name != NULL ? s->name : s->url) >= 0)
         return cause_set(cause, "there is a drafter %s already", s->name != NULL ? s->name : s->url);
-    struct member *m = make_member(p, ROLE_DRAFTER, s, cause);
+    struct member *m = proxy_make_member(p, ROLE_DRAFTER, s, cause);
     if (m == NULL)
         return -1;
     p->drafter[p->n_drafters++] = m;
@@ -258,7 +277,7 @@ int proxy_reload(struct proxy *p, const struct config *cfg, char **cause)
 {
     take_settings(p, &cfg->proxy);
     for (size_t i = p->n_drafters; i-- > 0;) {
-        bool stays = false;
+        bool stays = p->drafter[i]->pooled;
         for (size_t k = 0; k < cfg->proxy.n_drafters; k++)
             stays = stays || same_server(&p->drafter[i]->backend->cfg, &cfg->proxy.drafters[k]);
         if (!stays && p->n_leaving < PROXY_DRAFTERS)

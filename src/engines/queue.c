@@ -41,19 +41,68 @@ static int refuse(struct proxy *p, struct oai_error *err, int status, const char
     return -1;
 }
 
-/* Whether the first n bytes of name are one of the target's names. */
+static bool same_name(const char *model, const char *name, size_t n)
+{
+    return model != NULL && strlen(model) == n && strncmp(model, name, n) == 0;
+}
+
+/* Whether the first n bytes of name are one of the target's own names. */
+static bool names_present(const struct proxy *p, const char *name, size_t n)
+{
+    return same_name(p->model, name, n) || same_name(p->target->backend->info.model, name, n);
+}
+
+/* The same for what a request may say: of the model that is coming where another one is, and "target", which
+ * proxy_model says while the name is not known, and who has heard that may go on using it. */
 static bool names_target(const struct proxy *p, const char *name, size_t n)
 {
-    /* proxy_model says "target" while neither is known, and who has heard that may go on using it. */
-    const char *const names[] = {p->model, p->target->backend->info.model, "target"};
-    bool any = p->model != NULL || p->target->backend->info.model != NULL;
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (names[i] == NULL)
-            continue;
-        if (strlen(names[i]) == n && strncmp(names[i], name, n) == 0)
-            return true;
-    }
-    return !any; /* a target that has not told its name yet */
+    if (same_name("target", name, n) || same_name(p->next_model, name, n))
+        return true;
+    if (p->next_model != NULL)
+        return false;
+    if (p->model == NULL && p->target->backend->info.model == NULL)
+        return true;
+    return names_present(p, name, n);
+}
+
+/* The length of the model's own name in NAME, NAME@target, NAME@draft. */
+static size_t name_length(const char *model)
+{
+    const char *at = strrchr(model, '@');
+    bool suffix = at != NULL && (strcmp(at, "@target") == 0 || strcmp(at, "@draft") == 0);
+    return suffix ? (size_t)(at - model) : strlen(model);
+}
+
+bool proxy_serves_name(const struct proxy *p, const char *model)
+{
+    return model == NULL || names_target(p, model, strlen(model)) || names_target(p, model, name_length(model));
+}
+
+bool proxy_wants_present(const struct proxy *p, const struct proxy_answer *a)
+{
+    return p->next_model != NULL && a->req.model != NULL && names_present(p, a->req.model, name_length(a->req.model));
+}
+
+bool proxy_is_quiet(const struct proxy *p)
+{
+    bool quiet = p->running.n == 0;
+    for (const struct proxy_answer *a = p->queue.first; a != NULL && quiet; a = a->next)
+        quiet = !proxy_wants_present(p, a);
+    return quiet;
+}
+
+static int refuse_name(struct proxy *p, const char *model, struct oai_error *err)
+{
+    size_t n = name_length(model);
+    if (p->next_model != NULL && names_present(p, model, n))
+        return refuse(p, err, 404, "model", "model_not_found", "model %.*s is being replaced by %s", (int)n, model,
+                      p->next_model);
+    if (p->pool != NULL && p->pool->knows_model(p->pool_arg, model, n))
+        return refuse(p, err, 404, "model", "model_not_loaded",
+                      "model %.*s is configured but not loaded: `tightwad swap %.*s` loads it in the place of %s",
+                      (int)n, model, (int)n, model, p->next_model != NULL ? p->next_model : proxy_model(p));
+    return refuse(p, err, 404, "model", "model_not_found", "model %s is not served here; there is %s (and %s@target%s)",
+                  model, proxy_model(p), proxy_model(p), p->n_drafters > 0 ? ", …@draft" : "");
 }
 
 static int choose_mode(struct proxy *p, const char *model, enum proxy_mode *mode, struct oai_error *err)
@@ -64,11 +113,11 @@ static int choose_mode(struct proxy *p, const char *model, enum proxy_mode *mode
     const char *at = strrchr(model, '@');
     if (at != NULL && names_target(p, model, (size_t)(at - model))) {
         *mode = strcmp(at, "@target") == 0 ? PROXY_TARGET : PROXY_DRAFT;
-        if (strcmp(at, "@target") == 0 || (strcmp(at, "@draft") == 0 && p->n_drafters > 0))
+        bool drafts = p->n_drafters > 0 || p->next_model != NULL;
+        if (strcmp(at, "@target") == 0 || (strcmp(at, "@draft") == 0 && drafts))
             return 0;
     }
-    return refuse(p, err, 404, "model", "model_not_found", "model %s is not served here; there is %s (and %s@target%s)",
-                  model, proxy_model(p), proxy_model(p), p->n_drafters > 0 ? ", …@draft" : "");
+    return refuse_name(p, model, err);
 }
 
 struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const struct proxy_ops *ops, void *arg,
@@ -158,6 +207,8 @@ void proxy_pump(struct proxy *p)
     reap(p);
     for (struct proxy_answer *a = p->queue.first, *next; a != NULL && p->running.n < proxy_slots(p); a = next) {
         next = a->next;
+        if (p->held && !proxy_wants_present(p, a))
+            continue;
         struct member *m = answering_member(p, a);
         if (m != NULL)
             start(p, a, m);
@@ -166,6 +217,12 @@ void proxy_pump(struct proxy *p)
 
 /* ---- waiting ---- */
 
+/* The pool knows better than a refused connection. */
+static const char *why_gone(const struct proxy *p, const struct member *m)
+{
+    return m == p->target && p->trouble[0] != '\0' ? p->trouble : m->reason;
+}
+
 void proxy_check_waiting(struct proxy *p)
 {
     int64_t now = clock_us(), most = p->settings.target_wait_ms * 1000;
@@ -173,16 +230,16 @@ void proxy_check_waiting(struct proxy *p)
         next = a->next;
         if (a->ended || a->lost_us == 0)
             continue;
-        if (now - a->lost_us >= most)
+        if (now - a->lost_us >= most && !(p->expected && a->target == p->target))
             proxy_answer_fail(a, 503, "server_error", "target_gone", "%s %s did not come back within %lld s: %s",
                               a->mode == PROXY_DRAFT ? "drafter" : "target", a->target->name,
-                              (long long)(p->settings.target_wait_ms / 1000), a->target->reason);
+                              (long long)(p->settings.target_wait_ms / 1000), why_gone(p, a->target));
         else if (member_up(a->target) && now >= a->target->penalty_until_us)
             a->runner->member_changed(a, a->target, false);
     }
     for (struct proxy_answer *a = p->queue.first, *next; a != NULL; a = next) {
         next = a->next;
-        if (answering_member(p, a) != NULL)
+        if (answering_member(p, a) != NULL || p->expected)
             continue;
         const struct member *m = a->mode == PROXY_DRAFT ? p->drafter[0] : p->target;
         int64_t since = a->started_us;
@@ -191,7 +248,8 @@ void proxy_check_waiting(struct proxy *p)
         if (p->n_drafters == 0 && a->mode == PROXY_DRAFT)
             proxy_answer_fail(a, 503, "server_error", "draft_gone", "there is no drafter any more");
         else if (now - since >= most)
-            proxy_answer_fail(a, 503, "server_error", "target_gone", "%s cannot be reached: %s", m->name, m->reason);
+            proxy_answer_fail(a, 503, "server_error", "target_gone", "%s cannot be reached: %s", m->name,
+                              why_gone(p, m));
     }
 }
 

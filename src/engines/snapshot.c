@@ -123,7 +123,7 @@ static void why_not(const struct proxy *p, char *out, size_t size)
     else if (proxy_draft_cap(p) == 0)
         snprintf(out, size, "max_draft_tokens is 0");
     else if (!member_up(p->target))
-        snprintf(out, size, "the target is not there: %.200s", p->target->reason);
+        snprintf(out, size, "the target is not there: %.200s", p->trouble[0] != '\0' ? p->trouble : p->target->reason);
     else if (!target->caps.verify)
         snprintf(out, size, "the target can't verify: %.200s",
                  target->cannot_verify != NULL ? target->cannot_verify : "it has no way to check a draft");
@@ -250,6 +250,9 @@ void proxy_fill_snapshot(struct proxy *p)
         s->backend[s->n_backends++].active = p->drafter[i] == active;
     }
     requests(p, s);
+    s->pool = (struct snapshot_pool){.progress = NAN, .load_ms = NAN, .pause_ms = NAN, .retry_ms = -1, .reclaimed = -1};
+    if (p->pool != NULL)
+        p->pool->fill(p->pool_arg, &s->pool);
     struct log_line lines[SNAPSHOT_LOG];
     s->n_log = log_recent(lines, SNAPSHOT_LOG);
     for (size_t i = 0; i < s->n_log; i++) {

@@ -10,6 +10,7 @@ enum {
     SNAPSHOT_BACKENDS = 17, /* the target and at most 16 drafters */
     SNAPSHOT_REQUESTS = 50, /* newest requests, running ones first */
     SNAPSHOT_LOG = 32,
+    SNAPSHOT_DEVICES = 32,
 };
 
 enum snapshot_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
@@ -55,6 +56,39 @@ struct snapshot_log {
     char text[200];
 };
 
+/* A device that holds a share of the pool's model. */
+struct snapshot_device {
+    char machine[64], name[64], address[96]; /* address: of the worker, "" on this machine */
+    int32_t first_layer, n_layers;           /* -1: unknown (the server splits by itself) */
+    int64_t bytes;                           /* of weights and cache that it holds, -1 unknown */
+    int64_t memory;                          /* bytes that it had free before the load, -1 unknown */
+    enum snapshot_health health;
+    char reason[128]; /* why it is not used; "" if nothing is wrong */
+};
+
+/* The pool: the programs that this instance runs to have a target. */
+struct snapshot_pool {
+    bool configured;
+    char state[16];             /* "off", "preflight", "starting", "up", "draining", "stopping", "backoff", "failed" */
+    char why[512];              /* what it waits for or what is wrong, with what would mend it; "" if nothing is */
+    int64_t state_ms;           /* since when it is in this state */
+    char model[128], next[128]; /* what is loaded or being loaded; what a swap is bringing, "" none */
+    char draft[128];            /* the model of the pool's own drafter, "" none */
+    char server[256];           /* the program that runs, in words: "tightwad-node, pid 4711" */
+    double progress;            /* of the load, 0..1, NAN when nothing loads */
+    double load_ms;             /* what the last load took, NAN before the first */
+    double pause_ms;            /* how long the target was away last time, NAN: it never was */
+    int64_t retry_ms;           /* until the next attempt, -1: none is due */
+    uint64_t restarts, swaps;   /* unplanned starts; models swapped */
+    char swap_error[512];       /* why the last swap did not come about, "" when it did */
+    char log[256], draft_log[256]; /* files with what the programs write */
+    int64_t reclaimed;             /* bytes of page cache given back by the last reclaim, -1: none was done */
+    uint64_t reclaims;
+    char reclaim_note[256];
+    struct snapshot_device device[SNAPSHOT_DEVICES];
+    size_t n_devices;
+};
+
 struct snapshot {
     uint64_t tick;
     int64_t wall_ms, uptime_ms;
@@ -86,6 +120,7 @@ struct snapshot {
     size_t n_backends;
     struct snapshot_request request[SNAPSHOT_REQUESTS];
     size_t n_requests;
+    struct snapshot_pool pool;
     struct snapshot_log log[SNAPSHOT_LOG];
     size_t n_log;
 };

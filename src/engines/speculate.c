@@ -207,6 +207,8 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
     bool prefill = s->sent < s->prompt_len;
     if (!prefill)
         measure(s, st, n_draft, v->accepted + 1);
+    else
+        member_saw_prompt(a->target, st->elapsed_us, s->n_path - s->sent);
     s->verdict_us = clock_us();
     s->sent = s->n_path;
     s->rounds++;
@@ -291,6 +293,8 @@ static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
     int64_t now = clock_us();
     if (s->verdict_us != 0)
         governor_saw_alone(proxy_governor(s->a->proxy), n, (double)(now - s->verdict_us));
+    if (s->verdict_us != 0)
+        member_saw_gap(s->a->target, now - s->verdict_us);
     s->verdict_us = now;
     s->sent = s->n_path;
     bool open = take_tokens(s, tokens, n, 0);
@@ -334,7 +338,7 @@ static void generate(struct speculation *s)
     change_state(s, SPEC_GENERATE);
     s->verdict_us = 0; /* the trip to the target says nothing about how fast it writes */
     s->call = backend_generate(s->session, s->path, s->n_path, room(s), a->req.logprobs,
-                               member_deadline_ms(a->target, s->n_path - s->sent), on_tokens, on_generated, s);
+                               member_stream_deadline_ms(a->target, s->n_path - s->sent), on_tokens, on_generated, s);
 }
 
 /* ---- what to do next ---- */

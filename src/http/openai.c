@@ -34,6 +34,12 @@ void oai_reply_init(struct oai_reply *r, const struct oai_request *q, const char
     r->seed = q->sampling.seed;
 }
 
+void oai_reply_set_model(struct oai_reply *r, const char *model)
+{
+    free(r->model);
+    r->model = xstrdup(model);
+}
+
 void oai_reply_finish(struct oai_reply *r)
 {
     free(r->model);

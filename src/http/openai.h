@@ -81,6 +81,8 @@ struct oai_reply {
 
 /* model: the name that the reply carries, copied.  The rest comes from the request. */
 void oai_reply_init(struct oai_reply *r, const struct oai_request *q, const char *model);
+/* Before the first chunk.  Copied. */
+void oai_reply_set_model(struct oai_reply *r, const char *model);
 void oai_reply_finish(struct oai_reply *r);
 
 /* Each returns a string owned by the caller.  Streamed ones are whole events ("data: …\n\n").

@@ -1,0 +1,99 @@
+#include "engines/proxy-pool.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/cause.h"
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engines/proxy-internal.h"
+
+void proxy_pool_attach(struct proxy *p, const struct proxy_pool_ops *ops, void *arg)
+{
+    p->pool = ops;
+    p->pool_arg = arg;
+}
+
+void proxy_pool_expect(struct proxy *p, bool coming, const char *why)
+{
+    snprintf(p->trouble, sizeof(p->trouble), "%s", why != NULL ? why : "");
+    if (p->expected && !coming) { /* the time until now did not count */
+        int64_t now = clock_us();
+        if (p->target_down_us != 0)
+            p->target_down_us = now;
+        for (struct proxy_answer *a = p->running.first; a != NULL; a = a->next) {
+            if (a->lost_us != 0 && a->target == p->target)
+                a->lost_us = now;
+        }
+    }
+    p->expected = coming;
+}
+
+void proxy_pool_probe(struct proxy *p)
+{
+    member_probe_now(p->target);
+}
+
+void proxy_pool_set_patience(struct proxy *p, int floor_ms)
+{
+    member_set_patience(p->target, floor_ms);
+}
+
+void proxy_pool_hold(struct proxy *p, const char *next, void (*fn)(void *arg), void *arg)
+{
+    free(p->next_model);
+    p->next_model = xstrdup(next);
+    p->held = true;
+    p->held_idle = fn;
+    p->held_idle_arg = arg;
+    proxy_wake(p);
+}
+
+void proxy_pool_release(struct proxy *p, const char *why)
+{
+    p->held = false;
+    p->held_idle = NULL;
+    free(p->next_model);
+    p->next_model = NULL;
+    for (struct proxy_answer *a = p->queue.first, *next; a != NULL; a = next) {
+        next = a->next;
+        if (!proxy_serves_name(p, a->req.model))
+            proxy_answer_fail(a, 503, "server_error", "model_not_loaded", "model %s is not there: %s", a->req.model,
+                              why != NULL ? why : "it was not loaded");
+    }
+    proxy_wake(p);
+}
+
+bool proxy_pool_held(const struct proxy *p)
+{
+    return p->held;
+}
+
+int proxy_pool_set_target(struct proxy *p, const struct config_server *s, char **cause)
+{
+    if (p->n_leaving == ARRAY_LEN(p->leaving))
+        return cause_set(cause, "too many servers leave at once: try again");
+    if (p->running.n > 0)
+        return cause_set(cause, "%u answers still run on %s", (unsigned)p->running.n, p->target->name);
+    struct member *m = proxy_make_member(p, ROLE_TARGET, s, cause);
+    if (m == NULL)
+        return -1;
+    for (size_t i = 0; i < p->n_drafters; i++)
+        member_forget_vocab(p->drafter[i]);
+    p->leaving[p->n_leaving++] = p->target;
+    p->target = m;
+    free(p->model);
+    p->model = xstrdup(s->model_name);
+    p->target_down_us = clock_us();
+    governor_init(&p->governor);
+    proxy_wake(p);
+    return 0;
+}
+
+int proxy_pool_add_drafter(struct proxy *p, const struct config_server *s, char **cause)
+{
+    if (proxy_add_drafter(p, s, cause) != 0)
+        return -1;
+    p->drafter[p->n_drafters - 1]->pooled = true;
+    return 0;
+}

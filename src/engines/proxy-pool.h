@@ -1,0 +1,50 @@
+/* What a pool does to the proxy: it runs the target, so it knows when that is on its way and when it is another. */
+#ifndef TIGHTWAD_ENGINES_PROXY_POOL_H
+#define TIGHTWAD_ENGINES_PROXY_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "backends/backend.h"
+#include "config/config.h"
+#include "engines/snapshot.h"
+
+struct proxy;
+
+struct proxy_pool_ops {
+    /* A call to the target failed (st holds during the call).  From the loop; the target must not be replaced in it. */
+    void (*target_failed)(void *arg, const struct backend_status *st);
+    /* The target was found to be up, or to be down. */
+    void (*target_changed)(void *arg, bool up);
+    /* Whether the first n bytes of name are a model that could be loaded. */
+    bool (*knows_model)(void *arg, const char *name, size_t n);
+    /* The pool's part of the picture, each tick; out is empty. */
+    void (*fill)(void *arg, struct snapshot_pool *out);
+};
+
+/* ops NULL: no pool any more. */
+void proxy_pool_attach(struct proxy *p, const struct proxy_pool_ops *ops, void *arg);
+
+/* coming: the target is being (re)started, so nobody gives up waiting for it; else `target_wait` counts, from now on.
+ * why: what those who wait are told, NULL: nothing is wrong. */
+void proxy_pool_expect(struct proxy *p, bool coming, const char *why);
+/* The target has come up: it is asked now, not when its next probe is due. */
+void proxy_pool_probe(struct proxy *p);
+/* How long a call to the target must at least be given, in milliseconds. */
+void proxy_pool_set_patience(struct proxy *p, int floor_ms);
+
+/* Starts no more requests, but for those that name the model that runs.  New ones are queued, also those that name next
+ * (NULL: it stays the same model); those that name the present one are refused where next is another.  Calls fn when
+ * nothing runs any more; never from inside this call. */
+void proxy_pool_hold(struct proxy *p, const char *next, void (*fn)(void *arg), void *arg);
+/* Goes on with the queue; requests in it that name a model which is not there fail, with why. */
+void proxy_pool_release(struct proxy *p, const char *why);
+bool proxy_pool_held(const struct proxy *p);
+
+/* Another server, or the same with another model, is the target from now on: its record begins anew.  Nothing may run
+ * (hold first).  s is copied.  -1 and a cause. */
+int proxy_pool_set_target(struct proxy *p, const struct config_server *s, char **cause);
+/* Drafters that the pool runs are left alone by proxy_reload. */
+int proxy_pool_add_drafter(struct proxy *p, const struct config_server *s, char **cause);
+
+#endif
