@@ -45,6 +45,7 @@ struct backend_caps {
     bool chat;               /* OpenAI-like chat that can be passed on as text */
     bool tokenize;           /* tokenize, detokenize */
     bool templated;          /* renders chat messages into tokens */
+    bool any_vocabulary;     /* drafts token ids of whatever vocabulary the path has */
     bool shared_noise;       /* draws with the sampler of base/sampler.h: same seed, same noise */
 };
 
@@ -166,6 +167,7 @@ typedef void backend_start_cb(void *arg, const struct backend_status *st, struct
 
 struct backend_ops {
     const char *name;
+    bool no_server; /* it is a part of this program: no url */
     /* The kind's own part of a backend, b->state: made when the kind is known, freed at the end.  May be NULL. */
     void (*init)(struct backend *b);
     void (*finish)(struct backend *b);

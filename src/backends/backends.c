@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 const struct backend_ops *const backend_kinds[] = {
-    &backend_llamacpp_ops, &backend_node_ops, &backend_ollama_ops, &backend_openai_ops, NULL,
+    &backend_llamacpp_ops, &backend_ngram_ops, &backend_node_ops, &backend_ollama_ops, &backend_openai_ops, NULL,
 };
 
 const struct backend_ops *backend_kind(const char *name)
@@ -42,20 +42,23 @@ struct backend *backend_create(struct event_base *base, struct httpc *http, cons
     const char *name = cfg->backend != NULL ? cfg->backend : "auto";
     const struct backend_ops *ops = strcmp(name, "auto") == 0 ? &backend_auto_ops : backend_kind(name);
     if (ops == NULL) {
-        cause_set(cause, "\"%s\" is no kind of server: node, llamacpp, ollama, openai or auto is", name);
+        cause_set(cause, "\"%s\" is no kind of server: node, llamacpp, ollama, openai, ngram or auto is", name);
         return NULL;
     }
-    if (cfg->url == NULL) {
+    if (cfg->url == NULL && !ops->no_server) {
         cause_set(cause, "the server has no url");
         return NULL;
     }
+    const char *url = ops->no_server ? "" : cfg->url;
     struct backend *b = xcalloc(1, sizeof(*b));
     b->ops = ops;
     b->base = base;
     b->http = http;
     b->cfg = (struct config_server){
-        .name = xstrdup(cfg->name != NULL ? cfg->name : cfg->url),
-        .url = xstrdup(cfg->url),
+        .name = xstrdup(cfg->name != NULL ? cfg->name
+                        : ops->no_server  ? ops->name
+                                          : url),
+        .url = xstrdup(url),
         .model_name = xstrdup(cfg->model_name),
         .backend = xstrdup(name),
         .api_key = xstrdup(cfg->api_key),

@@ -133,7 +133,7 @@ void backend_info_set_string(char **to, const char *s);
 /* Checks ids against info.n_vocab (where known).  NULL, or why not (owned by the caller). */
 char *backend_check_tokens(const struct backend *b, const int32_t *tokens, size_t n);
 
-extern const struct backend_ops backend_node_ops, backend_llamacpp_ops, backend_ollama_ops, backend_openai_ops,
-    backend_auto_ops;
+extern const struct backend_ops backend_node_ops, backend_ngram_ops, backend_llamacpp_ops, backend_ollama_ops,
+    backend_openai_ops, backend_auto_ops;
 
 #endif

@@ -149,6 +149,8 @@ static void begin(struct backend_call *c)
     if (!t->known || !d->known)
         end(v, BACKEND_VOCAB_UNKNOWN,
             xasprintf("%s has not answered yet", t->known ? v->draft->cfg.url : c->b->cfg.url));
+    else if (d->caps.any_vocabulary)
+        end(v, BACKEND_VOCAB_SAME, xstrdup("it drafts from the tokens of the text, whatever they mean"));
     else if (t->fingerprint[0] != '\0' && d->fingerprint[0] != '\0')
         by_fingerprint(c);
     else if (!d->caps.tokenize)

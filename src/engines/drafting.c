@@ -322,7 +322,7 @@ static void ask(struct drafting *d, const int32_t *path, size_t n_path, size_t n
     if (streams(d)) {
         d->stream = xcalloc(1, sizeof(*d->stream));
         d->stream->d = d;
-        struct backend_draft_ask line = {.n = n, .from = n_all, .first = n};
+        struct backend_draft_ask line = {.n = n, .from = n_path, .first = n};
         d->stream->call = backend_draft_stream(d->session, all, n_all, &line, (int)settings->draft_timeout_ms,
                                                on_stream, on_streamed, d->stream);
     } else {
