@@ -29,13 +29,13 @@ static void print_server(const struct doctor_server *s, bool colour)
 {
     bool good = s->reach == DOCTOR_ANSWERS;
     printf("%s%s%s %-8s %s", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
-           term_escape(colour, TERM_PLAIN), s->target ? "target" : "drafter", s->url);
+           term_escape(colour, TERM_PLAIN), s->target ? "target" : "drafter", s->url != NULL ? s->url : s->name);
     if (good && s->model != NULL)
         printf("  %s", s->model);
     if (good && s->version != NULL)
         printf(" (%s)", s->version);
     printf("\n");
-    if (!good)
+    if (!good || s->url == NULL)
         return;
     char ms[32];
     printf("           %s ms away", measure_format(ms, sizeof(ms), s->rtt_ms));

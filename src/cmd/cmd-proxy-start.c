@@ -179,7 +179,9 @@ static void print_backend(FILE *to, const struct snapshot_backend *b)
 {
     bool target = b->role == ROLE_TARGET;
     char *text, ms[32];
-    if (b->health == HEALTH_UP && b->reason[0] == '\0')
+    if (b->url[0] == '\0')
+        text = xasprintf("%s (%s%s%s)", b->model, b->name, b->reason[0] != '\0' ? ": " : "", b->reason);
+    else if (b->health == HEALTH_UP && b->reason[0] == '\0')
         text = xasprintf("%s at %s (%s, %s ms away)", b->model[0] != '\0' ? b->model : b->name, b->url,
                          b->version[0] != '\0' ? b->version : b->kind,
                          measure_format(ms, sizeof(ms), b->rtt_us >= 0 ? (double)b->rtt_us / 1000 : NAN));

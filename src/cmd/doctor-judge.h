@@ -26,7 +26,7 @@ enum doctor_vocab { DOCTOR_VOCAB_UNKNOWN, DOCTOR_VOCAB_FINE, DOCTOR_VOCAB_LIKELY
 /* Strings are borrowed, NULL where unknown; numbers are NAN where unknown. */
 struct doctor_server {
     bool target;
-    const char *name, *url;
+    const char *name, *url; /* url NULL: a drafter without a server */
     const char *kind;       /* node, llamacpp, ollama, openai; as found, else as configured */
     const char *model_name; /* as configured */
     const char *model;      /* as the server says */

@@ -25,9 +25,10 @@ struct pair {
 
 static size_t pairs_of(const struct config_server *s, struct pair out[5])
 {
-    const struct pair all[] = {{"url", s->url},
+    const struct pair all[] = {{"type", s->url ? NULL : s->type},
+                               {"url", s->url},
                                {"model_name", s->model_name},
-                               {"backend", s->backend && strcmp(s->backend, "auto") != 0 ? s->backend : NULL},
+                               {"backend", s->url && s->backend && strcmp(s->backend, "auto") != 0 ? s->backend : NULL},
                                {"api_key", s->api_key},
                                {"name", s->name}};
     size_t n = 0;
@@ -110,13 +111,23 @@ static char *entry_url(const struct tree *entry)
     return normal;
 }
 
+static bool entry_is_ngram(const struct tree *entry)
+{
+    static const char *const keys[] = {"type", "backend"};
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        const struct tree *key = NULL, *it = child(entry, keys[i], &key);
+        if (it && it->kind == TREE_SCALAR && strcmp(it->text, "ngram") == 0)
+            return true;
+    }
+    return false;
+}
+
 static bool entry_is(const struct tree *entry, const char *name)
 {
     const struct tree *key = NULL, *own = child(entry, "name", &key);
     if (own && own->kind == TREE_SCALAR && !tree_is_null(own))
         return strcmp(own->text, name) == 0;
-    const struct tree *type = child(entry, "type", &key);
-    if (type && type->kind == TREE_SCALAR && strcmp(type->text, "ngram") == 0)
+    if (entry_is_ngram(entry))
         return strcmp(name, "ngram") == 0;
     char *url = entry_url(entry);
     char *host = url ? url_host_port(url) : NULL;
@@ -216,7 +227,9 @@ static int check(struct edit *e, size_t n, const struct config_server *added, ch
     splice_keep(&e->s, e->s.len);
     struct edit now;
     bool ok = look(&now, e->s.out.data, e->s.out.len, cause) == 0 && count(&now) == n;
-    if (ok && added) {
+    if (ok && added && !added->url) {
+        ok = now.drafters && entry_is_ngram(now.drafters->items[n - 1]);
+    } else if (ok && added) {
         char *url = now.drafters ? entry_url(now.drafters->items[n - 1]) : NULL;
         ok = url && strcmp(url, added->url) == 0;
         free(url);
@@ -233,7 +246,8 @@ static int refuse_twin(const struct edit *e, const struct config_server *s, char
         const struct tree *model = child(it, "model_name", &key);
         const char *has = model && model->kind == TREE_SCALAR && !tree_is_null(model) ? model->text : "";
         char *url = entry_url(it);
-        bool same = url && strcmp(url, s->url) == 0 && strcmp(has, s->model_name ? s->model_name : "") == 0;
+        bool same = !s->url ? entry_is_ngram(it)
+                            : url && strcmp(url, s->url) == 0 && strcmp(has, s->model_name ? s->model_name : "") == 0;
         free(url);
         if (same)
             return cause_set(cause, "this drafter is there already, in line %zu", it->line);
@@ -270,7 +284,7 @@ int edit_add_drafter(const char *text, size_t len, const struct config_server *g
     if (config_server_init(&s, given, cause) != 0)
         return -1;
     /* A name that is made from the url is not written down, so that it follows the url when that is edited. */
-    char *made = url_host_port(s.url);
+    char *made = s.url ? url_host_port(s.url) : xstrdup(s.type);
     if (strcmp(s.name, made) == 0) {
         free(s.name);
         s.name = NULL;

@@ -26,6 +26,7 @@ static json_t *drafter_add(const struct engines *e, const json_t *args, char **c
                                   .url = (char *)text_arg(args, "url"),
                                   .model_name = (char *)text_arg(args, "model_name"),
                                   .backend = (char *)text_arg(args, "backend"),
+                                  .type = (char *)text_arg(args, "type"),
                                   .api_key = (char *)text_arg(args, "api_key")},
                          s;
     bool save = json_is_true(json_object_get(args, "save"));
@@ -108,7 +109,7 @@ static json_t *stop(const struct engines *e, const json_t *args, char **cause)
 }
 
 const struct command command_table[] = {
-    {"drafter-add", "url [backend] [model_name] [name] [api_key] [save]",
+    {"drafter-add", "[url] [type] [backend] [model_name] [name] [api_key] [save]",
      "add a drafter at once; save: write it to the configuration file too", drafter_add},
     {"drafter-pause", "[name]", "stop using a drafter, or all of them", drafter_pause},
     {"drafter-remove", "name", "remove a drafter", drafter_remove},

@@ -232,6 +232,25 @@ static void add_then_remove_is_nothing(void **state)
     file_is(text);
 }
 
+static void adds_a_drafter_without_a_server(void **state)
+{
+    static const char text[] = "proxy:\n  drafters:\n    - url: http://a:1\n";
+    static const struct config_server by_type = {.type = (char *)"ngram"}, by_backend = {.backend = (char *)"ngram"};
+    char *cause = NULL;
+    write_file(text);
+    assert_int_equal(config_file_add_drafter(path, &by_backend, &cause), 0);
+    file_is("proxy:\n  drafters:\n    - url: http://a:1\n    - type: ngram\n");
+    assert_int_equal(config_file_add_drafter(path, &by_type, &cause), -1);
+    assert_non_null(strstr(cause, "line 4"));
+    free(cause);
+    cause = NULL;
+    assert_int_equal(config_file_remove_drafter(path, "ngram", &cause), 0);
+    file_is(text);
+    write_file("proxy:\n  drafters: []\n");
+    assert_int_equal(config_file_add_drafter(path, &by_type, &cause), 0);
+    file_is("proxy:\n  drafters: [{type: \"ngram\"}]\n");
+}
+
 #define EDIT_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 const struct CMUnitTest edit_tests[] = {
     EDIT_TEST(adds_to_a_list),
@@ -244,5 +263,6 @@ const struct CMUnitTest edit_tests[] = {
     EDIT_TEST(refuses_a_wrong_server),
     EDIT_TEST(removes_one),
     EDIT_TEST(add_then_remove_is_nothing),
+    EDIT_TEST(adds_a_drafter_without_a_server),
 };
 const size_t edit_count = ARRAY_LEN(edit_tests);

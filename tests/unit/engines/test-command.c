@@ -39,7 +39,7 @@ static void errors_say_what_is_wrong(void **state)
     run(&r, "{}", "command");
     run(&r, "{\"command\":7}", "command");
     run(&r, "{\"command\":\"drafter-ad\"}", "drafter-add");
-    run(&r, "{\"command\":\"drafter-add\"}", "wants url");
+    run(&r, "{\"command\":\"drafter-add\"}", "url: http://HOST:PORT is expected");
     run(&r, "{\"command\":\"drafter-add\",\"url\":\"\"}", "url");
     run(&r, "{\"command\":\"drafter-add\",\"url\":\"ftp://x\"}", "http://");
     run(&r, "{\"command\":\"drafter-add\",\"url\":\"http://x\",\"colour\":\"red\"}", "colour");
