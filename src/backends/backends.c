@@ -96,7 +96,8 @@ static struct backend_call *unsupported(struct backend *b, struct backend_sessio
     if (b->ops == &backend_auto_ops)
         call_fail_later(c, BACKEND_UNSUPPORTED, "%s has not said yet what kind of server it is", b->cfg.url);
     else
-        call_fail_later(c, BACKEND_UNSUPPORTED, "a server of kind %s (%s) cannot %s", b->ops->name, b->cfg.url, what);
+        call_fail_later(c, BACKEND_UNSUPPORTED, "a server of kind %s (%s) cannot %s", b->ops->name,
+                        b->ops->no_server ? b->cfg.name : b->cfg.url, what);
     return c;
 }
 

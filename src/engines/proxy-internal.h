@@ -76,6 +76,8 @@ struct proxy {
 void proxy_wake(struct proxy *p); /* runs the pump at the end of this loop turn */
 struct member *proxy_make_member(struct proxy *p, enum snapshot_role role, const struct config_server *s, char **cause);
 /* queue.c */
+/* The drafter that answers NAME@draft: one with a server, better one that is up; NULL: there is none. */
+struct member *proxy_draft_server(const struct proxy *p);
 /* Whether the request must be answered by the present model though another one is coming. */
 bool proxy_wants_present(const struct proxy *p, const struct proxy_answer *a);
 bool proxy_is_quiet(const struct proxy *p); /* nothing runs, and nothing waits for the present model */

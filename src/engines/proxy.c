@@ -341,7 +341,7 @@ json_t *proxy_models(const struct proxy *p)
     json_t *list = json_array();
     json_array_append_new(list, json_string(name));
     json_array_append_new(list, json_sprintf("%s@target", name));
-    if (p->n_drafters > 0)
+    if (proxy_draft_server(p) != NULL)
         json_array_append_new(list, json_sprintf("%s@draft", name));
     return list;
 }

@@ -91,6 +91,17 @@ bool proxy_is_quiet(const struct proxy *p)
     return quiet;
 }
 
+struct member *proxy_draft_server(const struct proxy *p)
+{
+    struct member *found = NULL;
+    for (size_t i = 0; i < p->n_drafters; i++) {
+        struct member *m = p->drafter[i];
+        if (!m->backend->ops->no_server && (found == NULL || (member_up(m) && !member_up(found))))
+            found = m;
+    }
+    return found;
+}
+
 static int refuse_name(struct proxy *p, const char *model, struct oai_error *err)
 {
     size_t n = name_length(model);
@@ -102,7 +113,7 @@ static int refuse_name(struct proxy *p, const char *model, struct oai_error *err
                       "model %.*s is configured but not loaded: `tightwad swap %.*s` loads it in the place of %s",
                       (int)n, model, (int)n, model, p->next_model != NULL ? p->next_model : proxy_model(p));
     return refuse(p, err, 404, "model", "model_not_found", "model %s is not served here; there is %s (and %s@target%s)",
-                  model, proxy_model(p), proxy_model(p), p->n_drafters > 0 ? ", …@draft" : "");
+                  model, proxy_model(p), proxy_model(p), proxy_draft_server(p) != NULL ? ", …@draft" : "");
 }
 
 static int choose_mode(struct proxy *p, const char *model, enum proxy_mode *mode, struct oai_error *err)
@@ -113,7 +124,7 @@ static int choose_mode(struct proxy *p, const char *model, enum proxy_mode *mode
     const char *at = strrchr(model, '@');
     if (at != NULL && names_target(p, model, (size_t)(at - model))) {
         *mode = strcmp(at, "@target") == 0 ? PROXY_TARGET : PROXY_DRAFT;
-        bool drafts = p->n_drafters > 0 || p->next_model != NULL;
+        bool drafts = proxy_draft_server(p) != NULL || p->next_model != NULL;
         if (strcmp(at, "@target") == 0 || (strcmp(at, "@draft") == 0 && drafts))
             return 0;
     }
@@ -164,11 +175,8 @@ static struct member *answering_member(struct proxy *p, const struct proxy_answe
 {
     if (a->mode != PROXY_DRAFT)
         return member_up(p->target) ? p->target : NULL;
-    for (size_t i = 0; i < p->n_drafters; i++) {
-        if (member_up(p->drafter[i]))
-            return p->drafter[i];
-    }
-    return NULL;
+    struct member *m = proxy_draft_server(p);
+    return m != NULL && member_up(m) ? m : NULL;
 }
 
 static bool by_tokens(const struct backend_caps *caps, const struct oai_request *q)
@@ -241,11 +249,11 @@ void proxy_check_waiting(struct proxy *p)
         next = a->next;
         if (answering_member(p, a) != NULL || p->expected)
             continue;
-        const struct member *m = a->mode == PROXY_DRAFT ? p->drafter[0] : p->target;
+        const struct member *m = a->mode == PROXY_DRAFT ? proxy_draft_server(p) : p->target;
         int64_t since = a->started_us;
         if (a->mode != PROXY_DRAFT && p->target_down_us > since)
             since = p->target_down_us;
-        if (p->n_drafters == 0 && a->mode == PROXY_DRAFT)
+        if (m == NULL)
             proxy_answer_fail(a, 503, "server_error", "draft_gone", "there is no drafter any more");
         else if (now - since >= most)
             proxy_answer_fail(a, 503, "server_error", "target_gone", "%s cannot be reached: %s", m->name,

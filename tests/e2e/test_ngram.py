@@ -28,6 +28,10 @@ def _(t):
     t.check(len(d) == 1 and d[0]["kind"] == "ngram" and d[0]["health"] == "up" and not d[0]["url"], "drafter: %r" % d)
     shown = wait_until("the drafter's line", lambda: [x for x in p.lines if "✓ drafter" in x])
     t.check("ngram" in shown[0], shown[0])
+    names = [m["id"] for m in get(p.url + "/v1/models").json()["data"]]
+    t.check(not [n for n in names if n.endswith("@draft")], "it answers nothing by itself: %r" % names)
+    r = post(p.url + "/v1/completions", {"model": names[0] + "@draft", "prompt": "x"})
+    t.check(r.status == 404, "it answers: %r" % r)
 
 
 @test("what repeats its prompt is drafted from it")
