@@ -63,7 +63,6 @@ struct backend_call *node_draft(struct backend_session *s, const int32_t *path, 
                                 int timeout_ms, backend_draft_cb *cb, void *arg);
 struct backend_call *node_verify(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                  size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
-
 struct backend_call *node_verify_tree(struct backend_session *s, const int32_t *path, size_t n_path,
                                       const struct backend_tree *tree, int n_logprobs, int timeout_ms,
                                       backend_verify_cb *cb, void *arg);

@@ -351,6 +351,51 @@ struct sampler_pick sampler_pick(struct sampler *s, const struct sampler_params 
     return (struct sampler_pick){.token = l.token, .margin = (float)((l.best - l.second) * p->temperature)};
 }
 
+/* Puts c among the n best so far (*count of them, the first one stays), best first; scores stand in chance. */
+static void insert_choice(struct sampler_choice *out, size_t n, size_t *count, struct sampler_choice c)
+{
+    if (*count == n && !(c.chance > out[n - 1].chance))
+        return;
+    size_t at = *count < n ? (*count)++ : n - 1;
+    for (; at > 1 && out[at - 1].chance < c.chance; at--)
+        out[at] = out[at - 1];
+    out[at] = c;
+}
+
+size_t sampler_choices(struct sampler *s, const struct sampler_params *p, const float *logits, const int32_t *path,
+                       size_t n_path, size_t prompt_len, int32_t pick, struct sampler_choice *out, size_t n)
+{
+    enum { CANDIDATES = 64 };
+    const float *x = adjust(s, p, logits, path, n_path, prompt_len);
+    int32_t first, second;
+    largest_two(x, s->n_vocab, &first, &second);
+    out[0] = (struct sampler_choice){.token = pick, .chance = 1};
+    if (first < 0 || second < 0 || pick < 0 || (size_t)pick >= s->n_vocab)
+        return 1;
+    size_t k = p->top_k > 0 && p->top_k < CANDIDATES ? (size_t)p->top_k : CANDIDATES;
+    float high = x[first], cut = p->min_p > 0 ? high + logf((float)p->min_p) : -INFINITY;
+    float low = k < s->n_vocab ? low_for_k(x, s->n_vocab, high, k) : -INFINITY;
+    size_t held = gather(s, x, low > cut ? low : cut), taken = take_best(s->c, held, k), count = n > 0 ? 1 : 0;
+    uint64_t key = noise_key(p->seed, n_path);
+    bool noisy = p->temperature >= 1e-6;
+    double nucleus = p->top_p < 1 ? p->top_p * partition(x, s->n_vocab, high) : INFINITY, mass = 0, z = 0;
+    out[0].chance = x[pick] + (float)(noisy ? p->temperature * gumbel(noise_hash(key, pick)) : 0);
+    double top = (double)out[0].chance;
+    for (size_t i = 0; i < taken && mass < nucleus; i++) {
+        struct candidate c = s->c[held - 1 - i];
+        double score = (double)c.logit + (noisy ? p->temperature * gumbel(noise_hash(key, c.token)) : 0);
+        mass += exp((double)(c.logit - high));
+        if (c.token == pick || !(c.logit > -INFINITY))
+            continue;
+        z += exp(score - top);
+        if (n > 1)
+            insert_choice(out, n, &count, (struct sampler_choice){.token = c.token, .chance = (float)score});
+    }
+    for (size_t i = 0; i < count; i++)
+        out[i].chance = (float)(exp((double)out[i].chance - top) / (1 + z));
+    return count;
+}
+
 /* Puts t among the n best so far (*count of them), best first. */
 static void insert_top(struct sampler_logprob *top, size_t n, size_t *count, struct sampler_logprob t)
 {

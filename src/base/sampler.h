@@ -62,6 +62,18 @@ void sampler_destroy(struct sampler *s);
 struct sampler_pick sampler_pick(struct sampler *s, const struct sampler_params *p, const float *logits,
                                  const int32_t *path, size_t n_path, size_t prompt_len);
 
+struct sampler_choice {
+    int32_t token;
+    float chance; /* 0..1 */
+};
+
+/* What comes nearest to being drawn at position n_path, best first: out[0] is pick, the token that sampler_pick draws
+ * there from the same arguments.  chance estimates how likely a model much like this one, with the same noise, is to
+ * draw that token: the softmax of logit + T * g over the tokens with the largest logits, which at temperature 0 is that
+ * of the logits.  Returns how many of n were written, at least 1 (n >= 1). */
+size_t sampler_choices(struct sampler *s, const struct sampler_params *p, const float *logits, const int32_t *path,
+                       size_t n_path, size_t prompt_len, int32_t pick, struct sampler_choice *out, size_t n);
+
 /* The logprob of token, and the n most likely ones, best first (lowest id on a tie), into top (n may be 0).
  * Returns how many were written. */
 size_t sampler_logprobs(const float *logits, size_t n_vocab, int32_t token, float *logprob, struct sampler_logprob *top,

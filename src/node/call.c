@@ -114,7 +114,7 @@ void call_run(struct call *c, struct node_job *job)
 {
     node_job_destroy(c->server->core, c->job);
     c->job = job;
-    c->shown = 0;
+    c->shown = c->shown_grown = 0;
     job->arg = c;
     job->on_tokens = c->on_tokens != NULL ? on_job_tokens : NULL;
     job->on_done = on_job_done;

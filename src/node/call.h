@@ -18,7 +18,8 @@ struct call {
     int64_t session;      /* owned: closed with the call; 0: none */
     bool streaming;       /* the reply has started */
     bool paused;          /* held for a slow reader */
-    size_t shown;         /* tokens of the job that were looked at */
+    size_t shown;         /* tokens of the job that were looked at, */
+    size_t shown_grown;   /* and of its branches */
     int64_t sent_us;      /* when the newest line of a stream of tokens was sent */
     struct event *later;  /* sends what was held back for a moment; NULL: none yet */
     void *arg;            /* of whoever started it, freed by free_arg */

@@ -1,10 +1,12 @@
 #include "node/core.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <llama.h>
 
@@ -139,7 +141,11 @@ struct node_core *node_core_load(const struct node_core_options *o, node_progres
     struct progress p = {.fn = progress, .arg = arg};
     struct node_core *c = xcalloc(1, sizeof(*c));
     pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->news, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->news, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     outbox_init(&c->outbox);
     c->last = &c->first;
     c->info.noise = NAN;
@@ -148,7 +154,11 @@ struct node_core *node_core_load(const struct node_core_options *o, node_progres
         goto fail;
     if (settle_context(c, o, &n_outputs, &p, cause) < 0)
         goto fail;
+    if (c->info.rollback == NODE_ROLLBACK_TRUNCATE)
+        c->info.branches = c->info.slots - 1 < NODE_BRANCHES_MAX ? c->info.slots - 1 : NODE_BRANCHES_MAX;
     sched_init(&c->sched, c->ctx, c->model, &c->outbox, &c->info, n_outputs);
+    if (o->draft_rate > 0)
+        c->sched.draft_us = 1e6 / o->draft_rate;
     llama_set_abort_callback(c->ctx, on_abort, c);
     /* Large and random: a node that was restarted must not take an old session for one of its own. */
     c->next_session = (int64_t)(sampler_random_seed() | 1) + 1;
@@ -184,6 +194,16 @@ static bool take_messages(struct node_core *c)
     return any;
 }
 
+/* With the lock held.  false: it is time for what the scheduler holds back. */
+static bool wait_for_news(struct node_core *c)
+{
+    int64_t until = c->sched.wake_us;
+    if (until == 0)
+        return pthread_cond_wait(&c->news, &c->lock) == 0;
+    struct timespec t = {.tv_sec = until / 1000000, .tv_nsec = until % 1000000 * 1000};
+    return pthread_cond_timedwait(&c->news, &c->lock, &t) != ETIMEDOUT;
+}
+
 static void *inference_thread(void *arg)
 {
     struct node_core *c = arg;
@@ -192,8 +212,9 @@ static void *inference_thread(void *arg)
         bool worked = sched_step(&c->sched);
         outbox_publish(&c->outbox);
         pthread_mutex_lock(&c->lock);
-        while (!worked && c->first == NULL && !c->kicked && !atomic_load(&c->stop))
-            pthread_cond_wait(&c->news, &c->lock);
+        bool late = false;
+        while (!worked && !late && c->first == NULL && !c->kicked && !atomic_load(&c->stop))
+            late = !wait_for_news(c);
         pthread_mutex_unlock(&c->lock);
     }
     return NULL;
@@ -339,6 +360,7 @@ void node_job_destroy(struct node_core *c, struct node_job *job)
     free(job->tokens);
     free(job->draft);
     free(job->out);
+    free(job->grown);
     free(job->top);
     free(job->message);
     free(job);

@@ -22,6 +22,7 @@ struct node_core;
 enum {
     NODE_SESSIONS_MAX = 1024, /* the least recently used one is forgotten */
     NODE_TOP_MAX = 64,        /* most alternatives with a token */
+    NODE_BRANCHES_MAX = 4,    /* of a draft to verify */
 };
 
 enum node_flash { NODE_FLASH_OFF, NODE_FLASH_ON, NODE_FLASH_AUTO };
@@ -35,7 +36,8 @@ struct node_core_options {
     int32_t batch;         /* most tokens in one pass */
     int32_t ubatch;        /* most tokens that llama.cpp computes at once; 0: as batch, or as few as the bits ask for */
     enum node_flash flash;
-    bool selftest; /* off: batch_invariant is reported false and noise NaN */
+    double draft_rate; /* at most so many tokens drafted a second, 0: no limit */
+    bool selftest;     /* off: batch_invariant is reported false and noise NaN */
 };
 
 /* Everything at its default: ctx -1, slots 4, batch 512, all layers, mmap, self-test. */
@@ -70,6 +72,7 @@ struct node_core_info {
     int32_t n_ctx; /* tokens per slot */
     int32_t slots, threads, threads_batch, batch, ubatch;
     enum node_rollback rollback;
+    int32_t branches; /* most that a verify takes, 0: none can be had; drafts have them then, too */
     bool batch_invariant;
     double noise; /* largest difference of a logit, NaN: not measured */
     struct node_selftest selftest;
@@ -83,6 +86,8 @@ struct node_core_counters {
     uint64_t jobs;                                  /* jobs that were started */
     uint64_t jobs_shared;                           /* of these, jobs that shared at least one decode */
     uint64_t drafted;                               /* tokens drafted */
+    uint64_t branched;                              /* of these, tokens of branches that were computed */
+    uint64_t copies;                                /* caches copied for branches */
     uint64_t verified;                              /* draft tokens checked */
     uint64_t accepted;                              /* of these, accepted */
     uint64_t generated;                             /* tokens of GENERATE jobs */
@@ -113,6 +118,14 @@ struct node_token {
     float gap;     /* SCORE: how far its logit lies below the best one, 0 for the best; NaN at position 0 */
 };
 
+/* A token of a branch of a DRAFT: branches are told in whole, from their first token on. */
+struct node_branch_token {
+    int64_t branch; /* its id, > 0 */
+    size_t at;      /* the position of the branch's first token in the path */
+    int32_t id;
+    float prob;
+};
+
 struct node_job {
     /* Filled by the caller before node_core_submit.  Arrays are owned by the job (malloc). */
     enum node_job_kind kind;
@@ -123,9 +136,12 @@ struct node_job {
     size_t n_tokens;
     int32_t *draft; /* VERIFY */
     size_t n_draft;
-    size_t n;       /* DRAFT, GENERATE: at most so many */
-    bool stream;    /* DRAFT: on_tokens is called as well (GENERATE: always) */
-    float p_min;    /* DRAFT: stops before a token of a lower probability */
+    size_t n;               /* DRAFT, GENERATE: at most so many */
+    bool stream;            /* DRAFT: on_tokens is called as well (GENERATE: always) */
+    float p_min;            /* DRAFT: stops before a token of a lower probability */
+    size_t from;            /* DRAFT: so many tokens of the path are known to be right; branches stand from there on */
+    size_t first;           /* DRAFT: tokens of the line before any work goes into branches */
+    size_t branches, depth; /* DRAFT: most branches at a time, 0 none, and most tokens of each */
     int n_logprobs; /* VERIFY, GENERATE, SCORE: -1 none, else how many alternatives with each (at most NODE_TOP_MAX) */
     void (*on_tokens)(struct node_job *job); /* `out` has grown; may be NULL */
     void (*on_done)(struct node_job *job);   /* once; the last callback */
@@ -134,6 +150,8 @@ struct node_job {
     /* Results, written on the loop's thread just before a callback. */
     struct node_token *out; /* VERIFY: those accepted and the next one; else those drafted, generated, scored */
     size_t n_out;
+    struct node_branch_token *grown; /* DRAFT with branches: in the order in which they came */
+    size_t n_grown;
     struct sampler_logprob *top; /* n_top for each of out (those of out[i] begin at top[i * n_top]) */
     size_t n_top;
     enum node_job_status status;

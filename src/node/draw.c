@@ -3,7 +3,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "node/grove.h"
+#include "node/sprout.h"
 
 static enum node_job_status check(const struct sched *s, const struct node_work *w, char **message)
 {
@@ -32,6 +35,71 @@ static void set_over(struct node_work *w, enum node_job_reason reason)
     w->reason = reason;
 }
 
+/* The line of a draft has ended.  Its branches may go on, while nobody else wants its slot. */
+static void end_line(struct node_work *w, enum node_job_reason reason)
+{
+    w->over = !w->branching;
+    w->line_over = true;
+    w->reason = reason;
+    if (w->slot != NULL && w->branching) {
+        w->slot->work = NULL;
+        w->slot = NULL;
+    }
+}
+
+/* A token of the line or of a generation has come, and is in the path. */
+static void take_token(struct sched *s, struct node_work *w, struct node_token t)
+{
+    struct session *session = w->session;
+    bool draft = w->kind == NODE_JOB_DRAFT;
+    w->feed = session->n_path;
+    w->first_out = session->n_path - 1;
+    w->eog = node_model_is_eog(s->model, t.id);
+    work_emit(s->outbox, w, t, s->top);
+    session->ended = w->eog && !draft; /* a draft's end may still be refused */
+    if (w->eog)
+        end_line(w, NODE_REASON_EOG);
+    else if (w->made == w->n)
+        end_line(w, NODE_REASON_N);
+    else if (session->n_path >= s->n_ctx)
+        end_line(w, NODE_REASON_CTX);
+    if (draft && session->grove != NULL)
+        sprout_tell(s, w);
+}
+
+/* The tokens of w become the path of its session. */
+static void follow(struct sched *s, struct node_work *w)
+{
+    struct session *session = w->session;
+    w->branching = w->kind == NODE_JOB_DRAFT && w->branches > 0 && s->branches;
+    if (w->branching && session->grove == NULL)
+        session->grove = grove_create();
+    if (w->kind != NODE_JOB_DRAFT || session->grove == NULL) {
+        session_set_path(session, w->keep, w->tokens, w->n_tokens);
+        return;
+    }
+    session->grove->from = w->from;
+    session->grove->most = w->branches;
+    session->grove->depth = w->depth;
+    grove_follow(session, w->keep, w->tokens, w->n_tokens);
+}
+
+/* What was drafted before and still holds comes at once. */
+static void recall(struct sched *s, struct node_work *w)
+{
+    struct session *session = w->session;
+    struct node_token t = {.logprob = NAN, .gap = NAN};
+    sprout_tell(s, w);
+    while (!w->line_over && grove_peek(session, &t.id, &t.prob)) {
+        if (t.prob < w->p_min) {
+            end_line(w, NODE_REASON_P_MIN);
+            return;
+        }
+        grove_recall(session);
+        take_token(s, w, t);
+    }
+}
+
 enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **message)
 {
     struct session *session = w->session;
@@ -41,9 +109,10 @@ enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **mes
     enum node_job_status status = check(s, w, message);
     if (status != NODE_JOB_OK)
         return status;
-    session_set_path(session, w->keep, w->tokens, w->n_tokens);
+    follow(s, w);
     w->base = w->feed = session->n_path;
     w->first_out = w->base - 1;
+    w->ready_us = clock_us();
     switch (w->kind) {
     case NODE_JOB_VERIFY:
         if (w->n_draft > 0)
@@ -53,9 +122,11 @@ enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **mes
     case NODE_JOB_DRAFT:
     case NODE_JOB_GENERATE:
         if (w->n == 0)
-            set_over(w, NODE_REASON_N);
+            end_line(w, NODE_REASON_N);
         else if (w->base >= s->n_ctx)
-            set_over(w, NODE_REASON_CTX);
+            end_line(w, NODE_REASON_CTX);
+        if (w->kind == NODE_JOB_DRAFT && session->grove != NULL)
+            recall(s, w);
         break;
     case NODE_JOB_SCORE:
         /* The logits at a position say what follows: the last token's are not needed, the first token has none. */
@@ -113,27 +184,27 @@ static void draw_next(struct sched *s, struct node_work *w, const float *logits)
     struct sampler_pick pick =
         sampler_pick(s->sampler, &session->params, logits, session->path, session->n_path, session->prompt_len);
     struct node_token t = describe(s, w, pick.token, logits);
-    if (draft) {
+    struct sampler_choice choice[GROVE_CHOICES];
+    size_t n = 0;
+    if (draft && session->grove != NULL) {
+        n = sampler_choices(s->sampler, &session->params, logits, session->path, session->n_path, session->prompt_len,
+                            pick.token, choice, GROVE_CHOICES);
+        t.prob = choice[0].chance;
+    } else if (draft) {
         t.prob = expf(t.logprob);
-        if (t.prob < w->p_min) {
-            set_over(w, NODE_REASON_P_MIN);
-            return;
-        }
+    }
+    if (draft && t.prob < w->p_min) {
+        end_line(w, NODE_REASON_P_MIN);
+        return;
     }
     *to = pick.token;
     session->n_path++;
-    w->feed++;
-    w->first_out++;
-    w->eog = node_model_is_eog(s->model, pick.token);
-    work_emit(s->outbox, w, t, s->top);
+    if (n > 0)
+        grove_add(session, choice, n);
     *(draft ? &s->counters.drafted : &s->counters.generated) += 1;
-    session->ended = w->eog && !draft; /* a draft's end may still be refused */
-    if (w->eog)
-        set_over(w, NODE_REASON_EOG);
-    else if (w->made == w->n)
-        set_over(w, NODE_REASON_N);
-    else if (session->n_path >= s->n_ctx)
-        set_over(w, NODE_REASON_CTX);
+    if (draft)
+        sprout_count(s, w, 1);
+    take_token(s, w, t);
 }
 
 static void draw_score(struct sched *s, struct node_work *w, size_t pos, const float *logits)

@@ -90,6 +90,7 @@ static void core_options(const struct run *run, struct node_core_options *o)
     o->threads_batch = (int32_t)opts->threads_batch;
     o->batch = (int32_t)opts->batch;
     o->ubatch = (int32_t)opts->ubatch;
+    o->draft_rate = (double)opts->draft_rate;
     o->flash = opts->flash == OPTIONS_FLASH_ON     ? NODE_FLASH_ON
                : opts->flash == OPTIONS_FLASH_AUTO ? NODE_FLASH_AUTO
                                                    : NODE_FLASH_OFF;

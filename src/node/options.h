@@ -29,8 +29,9 @@ struct options {
     char *tensor_split;    /* N0,N1,… or NULL */
     bool mmap, mlock;
     enum options_flash flash;
-    char *alias;   /* the name that clients use; NULL: the model's own */
-    char *api_key; /* NULL: none wanted */
+    int64_t draft_rate; /* tokens drafted a second at most; 0: no limit */
+    char *alias;        /* the name that clients use; NULL: the model's own */
+    char *api_key;      /* NULL: none wanted */
     enum log_level log_level;
     bool log_json;
     bool list_devices, version, help;

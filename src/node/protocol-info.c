@@ -64,6 +64,7 @@ static json_t *counters_json(struct server *s)
         {"decodes", n.decodes},         {"tokens", n.tokens},
         {"batches", n.batches},         {"jobs", n.jobs},
         {"jobs_shared", n.jobs_shared}, {"drafted", n.drafted},
+        {"branched", n.branched},       {"copies", n.copies},
         {"verified", n.verified},       {"accepted", n.accepted},
         {"generated", n.generated},     {"scored", n.scored},
         {"sessions", n.sessions},       {"evictions", n.evictions},
@@ -115,12 +116,12 @@ void protocol_on_info(struct server *s, struct httpd_request *r)
     node_core_counters(s->core, &now);
     json_t *o = model_json(s, node_core_model(s->core));
     json_t *rest = json_pack(
-        "{s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:b,s:o,s:o,s:i,s:i,s:i,s:o,s:I,s:I}", "n_ctx", i->n_ctx, "slots", i->slots,
-        "threads", i->threads, "threads_batch", i->threads_batch, "batch", i->batch, "ubatch", i->ubatch, "rollback",
-        node_rollback_name(i->rollback), "batch_invariant", i->batch_invariant, "noise", number(i->noise), "selftest",
-        selftest_json(&i->selftest), "slots_busy", now.slots_busy, "sessions_now", now.sessions_now, "jobs_waiting",
-        now.jobs_waiting, "counters", counters_json(s), "load_ms", (json_int_t)(i->load_us / 1000), "uptime_ms",
-        (json_int_t)((clock_us() - s->started_us) / 1000));
+        "{s:i,s:i,s:i,s:i,s:i,s:i,s:i,s:s,s:b,s:o,s:o,s:i,s:i,s:i,s:o,s:I,s:I}", "n_ctx", i->n_ctx, "slots", i->slots,
+        "branches", i->branches, "threads", i->threads, "threads_batch", i->threads_batch, "batch", i->batch, "ubatch",
+        i->ubatch, "rollback", node_rollback_name(i->rollback), "batch_invariant", i->batch_invariant, "noise",
+        number(i->noise), "selftest", selftest_json(&i->selftest), "slots_busy", now.slots_busy, "sessions_now",
+        now.sessions_now, "jobs_waiting", now.jobs_waiting, "counters", counters_json(s), "load_ms",
+        (json_int_t)(i->load_us / 1000), "uptime_ms", (json_int_t)((clock_us() - s->started_us) / 1000));
     merge(o, rest);
     httpd_reply_json(r, 200, o);
 }

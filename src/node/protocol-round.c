@@ -55,6 +55,26 @@ static void reply_draft(struct call *c)
     reply_text(c, &b);
 }
 
+/* A line for each branch that has grown. */
+static void add_branch_lines(struct buf *b, struct call *c)
+{
+    const struct node_job *job = c->job;
+    while (c->shown_grown < job->n_grown) {
+        const struct node_branch_token *t = &job->grown[c->shown_grown];
+        size_t n = 1;
+        while (c->shown_grown + n < job->n_grown && t[n].branch == t->branch)
+            n++;
+        (void)buf_printf(b, "{\"b\":%lld,\"at\":%zu,\"t\":[", (long long)t->branch, t->at);
+        for (size_t i = 0; i < n; i++)
+            (void)buf_printf(b, "%s%d", i > 0 ? "," : "", t[i].id);
+        (void)buf_adds(b, "],\"p\":[");
+        for (size_t i = 0; i < n; i++)
+            (void)buf_printf(b, "%s%.3g", i > 0 ? "," : "", (double)t[i].prob);
+        (void)buf_adds(b, "]}\n");
+        c->shown_grown += n;
+    }
+}
+
 /* One line with the tokens that were not shown yet. */
 static void add_draft_line(struct buf *b, struct call *c)
 {
@@ -76,6 +96,7 @@ static void stream_draft(struct call *c)
     struct buf b;
     buf_init(&b, REPLY_MAX);
     add_draft_line(&b, c);
+    add_branch_lines(&b, c);
     if (b.len > 0)
         call_send(c, "application/x-ndjson", b.data, b.len);
     buf_finish(&b);
@@ -86,6 +107,7 @@ static void end_draft(struct call *c)
     struct buf b;
     buf_init(&b, REPLY_MAX);
     add_draft_line(&b, c);
+    add_branch_lines(&b, c);
     (void)buf_printf(&b, "{\"done\":true,\"n\":%zu,\"reason\":\"%s\"}\n", c->job->n_out,
                      node_reason_name(c->job->reason));
     call_send(c, "application/x-ndjson", b.data, b.len);
@@ -101,9 +123,30 @@ static void run_draft(struct server *s, struct httpd_request *r, struct node_job
     call_run(c, job);
 }
 
+/* What a draft with branches says of them. */
+static int read_branches(struct httpd_request *r, const json_t *o, struct node_job *job)
+{
+    int64_t from = (int64_t)(job->keep + job->n_tokens), first = (int64_t)job->n, branches = 0, depth = (int64_t)job->n;
+    if (protocol_int(r, o, "from", false, 0, INT32_MAX, &from) != 0 ||
+        protocol_int(r, o, "first", false, 0, INT32_MAX, &first) != 0 ||
+        protocol_int(r, o, "branches", false, 0, INT32_MAX, &branches) != 0 ||
+        protocol_int(r, o, "depth", false, 0, INT32_MAX, &depth) != 0)
+        return -1;
+    if (branches > 0 && !job->stream) {
+        httpd_reply_error(r, 400, "branches", NULL, "branches: told only where \"stream\" is true");
+        return -1;
+    }
+    job->from = (size_t)from;
+    job->first = (size_t)first;
+    job->branches = (size_t)branches;
+    job->depth = (size_t)depth;
+    return 0;
+}
+
 void protocol_on_draft(struct server *s, struct httpd_request *r)
 {
-    static const char *const keys[] = {"session", "epoch", "keep", "tokens", "n", "p_min", "stream", NULL};
+    static const char *const keys[] = {"session", "epoch", "keep",  "tokens",   "n",     "p_min",
+                                       "stream",  "from",  "first", "branches", "depth", NULL};
     json_t *o = protocol_body(r, keys);
     if (o == NULL)
         return;
@@ -114,11 +157,15 @@ void protocol_on_draft(struct server *s, struct httpd_request *r)
         protocol_int(r, o, "n", true, 0, INT32_MAX, &n) != 0 || protocol_double(r, o, "p_min", 0, 1, &p_min) != 0 ||
         protocol_bool(r, o, "stream", &job->stream) != 0) {
         node_job_destroy(s->core, job);
-    } else {
-        job->n = (size_t)n;
-        job->p_min = (float)p_min;
-        run_draft(s, r, job);
+        json_decref(o);
+        return;
     }
+    job->n = (size_t)n;
+    job->p_min = (float)p_min;
+    if (read_branches(r, o, job) != 0)
+        node_job_destroy(s->core, job);
+    else
+        run_draft(s, r, job);
     json_decref(o);
 }
 

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/draw.h"
+#include "node/sprout.h"
 
 enum {
     SHORT_TOKENS = 64,       /* work up to this long goes into the next pass whole; longer work is cut into chunks */
@@ -18,6 +19,19 @@ enum {
     TAIL_MAX = 16,           /* tokens after a saved state that are computed again rather than saving another */
     SAVE_EVERY = 64,         /* tokens of a generation between saved states */
 };
+
+static bool on_cpu(const struct node_model *m)
+{
+    return strcmp(m->devices[0], "CPU") == 0 && m->devices[1] == NULL;
+}
+
+static bool over_network(const struct node_model *m)
+{
+    for (char **name = m->devices; *name != NULL; name++)
+        if (strncmp(*name, "RPC", 3) == 0)
+            return true;
+    return false;
+}
 
 void sched_init(struct sched *s, struct llama_context *ctx, const struct node_model *model, struct outbox *outbox,
                 const struct node_core_info *info, size_t n_outputs)
@@ -32,6 +46,10 @@ void sched_init(struct sched *s, struct llama_context *ctx, const struct node_mo
     s->sampler = sampler_create((size_t)model->n_vocab);
     s->batch = llama_batch_init(info->batch, 0, 1);
     s->segment = xcalloc((size_t)info->slots, sizeof(*s->segment));
+    s->scratch = xcalloc(s->n_ctx + 1, sizeof(*s->scratch));
+    s->branches = info->branches > 0;
+    s->width = on_cpu(model) ? 1 : (size_t)info->slots;
+    s->copies = !over_network(model);
     s->top = xcalloc((size_t)model->n_vocab, sizeof(*s->top));
     session_table_init(&s->sessions, NODE_SESSIONS_MAX);
     slot_table_init(&s->slots, ctx, (size_t)info->slots, (size_t)info->n_ctx, info->rollback);
@@ -43,6 +61,7 @@ void sched_finish(struct sched *s)
         work_free(s->active[i]);
     free(s->active);
     free(s->segment);
+    free(s->scratch);
     free(s->top);
     llama_batch_free(s->batch);
     sampler_destroy(s->sampler);
@@ -143,6 +162,8 @@ static void sweep(struct sched *s)
             status = draw_begin(s, w, &message);
         if (stop)
             w->reason = NODE_REASON_SUPERSEDED;
+        if (w->line_over && !sprout_alive(s, w))
+            w->over = true;
         if (!stop && status == NODE_JOB_OK && !w->over) {
             i++;
             continue;
@@ -156,7 +177,7 @@ static void sweep(struct sched *s)
 
 static bool wants_slot(const struct node_work *w)
 {
-    return w->begun && w->slot == NULL && !atomic_load(&w->paused);
+    return w->begun && w->slot == NULL && !w->line_over && !atomic_load(&w->paused);
 }
 
 static void place(struct sched *s)
@@ -181,6 +202,8 @@ static void place(struct sched *s)
 /* How far the next pass should go with w.  Where the cache can't be cut, a draft only follows a saved state. */
 static size_t stop_at(const struct sched *s, const struct node_work *w)
 {
+    if (w->early)
+        return w->feed - 1;
     if (s->slots.rollback != NODE_ROLLBACK_SNAPSHOT || w->kind != NODE_JOB_VERIFY || w->n_draft == 0)
         return w->feed;
     return w->slot->n_kv + TAIL_MAX < w->base - 1 ? w->base - 1 : w->feed;
@@ -208,8 +231,9 @@ static void save_state(struct sched *s, const struct node_work *w)
         slot_save(&s->slots, w->slot);
 }
 
-static void add_token(struct llama_batch *b, int32_t token, size_t pos, int32_t seq, bool output)
+void sched_add_token(struct sched *s, int32_t token, size_t pos, int32_t seq, bool output)
 {
+    struct llama_batch *b = &s->batch;
     b->token[b->n_tokens] = token;
     b->pos[b->n_tokens] = (llama_pos)pos;
     b->n_seq_id[b->n_tokens] = 1;
@@ -232,16 +256,17 @@ static void add_segment(struct sched *s, struct node_work *w, size_t most)
     if (to <= from)
         return;
     save_state(s, w);
-    s->segment[s->n_segments++] = (struct segment){.work = w, .from = from, .to = to, .first = s->batch.n_tokens};
+    s->segment[s->n_segments++] =
+        (struct segment){.work = w, .slot = w->slot, .from = from, .to = to, .first = s->batch.n_tokens};
     for (size_t pos = from; pos < to; pos++)
-        add_token(&s->batch, w->session->path[pos], pos, w->slot->seq, pos >= w->first_out);
+        sched_add_token(s, w->session->path[pos], pos, w->slot->seq, pos >= w->first_out);
     if (to > first_out)
         s->outputs += to - first_out;
 }
 
-static bool runnable(const struct node_work *w)
+bool sched_runnable(const struct node_work *w)
 {
-    return w->slot != NULL && w->feed > w->slot->n_kv && !atomic_load(&w->paused);
+    return w->slot != NULL && w->feed > w->slot->n_kv && !w->hold && !atomic_load(&w->paused);
 }
 
 /* A draft to verify is not cut, so that it is one pass. */
@@ -264,10 +289,14 @@ static void fill(struct sched *s)
     size_t n_long = 0;
     s->batch.n_tokens = 0;
     s->n_segments = s->outputs = 0;
+    s->wake_us = 0;
+    s->copied = false;
     s->turn++;
+    for (size_t i = 0; i < s->n_active; i++)
+        sprout_plan(s, s->active[i]);
     for (size_t i = 0; i < s->n_active; i++) {
         struct node_work *w = s->active[(s->turn + i) % s->n_active];
-        if (!runnable(w) || (s->one_by_one && s->n_segments > 0))
+        if (!sched_runnable(w) || (s->one_by_one && s->n_segments > 0))
             continue;
         if (is_short(w))
             add_segment(s, w, s->n_batch);
@@ -279,7 +308,7 @@ static void fill(struct sched *s)
     size_t share = tokens_within(s, s->n_segments > 0 ? PASS_BUSY_US : PASS_ALONE_US) / n_long;
     for (size_t i = 0; i < s->n_active; i++) {
         struct node_work *w = s->active[(s->turn + i) % s->n_active];
-        if (runnable(w) && !is_short(w) && !(s->one_by_one && s->n_segments > 0))
+        if (sched_runnable(w) && !is_short(w) && !(s->one_by_one && s->n_segments > 0))
             add_segment(s, w, share > CHUNK_MIN ? share : CHUNK_MIN);
     }
 }
@@ -297,7 +326,11 @@ static void count_pass(struct sched *s, int64_t us)
             s->segment[i].work->shared = true;
         }
     }
-    if (s->batch.n_tokens >= MEASURED_MIN) {
+    if (s->copied && s->us_per_token > 0) {
+        double extra = (double)us - s->us_per_token * s->batch.n_tokens;
+        s->copy_us = 0.7 * s->copy_us + 0.3 * (extra > 0 ? extra : 0);
+    }
+    if (s->batch.n_tokens >= MEASURED_MIN && !s->copied) {
         double cost = (double)us / s->batch.n_tokens;
         s->us_per_token = s->us_per_token > 0 ? 0.7 * s->us_per_token + 0.3 * cost : cost;
     }
@@ -316,8 +349,12 @@ static void on_failure(struct sched *s, int rc)
         return;
     for (size_t i = 0; i < s->n_segments; i++) {
         struct node_work *w = s->segment[i].work;
+        if (s->segment[i].branch != NULL) {
+            slot_clear(&s->slots, s->segment[i].slot);
+            continue;
+        }
         if (rc != 1 || w->retried)
-            slot_clear(&s->slots, w->slot);
+            slot_clear(&s->slots, s->segment[i].slot);
         if (w->retried || rc == 1)
             finish(s, w, NODE_JOB_FAILED,
                    xasprintf(rc == 1 ? "no room in the KV cache (llama_decode returned %d)"
@@ -328,41 +365,58 @@ static void on_failure(struct sched *s, int rc)
     }
 }
 
-static void on_success(struct sched *s)
+/* What stood in the pass stands in the caches now. */
+static void advance(struct sched *s)
 {
     int64_t now = clock_us();
-    s->one_by_one = false;
     for (size_t i = 0; i < s->n_segments; i++) {
         struct segment *g = &s->segment[i];
-        slot_advance(g->work->slot, g->work->session->path + g->from, g->to - g->from);
-        g->work->slot->used_us = now;
+        const int32_t *path = g->branch != NULL ? sprout_path(s, g->work, g->branch) : g->work->session->path;
+        slot_advance(g->slot, path + g->from, g->to - g->from);
+        g->slot->used_us = now;
         g->work->retried = false;
     }
-    for (size_t i = 0; i < s->n_segments; i++) {
-        struct segment *g = &s->segment[i];
-        for (size_t pos = g->from > g->work->first_out ? g->from : g->work->first_out; pos < g->to; pos++) {
-            const float *logits = llama_get_logits_ith(s->ctx, g->first + (int32_t)(pos - g->from));
-            if (logits == NULL) {
-                finish(s, g->work, NODE_JOB_FAILED, xstrdup("llama.cpp gave no logits"));
-                break;
-            }
-            draw_token(s, g->work, pos, logits);
-            if (g->work->over) {
-                finish(s, g->work, NODE_JOB_OK, NULL);
-                break;
-            }
+}
+
+static void draw_segment(struct sched *s, const struct segment *g)
+{
+    for (size_t pos = g->from > g->work->first_out ? g->from : g->work->first_out; pos < g->to; pos++) {
+        const float *logits = llama_get_logits_ith(s->ctx, g->first + (int32_t)(pos - g->from));
+        if (logits == NULL) {
+            finish(s, g->work, NODE_JOB_FAILED, xstrdup("llama.cpp gave no logits"));
+            return;
+        }
+        draw_token(s, g->work, pos, logits);
+        if (g->work->over) {
+            finish(s, g->work, NODE_JOB_OK, NULL);
+            return;
         }
     }
 }
 
+/* Branches first: the line may drop one that has got no token yet. */
+static void on_success(struct sched *s)
+{
+    s->one_by_one = false;
+    advance(s);
+    for (size_t i = 0; i < s->n_segments; i++)
+        if (s->segment[i].branch != NULL)
+            sprout_draw(s, &s->segment[i]);
+    for (size_t i = 0; i < s->n_segments; i++)
+        if (s->segment[i].branch == NULL)
+            draw_segment(s, &s->segment[i]);
+}
+
 static void count_now(struct sched *s)
 {
-    int32_t busy = 0;
+    int32_t busy = 0, idle = 0; /* idle: works of which only branches are left */
     for (size_t i = 0; i < s->slots.n; i++)
         busy += s->slots.slot[i].work != NULL;
     s->counters.slots_busy = busy;
     s->counters.sessions_now = (int32_t)s->sessions.n;
-    s->counters.jobs_waiting = (int32_t)s->n_active - busy;
+    for (size_t i = 0; i < s->n_active; i++)
+        idle += s->active[i]->line_over;
+    s->counters.jobs_waiting = (int32_t)s->n_active - busy - idle;
 }
 
 bool sched_step(struct sched *s)
@@ -371,8 +425,11 @@ bool sched_step(struct sched *s)
     place(s);
     fill(s);
     count_now(s);
-    if (s->batch.n_tokens == 0)
-        return false;
+    if (s->batch.n_tokens == 0) {
+        bool again = s->one_by_one; /* branches were left out for it */
+        s->one_by_one = false;
+        return again;
+    }
     int64_t start = clock_us();
     int rc = llama_decode(s->ctx, s->batch);
     count_pass(s, clock_us() - start);

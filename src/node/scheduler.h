@@ -14,9 +14,11 @@
 #include "node/slots.h"
 #include "node/work.h"
 
-/* What one pass carries of one work: the tokens from..to of its path. */
+/* What one pass carries of one work: the tokens from..to of its path, or of a branch of it. */
 struct segment {
     struct node_work *work;
+    struct slot *slot;
+    struct branch *branch; /* NULL: the path */
     size_t from, to;
     int32_t first; /* index in the batch */
 };
@@ -35,6 +37,15 @@ struct sched {
     size_t n_segments;
     size_t n_batch, n_outputs, n_ctx; /* most tokens in a pass, most logits in one, tokens per slot */
     size_t outputs;                   /* logits asked for in the pass in the making */
+    int32_t *scratch;                 /* n_ctx of room: the path of a branch */
+    bool branches;                    /* drafts and verdicts may have them */
+    size_t width;                     /* tokens drafted for a session in one pass where that costs as much as one */
+    bool copies;                      /* caches may be copied from slot to slot, */
+    bool copied;                      /* and one is in the pass in the making */
+    double copy_us;                   /* what that takes */
+    double draft_us;                  /* time that a drafted token has to take, 0: as long as it does */
+    int64_t draft_free_us;            /* until then it has worked, at that rate */
+    int64_t wake_us;                  /* when there is something to do that is held back until then, 0: nothing */
     size_t turn;                      /* who is first in the pass: goes round */
     bool one_by_one;                  /* the last pass did not fit */
     double us_per_token;              /* of recent passes with many tokens, 0: not known */
@@ -54,5 +65,9 @@ void sched_submit(struct sched *s, struct node_work *w); /* taken over */
 /* At most one pass.  false: there was nothing to do, and there will be nothing until something is submitted, cancelled
  * or resumed. */
 bool sched_step(struct sched *s);
+
+/* For sprout.c: puts a token into the pass in the making; whether a work has something to put into it. */
+void sched_add_token(struct sched *s, int32_t token, size_t pos, int32_t seq, bool output);
+bool sched_runnable(const struct node_work *w);
 
 #endif

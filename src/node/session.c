@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "node/grove.h"
 
 void session_table_init(struct session_table *t, size_t max)
 {
@@ -24,6 +25,7 @@ void session_free(struct session *s)
     if (s == NULL)
         return;
     sampler_params_finish(&s->params);
+    grove_destroy(s->grove);
     free(s->path);
     free(s);
 }
@@ -88,6 +90,8 @@ int32_t *session_room(struct session *s, size_t n)
 
 void session_set_path(struct session *s, size_t keep, const int32_t *tokens, size_t n)
 {
+    if (s->grove != NULL)
+        grove_clear(s->grove);
     s->n_path = keep;
     int32_t *to = session_room(s, n);
     if (n > 0)

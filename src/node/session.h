@@ -8,6 +8,7 @@
 
 #include "base/sampler.h"
 
+struct grove;
 struct node_work;
 struct slot;
 
@@ -18,6 +19,7 @@ struct session {
     int32_t *path; /* n_path tokens are settled; a draft under verification stands behind them */
     size_t n_path, cap;
     int64_t epoch;          /* newest one seen */
+    struct grove *grove;    /* what was drafted with branches; NULL: never */
     struct slot *slot;      /* its place in the KV cache, NULL: none now */
     struct node_work *head; /* jobs in order, linked by next_of_session; the first one runs */
     bool ended;             /* its last token was an end of generation: most likely there is no more to come */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "node/grove.h"
 #include "node/work.h"
 
 /* A session that worked this recently is most likely in the middle of an answer. */
@@ -176,6 +177,7 @@ struct slot *slot_take(struct slot_table *t, struct session *s, const int32_t *p
         best->owner->slot = NULL;
     if (best->work != NULL)
         best->work->slot = NULL;
+    slot_unlend(best);
     best->work = NULL;
     best->owner = s;
     s->slot = best;
@@ -188,4 +190,49 @@ void slot_release(struct slot *s)
         return;
     s->owner = NULL;
     s->work = NULL;
+}
+
+bool slot_is_idle(const struct slot *s, int64_t now)
+{
+    return s->work == NULL && rank(s, now) <= 1;
+}
+
+void slot_lend(struct slot *s, struct branch *b)
+{
+    slot_unlend(s);
+    if (s->owner != NULL)
+        s->owner->slot = NULL;
+    s->owner = NULL;
+    s->branch = b;
+    b->slot = s;
+}
+
+void slot_unlend(struct slot *s)
+{
+    if (s == NULL || s->branch == NULL)
+        return;
+    s->branch->slot = NULL;
+    s->branch = NULL;
+}
+
+void slot_swap(struct session *s, struct slot *to)
+{
+    struct slot *old = s->slot;
+    if (to == NULL || to == old)
+        return;
+    slot_unlend(to);
+    to->owner = s;
+    to->work = old != NULL ? old->work : NULL;
+    if (to->work != NULL)
+        to->work->slot = to;
+    s->slot = to;
+    slot_release(old);
+}
+
+void slot_copy(struct slot_table *t, const struct slot *from, struct slot *to)
+{
+    slot_clear(t, to);
+    llama_memory_seq_cp(llama_get_memory(t->ctx), from->seq, to->seq, -1, -1);
+    memcpy(to->tokens, from->tokens, from->n_kv * sizeof(*to->tokens));
+    to->n_kv = from->n_kv;
 }

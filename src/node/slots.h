@@ -12,6 +12,7 @@
 #include "node/core.h"
 #include "node/session.h"
 
+struct branch;
 struct llama_context;
 
 enum { SLOT_SNAPSHOTS = 4 };
@@ -30,6 +31,7 @@ struct slot {
     size_t n_snapshots;
     struct session *owner;  /* NULL: free; its content still serves as a prefix */
     struct node_work *work; /* that runs in it */
+    struct branch *branch;  /* that it serves while nobody else wants it, NULL: none */
     int64_t used_us;        /* when it last worked, 0: never */
 };
 
@@ -65,5 +67,15 @@ void slot_clear(struct slot_table *t, struct slot *s);
 /* A slot for a session without one, NULL when all have work.  *evicted: it was taken from a session that is open. */
 struct slot *slot_take(struct slot_table *t, struct session *s, const int32_t *path, size_t n, bool *evicted);
 void slot_release(struct slot *s); /* its owner is gone */
+
+/* Whether nobody would miss it: without work, and its owner, if there is one, rests. */
+bool slot_is_idle(const struct slot *s, int64_t now);
+/* An idle slot is lent to a branch, and given back (NULL is fine).  Whoever takes it for a session takes it away. */
+void slot_lend(struct slot *s, struct branch *b);
+void slot_unlend(struct slot *s);
+/* The session goes on in this slot (NULL: stays where it is), with its work; the one it had is free. */
+void slot_swap(struct session *s, struct slot *to);
+/* Makes the cache of `to` that of `from`.  For models that can truncate, and on one machine: over RPC it is dear. */
+void slot_copy(struct slot_table *t, const struct slot *from, struct slot *to);
 
 #endif

@@ -41,6 +41,10 @@ struct node_work *work_create(struct node_job *job, size_t n_vocab)
     w->n_draft = job->kind == NODE_JOB_VERIFY ? job->n_draft : 0;
     w->n = job->n;
     w->p_min = job->p_min;
+    w->from = job->from;
+    w->branch_first = job->first;
+    w->branches = job->branches;
+    w->depth = job->depth;
     w->n_logprobs = job->kind == NODE_JOB_DRAFT ? -1 : job->n_logprobs;
     w->n_top = w->n_logprobs > 0 ? (size_t)w->n_logprobs : 0;
     if (w->n_top > NODE_TOP_MAX)
@@ -59,6 +63,7 @@ void work_free(struct node_work *w)
     free(w->tokens);
     free(w->draft);
     free(w->out);
+    free(w->grown);
     free(w->top);
     free(w->message);
     free(w);
@@ -97,6 +102,18 @@ void work_emit(struct outbox *o, struct node_work *w, struct node_token token, c
     pthread_mutex_unlock(&o->lock);
 }
 
+void work_grow(struct outbox *o, struct node_work *w, struct node_branch_token token)
+{
+    pthread_mutex_lock(&o->lock);
+    if (w->n_grown == w->cap_grown) {
+        w->cap_grown = w->cap_grown * 2 + 32;
+        w->grown = xreallocarray(w->grown, w->cap_grown, sizeof(*w->grown));
+    }
+    w->grown[w->n_grown++] = token;
+    enqueue(o, w);
+    pthread_mutex_unlock(&o->lock);
+}
+
 void work_done(struct outbox *o, struct node_work *w, enum node_job_status status, char *message)
 {
     pthread_mutex_lock(&o->lock);
@@ -128,6 +145,12 @@ static void move_results(struct node_work *w, struct node_job *job)
         job->n_out += w->n_out;
         w->n_out = 0;
     }
+    if (w->n_grown > 0) {
+        job->grown = xreallocarray(job->grown, job->n_grown + w->n_grown, sizeof(*job->grown));
+        memcpy(job->grown + job->n_grown, w->grown, w->n_grown * sizeof(*w->grown));
+        job->n_grown += w->n_grown;
+        w->n_grown = 0;
+    }
     if (!w->done)
         return;
     job->status = w->status;
@@ -150,7 +173,7 @@ static struct node_work *take_one(struct outbox *o, bool *more_out, bool *done)
         if (o->first == NULL)
             o->last = &o->first;
         w->queued = false;
-        *more_out = w->n_out > 0;
+        *more_out = w->n_out + w->n_grown > 0;
         *done = w->done;
         if (w->job != NULL)
             move_results(w, w->job);

@@ -23,7 +23,8 @@ struct node_work {
     size_t keep, n_tokens, n_draft, n;
     int32_t *tokens, *draft; /* owned */
     float p_min;
-    bool stream; /* its tokens are told as they come */
+    size_t from, branch_first, branches, depth; /* DRAFT, as in the job */
+    bool stream;                                /* its tokens are told as they come */
     int n_logprobs;
     size_t n_top; /* alternatives per token */
     atomic_bool cancelled, paused;
@@ -37,11 +38,18 @@ struct node_work {
     size_t feed;      /* so many tokens of path and draft are to be in the cache */
     size_t first_out; /* logits are needed from this position on */
     size_t made;      /* tokens given out so far */
+    bool branching;   /* DRAFT: with branches */
+    bool line_over;   /* the line has ended, branches may still grow */
+    bool hold;        /* the line is not in this pass, */
+    bool early;       /* or without its last token */
+    int64_t ready_us; /* when it began */
 
     /* results on their way, under the outbox's lock */
     struct node_token *out;
     struct sampler_logprob *top;
     size_t n_out, cap_out;
+    struct node_branch_token *grown;
+    size_t n_grown, cap_grown;
     bool done, queued;
     enum node_job_status status;
     enum node_job_reason reason;
@@ -70,6 +78,8 @@ void work_free(struct node_work *w);
 
 /* Inference thread: one more token; top has w->n_top entries. */
 void work_emit(struct outbox *o, struct node_work *w, struct node_token token, const struct sampler_logprob *top);
+/* Inference thread: one more token of a branch. */
+void work_grow(struct outbox *o, struct node_work *w, struct node_branch_token token);
 /* Inference thread: the end.  Afterwards the work is the loop's. message may be NULL, else it is taken over. */
 void work_done(struct outbox *o, struct node_work *w, enum node_job_status status, char *message);
 
