@@ -171,7 +171,10 @@ static char *label(const struct option *o, size_t index)
 
 static void add_difference(struct buf *b, const struct option *o, size_t index, const void *x, const void *y)
 {
-    char *was = x ? value_text(o, x) : NULL, *is = y ? value_text(o, y) : NULL, *key = label(o, index);
+    char *was = x ? value_text(o, x) : NULL, *is = y ? value_text(o, y) : NULL, *key = NULL;
+    if (!was && !is)
+        return; /* an entry that came or went had nothing here */
+    key = label(o, index);
     if (o->type == OPTION_SECRET)
         buf_printf(b, "%s%s", b->len ? ", " : "", key);
     else
