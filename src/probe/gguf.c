@@ -114,23 +114,6 @@ static bool skip_strings(struct parser *p, uint64_t n)
     return true;
 }
 
-static bool read_array(struct parser *p, struct gguf_kv *kv)
-{
-    uint64_t type = 0, n = 0;
-    if (!gguf_read_uint(&p->r, 4, &type) || !gguf_read_uint(&p->r, 8, &n))
-        return fail(p, "");
-    if (type >= V_TYPES || type == V_ARRAY)
-        return fail(p, "an array in the metadata has elements of a type that GGUF does not have");
-    uint64_t least = type == V_STRING ? 8 : value_bytes[type];
-    if (n > gguf_reader_left(&p->r) / least)
-        return fail(p, "an array in the metadata is longer than the file");
-    kv->kind = GGUF_ARRAY;
-    kv->len = n;
-    if (type == V_STRING)
-        return strcmp(kv->key, tokens_key) == 0 ? read_tokens(p, n) : skip_strings(p, n);
-    return gguf_read(&p->r, NULL, n * least) || fail(p, "");
-}
-
 static bool read_number(struct parser *p, uint64_t type, struct gguf_kv *kv)
 {
     uint64_t bits = 0;
@@ -152,6 +135,32 @@ static bool read_number(struct parser *p, uint64_t type, struct gguf_kv *kv)
     } else {
         kv->kind = type == V_BOOL ? GGUF_BOOL : GGUF_UINT;
         kv->u = type == V_BOOL ? bits != 0 : bits;
+    }
+    return true;
+}
+
+static bool read_array(struct parser *p, struct gguf_kv *kv)
+{
+    uint64_t type = 0, n = 0;
+    if (!gguf_read_uint(&p->r, 4, &type) || !gguf_read_uint(&p->r, 8, &n))
+        return fail(p, "");
+    if (type >= V_TYPES || type == V_ARRAY)
+        return fail(p, "an array in the metadata has elements of a type that GGUF does not have");
+    uint64_t least = type == V_STRING ? 8 : value_bytes[type];
+    if (n > gguf_reader_left(&p->r) / least)
+        return fail(p, "an array in the metadata is longer than the file");
+    kv->kind = GGUF_ARRAY;
+    kv->len = n;
+    if (type == V_STRING)
+        return strcmp(kv->key, tokens_key) == 0 ? read_tokens(p, n) : skip_strings(p, n);
+    if (type == V_F32 || type == V_F64 || n > GGUF_INTS_KEPT)
+        return gguf_read(&p->r, NULL, n * least) || fail(p, "");
+    kv->ints = xcalloc(n + 1, sizeof(*kv->ints));
+    for (uint64_t i = 0; i < n; i++) {
+        struct gguf_kv one = {0};
+        if (!read_number(p, type, &one))
+            return false;
+        kv->ints[i] = one.i;
     }
     return true;
 }
@@ -400,6 +409,7 @@ void gguf_destroy(struct gguf *g)
     for (size_t i = 0; i < g->n_kvs; i++) {
         free(g->kvs[i].key);
         free(g->kvs[i].text);
+        free(g->kvs[i].ints);
     }
     for (size_t i = 0; i < g->n_tensors; i++)
         free(g->tensors[i].name);

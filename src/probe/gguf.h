@@ -13,6 +13,7 @@ enum {
     GGUF_KVS_MAX = 8192,
     GGUF_TENSORS_MAX = 65536,
     GGUF_TEXT_KEPT = 4096, /* bytes that are kept of a string in the metadata */
+    GGUF_INTS_KEPT = 4096, /* a longer array of numbers is not kept */
     GGUF_TYPES = 64,       /* tensor types have smaller numbers than this */
 };
 
@@ -26,8 +27,9 @@ struct gguf_kv {
         uint64_t u; /* GGUF_BOOL: 0 or 1 */
         double f;
     };
-    char *text;   /* GGUF_STRING: its beginning, may hold any bytes but NUL (those are left out) */
-    uint64_t len; /* GGUF_STRING: bytes in the file; GGUF_ARRAY: elements */
+    char *text;    /* GGUF_STRING: its beginning, may hold any bytes but NUL (those are left out) */
+    uint64_t len;  /* GGUF_STRING: bytes in the file; GGUF_ARRAY: elements */
+    int64_t *ints; /* GGUF_ARRAY of len integers or booleans, at most GGUF_INTS_KEPT; else NULL */
 };
 
 struct gguf_tensor {
