@@ -7,17 +7,15 @@
 #include "base/mem.h"
 
 enum {
-    ORDERS = 5,
+    ORDERS = 4,
     FIRST_SIZE = 256,
     MATCH_MOST = 32,      /* tokens of a match that are compared */
     CANDIDATES = 16,      /* places of a chain that are looked at */
     JUDGED_AT_ONCE = 256, /* tokens: of a longer piece (an answer taken up again) only the end is judged */
     JUDGED_RUN = 64,      /* tokens of one proposal */
-    COPY_LEAST = 6,       /* tokens: a match that is taken for a copy */
-    COPY_LAPSE = 8,       /* tokens without a match that end one */
 };
 
-static const unsigned char orders[ORDERS] = {1, 2, 3, 5, 8};
+static const unsigned char orders[ORDERS] = {1, 2, 4, 8};
 
 static const float FADE = 0.98f;         /* of what a token said, per newer one of the same cell */
 static const float PRIOR = 3;            /* tokens that the first guess of a chance weighs */
@@ -26,7 +24,7 @@ static const float CONTESTED = 0.6f;     /* times as good is a match that others
 static const float CHANCE_LEAST = 0.02f; /* of all tokens being right: proposals end there */
 
 /* First guesses of the chance of the token behind a match, by class of its length. */
-static const float first_guess[NGRAM_LENGTHS] = {0.3f, 0.2f, 0.4f, 0.5f, 0.65f, 0.8f, 0.9f, 0.95f, 0.97f};
+static const float first_guess[NGRAM_LENGTHS] = {0.2f, 0.4f, 0.5f, 0.65f, 0.8f, 0.9f, 0.95f, 0.97f};
 
 struct ngram {
     struct ngram_record *record;
@@ -36,8 +34,6 @@ struct ngram {
     size_t n, size;  /* size is a power of two */
     uint32_t *head;  /* ORDERS tables of size: hash → the newest place + 1, 0 none */
     uint32_t *older; /* ORDERS of each place: the next older one with that hash, + 1, 0 none */
-    size_t copy;     /* where the next token stands if the newest good match goes on; 0: there is none */
-    size_t lapse;    /* tokens since it was right */
 };
 
 /* The text and a tail, as one. */
@@ -109,7 +105,6 @@ static void forget_half(struct ngram *g)
     memmove(g->text, g->text + half, (g->n - half) * sizeof(*g->text));
     g->forgotten += half;
     g->n -= half;
-    g->copy = g->copy > half ? g->copy - half : 0;
     relink(g);
 }
 
@@ -135,7 +130,6 @@ static void cut(struct ngram *g, size_t n)
             g->head[k * g->size + h[k]] = g->older[i * ORDERS + k];
         g->n--;
     }
-    g->copy = 0;
 }
 
 /* ---- matches ---- */
@@ -150,7 +144,7 @@ static size_t match_length(const struct view *v, size_t place)
 
 static unsigned length_class(size_t n)
 {
-    static const unsigned char borders[] = {1, 2, 3, 4, 6, 9, 16, 32};
+    static const unsigned char borders[NGRAM_LENGTHS - 1] = {2, 3, 4, 6, 9, 16, 32};
     unsigned c = 0;
     while (c < sizeof(borders) && n >= borders[c])
         c++;
@@ -177,7 +171,7 @@ static size_t longest(const struct view *v, size_t order, uint32_t head, size_t 
     return n;
 }
 
-/* The copy that goes on, else what most of them say, the newest of those. */
+/* What most of them say, the newest of those. */
 static struct match elect(const struct view *v, const size_t *next, size_t n, size_t length)
 {
     struct match m = {.length = length_class(length)};
@@ -186,13 +180,10 @@ static struct match elect(const struct view *v, const size_t *next, size_t n, si
         size_t votes = 0;
         for (size_t j = 0; j < n; j++)
             votes += at(v, next[j]) == at(v, next[i]);
-        bool goes_on = v->g->copy != 0 && next[i] == v->g->copy + (v->n - v->g->n);
-        if (votes > most || goes_on) {
+        if (votes > most) {
             most = votes;
             m.next = next[i];
         }
-        if (goes_on)
-            break;
     }
     m.contested = most < n;
     return m;
@@ -206,11 +197,10 @@ static struct match find(const struct view *v)
         return (struct match){0};
     for (size_t k = hashes(v, v->n - 1, h); k-- > 0;) {
         size_t n = longest(v, k, v->g->head[k * v->g->size + h[k]], next, &length);
-        /* A single word says less than the copy that was broken off. */
-        if (n > 0 && (length > 1 || v->g->copy == 0))
+        if (n > 0)
             return elect(v, next, n, length);
     }
-    return (struct match){.next = v->g->copy == 0 ? 0 : v->g->copy + (v->n - v->g->n)};
+    return (struct match){0};
 }
 
 /* ---- chances ---- */
@@ -259,17 +249,7 @@ static size_t judge(struct ngram *g, const int32_t *tokens, size_t n)
             break;
         right++;
     }
-    size_t taken = right < n ? right + 1 : right;
-    if (m.length > 0 && (right >= COPY_LEAST || m.length >= length_class(COPY_LEAST))) {
-        g->copy = m.next + taken;
-        g->lapse = 0;
-    } else if (g->copy != 0) {
-        g->copy += taken;
-        g->lapse = m.length == 0 && right > 0 ? 0 : g->lapse + taken;
-        if (g->lapse > COPY_LAPSE)
-            g->copy = 0;
-    }
-    return taken;
+    return right < n ? right + 1 : right;
 }
 
 /* ---- what others see ---- */
@@ -305,8 +285,6 @@ void ngram_append(struct ngram *g, const int32_t *tokens, size_t n)
         unjudged = n - JUDGED_AT_ONCE;
     if (unjudged > n)
         unjudged = n;
-    if (unjudged > 0)
-        g->copy = 0;
     push(g, tokens, unjudged);
     for (size_t i = unjudged; i < n;) {
         size_t taken = judge(g, tokens + i, n - i);

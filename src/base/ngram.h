@@ -2,11 +2,10 @@
  * costs next to nothing and knows nothing, but an answer that quotes its prompt, goes on with a list, or turns in
  * circles is full of it.
  *
- * The index holds, for the n-grams of five lengths, where each stood last, and for each place where the same n-gram
+ * The index holds, for the n-grams of four lengths, where each stood last, and for each place where the same n-gram
  * stood before (hash chains, as LZ77 compressors have them).  A proposal is the text behind the longest match of what
  * stands at the end; where matches are equally long, behind the one that most of them agree with, the newest first.
- * A proposal that reaches the end of the text goes on in itself: a repetition is repeated.  Where nothing matches, the
- * place of the newest good match is gone on from: a copy with a word replaced.
+ * A proposal that reaches the end of the text goes on in itself: a repetition is repeated.
  *
  * How sure it is of a token is learned from how such proposals have fared: by the length of the match, whether other
  * matches of that length say otherwise, and how far behind the match the token stands.  The index judges by itself:
@@ -18,7 +17,7 @@
 #include <stdint.h>
 
 enum {
-    NGRAM_LENGTHS = 9,   /* classes of matches, the first: none, but a copy to go on with */
+    NGRAM_LENGTHS = 8,   /* classes of lengths of a match */
     NGRAM_DISTANCES = 6, /* classes of distances behind a match */
     NGRAM_MOST = 1 << 18 /* tokens that an index holds; of a longer text the older half is forgotten */
 };
@@ -39,7 +38,7 @@ void ngram_destroy(struct ngram *g); /* NULL is fine */
 
 /* How many tokens the text has. */
 size_t ngram_length(const struct ngram *g);
-/* The text goes on.  Constant time a token on average, and some 40 bytes. */
+/* The text goes on.  Constant time a token on average, and at most some 70 bytes. */
 void ngram_append(struct ngram *g, const int32_t *tokens, size_t n);
 /* Makes the text the first n tokens of path: what it has beyond them or otherwise is taken back, what is missing is
  * appended. */

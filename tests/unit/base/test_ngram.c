@@ -131,22 +131,6 @@ static void test_taken_back(void **state)
     ngram_destroy(same);
 }
 
-/* A copy with a word replaced is gone on with where it was. */
-static void test_broken_copy(void **state)
-{
-    static const char prompt[] = "int first(int count) { return count + 1; }\n";
-    struct ngram *g = text(prompt, strlen(prompt));
-    for (const char *s = "int first(int count) { return c"; *s != '\0'; s++)
-        ngram_append(g, &(int32_t){*s}, 1);
-    assert_string_equal(propose(g, "", 6), "ount +");
-    ngram_append(g, &(int32_t){'#'}, 1);
-    assert_string_equal(propose(g, "", 3), "unt");
-    assert_string_equal(propose(g, "%", 3), "nt ");
-    ngram_append(g, (int32_t[]){'!', '?', '&', '*', '"', '$', '^', '_', '~'}, 9);
-    assert_string_equal(propose(g, "", 3), ""); /* it has ended */
-    ngram_destroy(g);
-}
-
 static float chance_of(const char *s)
 {
     struct ngram *g = text(s, ALL_PROMPT);
@@ -303,7 +287,7 @@ const struct CMUnitTest ngram_tests[] = {
     cmocka_unit_test_setup(test_behind_a_tail, reset),
     cmocka_unit_test_setup(test_repetition_goes_on, reset),
     cmocka_unit_test_setup(test_taken_back, reset),
-    cmocka_unit_test_setup(test_broken_copy, reset),
+
     cmocka_unit_test_setup(test_first_guesses, reset),
     cmocka_unit_test_setup(test_learns, reset),
     cmocka_unit_test_setup(test_prompt_teaches_nothing, reset),
