@@ -34,8 +34,11 @@ enum {
     SHORT_LIFE_S = 10, /* a server that lives less than this is started again later and later */
     DELAY_MIN_MS = 100,
     DELAY_MAX_MS = 30000,
-    LOG_EVERY_MS = 200, /* refusals that follow faster are not worth a line each */
-    RPC_HELLO = 14,     /* the first byte of every conversation */
+    LOG_BURST = 20,     /* refusals that get a line each, */
+    LOG_EVERY_MS = 200, /* and then one in this time */
+    VISIT_MS = 1000,    /* clients ask for a device's memory in connections of their own: not worth a line */
+    VISIT_BYTES = 1 << 20,
+    RPC_HELLO = 14, /* the first byte of every conversation */
     /* A peer that does not answer is gone after 15 s: */
     KEEP_IDLE_S = 5,
     KEEP_EVERY_S = 2,
@@ -81,11 +84,13 @@ struct worker_front {
     struct event *watch_event;
     struct event *deadline; /* of STATE_STARTING and STATE_LEAVING */
     struct event *restart;
-    struct event *suspect; /* somebody waits for a client that may be gone */
+    struct event *suspect;  /* somebody waits for a client that may be gone */
+    struct event *announce; /* that a client is served, once that lasts */
     struct event *tidy_timer;
-    int64_t started;      /* the server, clock_us */
-    int delay_ms;         /* before the next start */
-    int64_t last_refusal; /* clock_us */
+    int64_t started;     /* the server, clock_us */
+    int delay_ms;        /* before the next start */
+    double refusals;     /* lately; one is forgotten every LOG_EVERY_MS */
+    int64_t refusals_at; /* clock_us */
 };
 
 static void set_timer(struct event *e, int ms)
@@ -93,14 +98,18 @@ static void set_timer(struct event *e, int ms)
     event_add(e, &(struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000});
 }
 
-/* What happens often gets a line now and then. */
+/* What happens too often gets a line now and then. */
 static enum log_level refusal_level(struct worker_front *f)
 {
-    int64_t now = clock_us();
-    bool soon = f->last_refusal != 0 && now - f->last_refusal < LOG_EVERY_MS * 1000;
-    if (!soon)
-        f->last_refusal = now;
-    return soon ? LOG_DEBUG : LOG_WARN;
+    int64_t now = clock_us(), since = now - f->refusals_at;
+    f->refusals -= (double)since / (LOG_EVERY_MS * 1000);
+    if (f->refusals < 0)
+        f->refusals = 0;
+    f->refusals_at = now;
+    if (f->refusals + 1 > LOG_BURST)
+        return LOG_DEBUG;
+    f->refusals++;
+    return LOG_WARN;
 }
 
 static void guest_destroy(struct guest *g)
@@ -152,9 +161,15 @@ static void client_close(struct worker_front *f)
         return;
     memset(&info, 0, sizeof(info));
     getsockopt(f->client->fd, IPPROTO_TCP, TCP_INFO, &info, &len);
-    log_info("%s has left after %.1f s: %.1f MiB came, %.1f MiB went", f->client->name,
-             (double)(clock_us() - f->client_since) / 1e6, (double)info.tcpi_bytes_received / (1 << 20),
-             (double)info.tcpi_bytes_acked / (1 << 20));
+    int64_t us = clock_us() - f->client_since;
+    char *text = xasprintf("%s has left after %.1f s: %.1f MiB came, %.1f MiB went", f->client->name, (double)us / 1e6,
+                           (double)info.tcpi_bytes_received / (1 << 20), (double)info.tcpi_bytes_acked / (1 << 20));
+    if (us < VISIT_MS * 1000 && info.tcpi_bytes_received < VISIT_BYTES)
+        log_debug("%s", text);
+    else
+        log_info("%s", text);
+    free(text);
+    event_del(f->announce);
     event_del(f->watch_event);
     event_del(f->deadline);
     event_del(f->tidy_timer);
@@ -177,7 +192,7 @@ static void serve(struct worker_front *f, struct guest *g)
     event_add(f->watch_event, NULL);
     if (f->tidy != NULL)
         set_timer(f->tidy_timer, TIDY_S * 1000);
-    log_info("serving %s", g->name);
+    set_timer(f->announce, VISIT_MS);
     worker_server_give(f->server, g->fd);
 }
 
@@ -290,22 +305,25 @@ static void keep_watch(int fd)
         setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
 }
 
-/* The oldest connection that says nothing goes.  False when that is the newest. */
+/* Those that have closed go, or else the oldest that says nothing.  False when that is the newest. */
 static bool make_room(struct worker_front *f, const struct guest *newest)
 {
-    struct guest *g;
-    TAILQ_FOREACH(g, &f->guests, entry)
-    {
-        if (!g->waiting)
-            break;
+    struct guest *g, *next, *oldest = NULL;
+    for (g = TAILQ_FIRST(&f->guests); g != NULL; g = next) {
+        next = TAILQ_NEXT(g, entry);
+        if (g->waiting) {
+            continue;
+        } else if (g != newest && first_byte(g->fd) == -2) {
+            guest_remove(g);
+            guest_destroy(g);
+        } else if (oldest == NULL) {
+            oldest = g;
+        }
     }
-    bool is_newest = g == newest;
-    if (first_byte(g->fd) != -2) {
-        guest_refuse(g, "too many connections");
-    } else {
-        guest_remove(g);
-        guest_destroy(g);
-    }
+    if (f->n_guests <= GUESTS_MAX)
+        return true;
+    bool is_newest = oldest == newest;
+    guest_refuse(oldest, "too many connections");
     return !is_newest;
 }
 
@@ -342,6 +360,12 @@ static void on_client_gone(evutil_socket_t fd, short what, void *arg)
     f->state = STATE_LEAVING;
     shutdown(f->client->fd, SHUT_RDWR);
     set_timer(f->deadline, LEAVE_S * 1000);
+}
+
+static void on_announce(evutil_socket_t none, short what, void *arg)
+{
+    const struct worker_front *f = arg;
+    log_info("serving %s", f->client->name);
 }
 
 static void on_deadline(evutil_socket_t none, short what, void *arg)
@@ -451,6 +475,7 @@ struct worker_front *worker_front_create(struct event_base *base, const struct w
     f->restart = evtimer_new(base, on_restart, f);
     f->suspect = evtimer_new(base, on_suspect, f);
     f->tidy_timer = evtimer_new(base, on_tidy_timer, f);
+    f->announce = evtimer_new(base, on_announce, f);
     return f;
 }
 
@@ -485,7 +510,7 @@ void worker_front_destroy(struct worker_front *f)
     }
     worker_server_destroy(f->server);
     worker_tidy_destroy(f->tidy);
-    struct event *const events[] = {f->watch_event, f->deadline, f->restart, f->suspect, f->tidy_timer};
+    struct event *const events[] = {f->watch_event, f->deadline, f->restart, f->suspect, f->tidy_timer, f->announce};
     for (size_t i = 0; i < ARRAY_LEN(events); i++)
         event_free(events[i]);
     close(f->watch);

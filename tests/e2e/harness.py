@@ -60,6 +60,10 @@ class Scope:
         node = self.own(Node(model, **kw))
         return node.ready() if wait else node
 
+    def worker(self, args=(), wait=True, **kw):
+        worker = self.own(Worker(tempfile.mkdtemp(dir=self.folder), args, **kw))
+        return worker.ready() if wait else worker
+
     def llama_server(self, model="draft", wait=True, **kw):
         server = self.own(LlamaServer(model, **kw))
         return server.ready() if wait else server

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes tiny models with random weights and the demo vocabulary: what a recurrent or a hybrid architecture does to
-rollback can only be tested on one.
+"""Writes models with random weights and the demo vocabulary: what a recurrent or a hybrid architecture does to rollback
+can only be tested on one, and the demo's own have no tensor that is large enough for the cache of an RPC worker.
 
-make_gguf.py KIND OUT.gguf [--seed N] [--vocab-from MODEL.gguf]    KIND: transformer, recurrent (mamba), hybrid (jamba)
+make_gguf.py KIND OUT.gguf [--seed N] [--vocab-from MODEL.gguf]
+KIND: transformer, recurrent (mamba), hybrid (jamba), large (a transformer with six tensors of 12 MiB, rows fit for K-quants)
 """
 import argparse
 import os
@@ -15,6 +16,7 @@ SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}  #
 U32, F32, STRING, ARRAY = 4, 6, 8, 9
 ALIGNMENT = 32
 WIDTH, STATE, CONV, RANK, HEADS, CONTEXT = 64, 8, 4, 4, 4, 1024
+LARGE_WIDTH, LARGE_FFN, TILE = 256, 12288, 1 << 16
 
 
 class Reader:
@@ -93,25 +95,24 @@ class Weights:
             n *= d
         if values is None:
             sigma = scale if scale is not None else shape[0] ** -0.5
-            values = [self.random.gauss(0, sigma) for _ in range(n)]
-        self.list.append((name, shape, struct.pack("<%df" % n, *values)))
+            values = [self.random.gauss(0, sigma) for _ in range(min(n, TILE))]
+        data = struct.pack("<%df" % len(values), *values)
+        self.list.append((name, shape, (data * -(-n // len(values)))[:4 * n]))
 
     def ones(self, name, n):
         self.add(name, [n], values=[self.random.uniform(0.8, 1.2) for _ in range(n)])
 
 
-def add_attention(w, b):
-    w.add(b + "attn_q.weight", [WIDTH, WIDTH])
-    w.add(b + "attn_k.weight", [WIDTH, WIDTH])
-    w.add(b + "attn_v.weight", [WIDTH, WIDTH])
-    w.add(b + "attn_output.weight", [WIDTH, WIDTH])
+def add_attention(w, b, width):
+    for name in ("attn_q", "attn_k", "attn_v", "attn_output"):
+        w.add(b + name + ".weight", [width, width])
 
 
-def add_ffn(w, b):
-    w.ones(b + "ffn_norm.weight", WIDTH)
-    w.add(b + "ffn_gate.weight", [WIDTH, 2 * WIDTH])
-    w.add(b + "ffn_up.weight", [WIDTH, 2 * WIDTH])
-    w.add(b + "ffn_down.weight", [2 * WIDTH, WIDTH])
+def add_ffn(w, b, width, ffn):
+    w.ones(b + "ffn_norm.weight", width)
+    w.add(b + "ffn_gate.weight", [width, ffn])
+    w.add(b + "ffn_up.weight", [width, ffn])
+    w.add(b + "ffn_down.weight", [ffn, width])
 
 
 def add_mamba(w, b, norms):
@@ -134,34 +135,35 @@ def add_mamba(w, b, norms):
 
 def model(kind, vocab, seed):
     """Key-value pairs and tensors."""
-    arch = {"transformer": "llama", "recurrent": "mamba", "hybrid": "jamba"}[kind]
+    arch = {"transformer": "llama", "large": "llama", "recurrent": "mamba", "hybrid": "jamba"}[kind]
     layers = 4 if kind == "hybrid" else 2
-    attends = [kind == "transformer" or (kind == "hybrid" and i % 2 == 1) for i in range(layers)]
+    width, ffn = (LARGE_WIDTH, LARGE_FFN) if kind == "large" else (WIDTH, 2 * WIDTH)
+    attends = [arch == "llama" or (kind == "hybrid" and i % 2 == 1) for i in range(layers)]
     kv = {"general.architecture": arch, "general.name": "Random " + kind, arch + ".context_length": CONTEXT,
-          arch + ".embedding_length": WIDTH, arch + ".block_count": layers, arch + ".vocab_size": vocab,
+          arch + ".embedding_length": width, arch + ".block_count": layers, arch + ".vocab_size": vocab,
           arch + ".attention.layer_norm_rms_epsilon": 1e-5,
-          arch + ".feed_forward_length": 0 if kind == "recurrent" else 2 * WIDTH,
+          arch + ".feed_forward_length": 0 if kind == "recurrent" else ffn,
           arch + ".attention.head_count": 0 if kind == "recurrent" else HEADS}
     if kind == "hybrid":
         kv[arch + ".attention.head_count_kv"] = [HEADS if a else 0 for a in attends]
-    if kind == "transformer":
-        kv[arch + ".rope.dimension_count"] = WIDTH // HEADS
+    if arch == "llama":
+        kv[arch + ".rope.dimension_count"] = width // HEADS
     else:
         kv.update({arch + ".ssm.conv_kernel": CONV, arch + ".ssm.inner_size": 2 * WIDTH,
                    arch + ".ssm.state_size": STATE, arch + ".ssm.time_step_rank": RANK})
     w = Weights(seed)
-    w.add("token_embd.weight", [WIDTH, vocab], 1.0)
-    w.ones("output_norm.weight", WIDTH)
-    w.add("output.weight", [WIDTH, vocab], 0.4)
+    w.add("token_embd.weight", [width, vocab], 1.0)
+    w.ones("output_norm.weight", width)
+    w.add("output.weight", [width, vocab], 0.4)
     for i, attention in enumerate(attends):
         b = "blk.%d." % i
-        w.ones(b + "attn_norm.weight", WIDTH)
+        w.ones(b + "attn_norm.weight", width)
         if attention:
-            add_attention(w, b)
+            add_attention(w, b, width)
         else:
             add_mamba(w, b, kind == "hybrid")
         if kind != "recurrent":
-            add_ffn(w, b)
+            add_ffn(w, b, width, ffn)
     return kv, w.list
 
 
@@ -183,7 +185,7 @@ def write(kind, out, seed=1, vocab_from=DEMO):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("kind", choices=["transformer", "recurrent", "hybrid"])
+    p.add_argument("kind", choices=["transformer", "recurrent", "hybrid", "large"])
     p.add_argument("out")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--vocab-from", default=DEMO)

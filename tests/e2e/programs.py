@@ -228,6 +228,25 @@ class Node(Server):
         return self.info()["counters"]
 
 
+class Worker(Process):
+    """A worker on a free loopback port: what it says it lends, and its address."""
+
+    def __init__(self, folder, args=(), port=0, env=None, name="worker"):
+        self.folder = folder
+        super().__init__([os.path.join(BUILD, "tightwad-node"), "worker", "--listen", "127.0.0.1:%d" % port, "--json",
+                          "--threads", "1"] + list(args), name=name, env=dict({"XDG_CACHE_HOME": folder}, **(env or {})))
+
+    def ready(self, timeout=60):
+        self.lent = json.loads(self.wait_line(r"^\{.*\}$", timeout).group(0))
+        self.port, self.address = self.lent["port"], self.lent["address"]
+        return self
+
+    def server_pid(self):
+        """The RPC server that runs now: the child of the one that listens."""
+        with open("/proc/%d/task/%d/children" % (self.pid, self.pid)) as f:
+            return int(f.read().split()[0])
+
+
 class LlamaServer(Server):
     def __init__(self, model="draft", ctx=2048, slots=4, threads=1, args=(), port=None):
         port = port or free_port()

@@ -1,23 +1,14 @@
 """Runs in a network namespace of its own: public_peer.py TIGHTWAD FOLDER.  Gives the loopback a public address as well,
 starts tightwad on 0.0.0.0 without a token, and asks from both addresses."""
-import fcntl
 import http.client
 import os
-import socket
-import struct
 import subprocess
 import sys
 import time
 
-SIOCSIFADDR, SIOCSIFFLAGS, IFF_UP, IFF_RUNNING = 0x8916, 0x8914, 1, 0x40
-PUBLIC, PORT = "203.0.113.5", 8088
+from public_peer_address import PUBLIC, set_address
 
-
-def set_address(name, address):
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        sa = struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(address))
-        fcntl.ioctl(s, SIOCSIFADDR, struct.pack("16s16s8x", name.encode(), sa))
-        fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sh22x", name.encode(), IFF_UP | IFF_RUNNING))
+PORT = 8088
 
 
 def ask(source, method="GET", path="/v1/models", body=None):
