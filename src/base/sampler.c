@@ -1,10 +1,9 @@
 /* Order of the steps: logit_bias, penalties, top_k, top_p, min_p, temperature and noise (llama.cpp's order: top_p and
  * min_p look at the distribution before the temperature).
  *
- * The noise: v = (hash >> 12 + 1/2) / 2^52 is uniform in (0, 1) and g = -ln(-ln(1 - v)) is Gumbel distributed; so
- * g > x exactly where v < 1 - exp(-exp(-x)).  Over a full vocabulary a token can only matter when its hash lies under
- * that bound for the x it would need, and the bounds are kept for logits in steps of one: so nearly every token costs
- * one hash and one comparison, and logarithms are taken for the few that pass. */
+ * Over a full vocabulary a token can only matter when its hash lies under a bound (noise.h) for the noise it would
+ * need, and the bounds are kept for logits in steps of one: so nearly every token costs one hash and one comparison,
+ * and logarithms are taken for the few that pass. */
 #include "base/sampler.h"
 
 #include <math.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/noise.h"
 
 enum { STEPS = 64 };
 
@@ -51,30 +51,6 @@ void sampler_destroy(struct sampler *s)
     free(s->count);
     free(s->c);
     free(s);
-}
-
-/* The finaliser of SplitMix64 (Steele, Lea, Flood, 2014): a bijection that mixes all 64 bits. */
-static inline uint64_t mix(uint64_t x)
-{
-    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
-
-static uint64_t noise_key(uint64_t seed, size_t position)
-{
-    return mix(mix(seed + UINT64_C(0x9e3779b97f4a7c15)) ^ ((uint64_t)position * UINT64_C(0xd1342543de82ef95) + 1));
-}
-
-static inline uint64_t noise_hash(uint64_t key, int32_t token)
-{
-    return mix(key + (uint64_t)(token + 1) * UINT64_C(0x9e3779b97f4a7c15));
-}
-
-static double gumbel(uint64_t hash)
-{
-    double v = ((double)(hash >> 12) + 0.5) * 0x1p-52;
-    return -log(-log1p(-v));
 }
 
 static inline void leaders_add(struct leaders *l, double score, int32_t token)
@@ -163,14 +139,11 @@ static const float *adjust(struct sampler *s, const struct sampler_params *p, co
     return s->logits;
 }
 
-/* limit[d]: hashes from there on mean a score below `floor` for every token whose logit / T is at most top - d.  A
- * little is added for what rounding may take. */
+/* limit[d]: hashes from there on mean a score below `floor` for every token whose logit / T is at most top - d. */
 static void set_limits(uint64_t limit[STEPS], double floor, double top)
 {
-    for (int d = 0; d < STEPS; d++) {
-        double v = -expm1(-exp(top - d - floor)) * (1 + 1e-9) + 0x1p-50;
-        limit[d] = v >= 1 ? UINT64_MAX : (uint64_t)(v * 0x1p64);
-    }
+    for (int d = 0; d < STEPS; d++)
+        limit[d] = noise_limit(floor - (top - d));
 }
 
 /* argmax of logit / T + g over the whole vocabulary. */
@@ -180,10 +153,10 @@ static struct leaders draw_full(const float *logits, size_t n, double temperatur
     int32_t first, second;
     largest_two(logits, n, &first, &second);
     if (first >= 0)
-        leaders_add(&l, logits[first] / temperature + gumbel(noise_hash(key, first)), first);
+        leaders_add(&l, logits[first] / temperature + noise_gumbel(noise_hash(key, first)), first);
     if (second < 0)
         return l;
-    leaders_add(&l, logits[second] / temperature + gumbel(noise_hash(key, second)), second);
+    leaders_add(&l, logits[second] / temperature + noise_gumbel(noise_hash(key, second)), second);
 
     float high = logits[second], scale = (float)(1 / temperature);
     double top = high / temperature, floor = l.second;
@@ -198,7 +171,7 @@ static struct leaders draw_full(const float *logits, size_t n, double temperatur
         int step = below > 0 ? (below < STEPS - 1 ? (int)below : STEPS - 1) : 0;
         if (hash >= limit[step] || !(logits[i] > -INFINITY) || (int32_t)i == first || (int32_t)i == second)
             continue;
-        leaders_add(&l, logits[i] / temperature + gumbel(hash), (int32_t)i);
+        leaders_add(&l, logits[i] / temperature + noise_gumbel(hash), (int32_t)i);
         if (l.second > floor + 0.5) {
             floor = l.second;
             set_limits(limit, floor, top);
@@ -323,7 +296,7 @@ static struct leaders draw_filtered(struct sampler *s, const struct sampler_para
         struct candidate c = s->c[n - 1 - i];
         if (i > 0 && (c.logit < cut || !(c.logit > -INFINITY)))
             break;
-        leaders_add(&l, c.logit / p->temperature + gumbel(noise_hash(key, c.token)), c.token);
+        leaders_add(&l, c.logit / p->temperature + noise_gumbel(noise_hash(key, c.token)), c.token);
         sum += nucleus ? (double)expf(c.logit - high) : 0;
         if (nucleus && sum >= p->top_p * z)
             break;
