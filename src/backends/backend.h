@@ -46,6 +46,7 @@ struct backend_caps {
     bool tokenize;           /* tokenize, detokenize */
     bool templated;          /* renders chat messages into tokens */
     bool any_vocabulary;     /* drafts token ids of whatever vocabulary the path has */
+    bool relay_alone;        /* its own answers cost less than tokens drawn here: without a drafter they are passed on */
     bool shared_noise;       /* draws with the sampler of base/sampler.h: same seed, same noise */
 };
 
@@ -62,6 +63,8 @@ struct backend_info {
     double noise; /* largest difference of a logit between batched and single; NAN: unknown */
     struct backend_caps caps;
     char *cannot_verify; /* why not, in words; NULL when caps.verify */
+    char *advice;        /* what would make verifying faster there, in words; NULL: nothing known */
+    int32_t verify_max;  /* longest draft that one verify can take, 0: no limit */
     int64_t rtt_us;      /* of the probe, -1: unknown */
     json_t *raw;         /* what the server said of itself, may be NULL */
 };
@@ -194,6 +197,8 @@ struct backend_ops {
                                        int timeout_ms, backend_draft_cb *cb, void *arg);
     struct backend_call *(*verify)(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                    size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
+    /* The longest draft that is worth one verify of this session now; NULL: any. */
+    size_t (*verify_most)(const struct backend_session *s);
     /* The same with branches; those that the server has no room for are not looked at. */
     struct backend_call *(*verify_tree)(struct backend_session *s, const int32_t *path, size_t n_path,
                                         const struct backend_tree *tree, int n_logprobs, int timeout_ms,
@@ -254,6 +259,8 @@ struct backend_call *backend_draft_text(struct backend_session *s, const char *t
                                         int timeout_ms, backend_draft_cb *cb, void *arg);
 struct backend_call *backend_verify(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                     size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
+/* The longest draft that one verify of this session can take, SIZE_MAX: any. */
+size_t backend_verify_most(const struct backend_session *s);
 /* Where the kind knows no branches the line alone is verified. */
 struct backend_call *backend_verify_tree(struct backend_session *s, const int32_t *path, size_t n_path,
                                          const struct backend_tree *tree, int n_logprobs, int timeout_ms,

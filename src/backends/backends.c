@@ -241,6 +241,11 @@ struct backend_call *backend_verify(struct backend_session *s, const int32_t *pa
     return c;
 }
 
+size_t backend_verify_most(const struct backend_session *s)
+{
+    return s->ops->verify_most != NULL ? s->ops->verify_most(s) : SIZE_MAX;
+}
+
 struct backend_call *backend_verify_tree(struct backend_session *s, const int32_t *path, size_t n_path,
                                          const struct backend_tree *tree, int n_logprobs, int timeout_ms,
                                          backend_verify_cb *cb, void *arg)

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/echo.h"
 #include "base/json.h"
 #include "base/mem.h"
 
@@ -15,12 +14,16 @@ enum { LLAMACPP_SLOTS_MAX = 4096 };
 struct probe_call {
     struct backend_call c;
     struct backend_info info; /* in the making */
-    int32_t token;            /* one to try a draft with */
+    int32_t token;            /* one to try things with, -1: none known */
+    int32_t eos;
+    char *eos_text;
 };
 
 static void release_probe(struct backend_call *c)
 {
-    backend_info_reset(&((struct probe_call *)c)->info);
+    struct probe_call *p = (struct probe_call *)c;
+    backend_info_reset(&p->info);
+    free(p->eos_text);
 }
 
 static void set_slots(struct backend *b, int32_t slots)
@@ -36,32 +39,98 @@ static void set_slots(struct backend *b, int32_t slots)
 static void probe_end(struct probe_call *p)
 {
     struct backend *b = p->c.b;
+    struct llamacpp *l = b->state;
     set_slots(b, p->info.slots);
+    llamacpp_forget(l);
+    llamacpp_set_vocab(l, p->info.n_vocab);
+    l->filler = p->token;
+    l->eos = p->eos;
+    llamacpp_set_end(l, p->eos, true);
     backend_info_reset(&b->info);
     b->info = p->info;
     p->info = (struct backend_info){0};
+    llamacpp_check(b);
     call_end_probe(&p->c);
 }
 
-static void on_echo(struct backend_call *c, const struct httpc_result *r)
+static void on_eos(struct backend_call *c, const struct httpc_result *r)
 {
     struct probe_call *p = (struct probe_call *)c;
-    struct echo_answer a;
-    if (echo_read(r, 2, 0, &a) == 0 && a.ids)
-        backend_info_set_string(
-            &p->info.cannot_verify,
-            "it returns prompt log probabilities: use it as backend openai, which verifies by them");
-    else
-        backend_info_set_string(&p->info.cannot_verify, "llama-server returns no log probabilities of a given text; a "
-                                                        "tightwad-node with the same model file verifies");
-    echo_finish(&a);
+    char *message = NULL;
+    json_t *o = call_reply_error(c, r, &message) == BACKEND_OK ? json_parse_object(r->body, r->len, NULL) : NULL;
+    json_t *ids = json_object_get(o, "tokens"), *id = json_array_get(ids, 0);
+    if (json_array_size(ids) == 1 && json_is_integer(id) && json_integer_value(id) < p->info.n_vocab)
+        p->eos = (int32_t)json_integer_value(id);
+    json_decref(o);
+    free(message);
     probe_end(p);
+}
+
+static void ask_eos(struct probe_call *p)
+{
+    if (p->eos_text == NULL || p->eos_text[0] == '\0')
+        probe_end(p);
+    else
+        call_post(&p->c, "/tokenize",
+                  json_pack("{s:s,s:b,s:b}", "content", p->eos_text, "add_special", 0, "parse_special", 1), on_eos);
+}
+
+/* Two prompts in one request, each with candidates that are told by id and bytes. */
+static bool tells_candidates(const struct probe_call *p, const json_t *doc)
+{
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *one = json_array_get(doc, i);
+        const json_t *cp = json_array_get(json_object_get(one, "completion_probabilities"), 0);
+        const json_t *top = json_array_get(json_object_get(cp, "top_logprobs"), 0);
+        if (json_array_size(doc) != 2 || !json_is_integer(json_object_get(one, "index")) ||
+            json_integer_value(json_object_get(cp, "id")) != p->token || !json_is_integer(json_object_get(top, "id")) ||
+            !json_is_array(json_object_get(top, "bytes")) || !json_is_number(json_object_get(top, "logprob")))
+            return false;
+    }
+    return true;
+}
+
+static void on_tried_slots(struct backend_call *c, const struct httpc_result *r)
+{
+    struct probe_call *p = (struct probe_call *)c;
+    struct backend_info *i = &p->info;
+    char *message = NULL;
+    json_t *doc = call_reply_error(c, r, &message) == BACKEND_OK ? json_parse_nul(r->body, r->len, NULL) : NULL;
+    bool tells = tells_candidates(p, doc) && i->n_vocab > 0;
+    json_decref(doc);
+    free(message);
+    i->caps.verify = i->caps.generate = i->caps.relay_alone = tells && i->slots > 1;
+    if (i->caps.verify)
+        i->verify_max = i->slots - 1;
+    else if (!tells)
+        backend_info_set_string(&i->cannot_verify,
+                                "it does not tell the candidates of several prompts by their ids, as newer "
+                                "llama-servers do; a tightwad-node with the same model file verifies");
+    else
+        backend_info_set_string(&i->cannot_verify,
+                                "it has one slot, and a draft of K tokens is checked by K + 1 of them: start it with "
+                                "--parallel 9 --kv-unified --cache-ram 0");
+    ask_eos(p);
+}
+
+static void try_slots(struct probe_call *p)
+{
+    struct buf body;
+    buf_init(&body, 1024);
+    buf_printf(&body,
+               "{\"prompt\":[[%d],[%d,%d]],\"n_predict\":1,\"n_probs\":2,\"post_sampling_probs\":false,"
+               "\"logit_bias\":[[%d,1000]],",
+               (int)p->token, (int)p->token, (int)p->token, (int)p->token);
+    llamacpp_add_greedy(&body);
+    buf_adds(&body, ",\"response_fields\":[\"index\",\"completion_probabilities\"]}");
+    call_post_text(&p->c, "/completion", body.data, body.len, on_tried_slots);
+    buf_finish(&body);
 }
 
 static void on_tried_draft(struct backend_call *c, const struct httpc_result *r)
 {
     struct probe_call *p = (struct probe_call *)c;
-    char *message = NULL, *body;
+    char *message = NULL;
     if (call_reply_error(c, r, &message) == BACKEND_OK) {
         json_t *o = json_parse_object(r->body, r->len, NULL);
         json_t *tokens = json_object_get(o, "tokens");
@@ -69,9 +138,7 @@ static void on_tried_draft(struct backend_call *c, const struct httpc_result *r)
         json_decref(o);
     }
     free(message);
-    body = echo_body(p->info.model, (int32_t[]){p->token, p->token}, 2, 1);
-    call_post_text(c, "/v1/completions", body, strlen(body), on_echo);
-    free(body);
+    try_slots(p);
 }
 
 static void on_tried_tokenize(struct backend_call *c, const struct httpc_result *r)
@@ -157,12 +224,15 @@ static void on_props(struct backend_call *c, const struct httpc_result *r)
     if (o == NULL)
         return;
     int ok = read_props(&p->info, o, &cause);
+    const char *eos = json_string_value(json_object_get(o, "eos_token"));
+    p->eos_text = xstrdup(eos);
     json_decref(o);
     if (ok < 0) {
         call_fail(c, BACKEND_BROKEN, "%s answers /props, but not as llama-server does: %s", c->b->cfg.url, cause);
         free(cause);
     } else if (same_server(&c->b->info, &p->info)) {
         c->b->info.rtt_us = p->info.rtt_us;
+        llamacpp_check(c->b);
         call_end_probe(c);
     } else {
         call_get(c, "/v1/models", on_models);
@@ -187,6 +257,7 @@ struct backend_call *llamacpp_probe(struct backend *b, int timeout_ms, backend_p
     p->c.cb.probe = cb;
     p->c.release = release_probe;
     p->info.noise = NAN;
+    p->eos = -1;
     call_get(&p->c, "/health", on_health);
     return &p->c;
 }

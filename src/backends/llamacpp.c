@@ -1,4 +1,5 @@
-/* A stock llama-server: drafts token ids through /completion, answers chats by itself.
+/* A stock llama-server: drafts token ids through /completion, verifies drafts through its slots (llamacpp-ask.c),
+ * answers chats by itself.
  *
  * Drafts are not streamed: a stream leaves out the ids of tokens that end inside a character.  They are greedy at any
  * temperature: without shared noise the most likely token is the one that agrees most often. */
@@ -14,23 +15,44 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-enum { LLAMACPP_BODY_MAX = 64 << 20 };
-
-struct llamacpp_session {
-    struct backend_session s;
-    int32_t slot; /* -1: the server chooses */
-};
-
 static void init(struct backend *b)
 {
-    b->state = xcalloc(1, sizeof(struct llamacpp));
+    struct llamacpp *l = xcalloc(1, sizeof(*l));
+    llamacpp_forget(l);
+    b->state = l;
 }
 
 static void finish(struct backend *b)
 {
     struct llamacpp *l = b->state;
+    llamacpp_forget(l);
     free(l->taken);
     free(l);
+}
+
+void llamacpp_forget(struct llamacpp *l)
+{
+    free(l->ends);
+    l->ends = NULL;
+    l->n_ends = 0;
+    l->filler = l->eos = -1;
+    l->checked = l->invariant_known = false;
+    l->noise = NAN;
+    free(l->advice);
+    l->advice = NULL;
+}
+
+void llamacpp_set_vocab(struct llamacpp *l, int32_t n_vocab)
+{
+    free(l->ends);
+    l->ends = xcalloc(n_vocab > 0 ? (size_t)n_vocab : 1, 1);
+    l->n_ends = n_vocab;
+}
+
+void llamacpp_set_end(struct llamacpp *l, int32_t token, bool ends)
+{
+    if (token >= 0 && token < l->n_ends)
+        l->ends[token] = ends ? LLAMACPP_ENDS : LLAMACPP_GOES_ON;
 }
 
 /* --- the tokenizer --- */
@@ -254,5 +276,8 @@ const struct backend_ops backend_llamacpp_ops = {
     .session_open = session_open,
     .session_close = session_close,
     .draft = draft,
+    .verify = llamacpp_verify,
+    .verify_most = llamacpp_verify_most,
+    .generate = llamacpp_generate,
     .chat = chat,
 };

@@ -43,6 +43,7 @@ void backend_info_reset(struct backend_info *info)
     free(info->architecture);
     free(info->version);
     free(info->cannot_verify);
+    free(info->advice);
     json_decref(info->raw);
     *info = (struct backend_info){.noise = NAN, .rtt_us = -1};
 }

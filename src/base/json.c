@@ -31,17 +31,27 @@ static size_t too_deep_at(const char *text, size_t len)
     return len;
 }
 
-json_t *json_parse(const char *text, size_t len, char **cause)
+static json_t *parse(const char *text, size_t len, size_t flags, char **cause)
 {
     if (too_deep_at(text, len) < len) {
         cause_set(cause, "JSON nested more than %d levels deep", JSON_DEPTH_MAX);
         return NULL;
     }
     json_error_t error;
-    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    json_t *value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | flags, &error);
     if (value == NULL)
         cause_set(cause, "not valid JSON: line %d, column %d: %s", error.line, error.column, error.text);
     return value;
+}
+
+json_t *json_parse(const char *text, size_t len, char **cause)
+{
+    return parse(text, len, 0, cause);
+}
+
+json_t *json_parse_nul(const char *text, size_t len, char **cause)
+{
+    return parse(text, len, JSON_ALLOW_NUL, cause);
 }
 
 json_t *json_parse_object(const char *text, size_t len, char **cause)

@@ -13,6 +13,9 @@ enum { JSON_DEPTH_MAX = 64 };
 /* NULL and a cause (with line and column) when text is not one JSON value.  Owned by the caller. */
 json_t *json_parse(const char *text, size_t len, char **cause);
 
+/* Like json_parse, and strings may hold NUL: vocabularies have a token for every byte. */
+json_t *json_parse_nul(const char *text, size_t len, char **cause);
+
 /* Like json_parse, and the value must be an object. */
 json_t *json_parse_object(const char *text, size_t len, char **cause);
 

@@ -179,8 +179,10 @@ static struct member *answering_member(struct proxy *p, const struct proxy_answe
     return m != NULL && member_up(m) ? m : NULL;
 }
 
-static bool by_tokens(const struct backend_caps *caps, const struct oai_request *q)
+static bool by_tokens(const struct proxy *p, const struct backend_caps *caps, const struct oai_request *q)
 {
+    if (caps->relay_alone && p->n_drafters == 0)
+        return false;
     bool prompt = q->prompt_tokens != NULL || (q->chat ? caps->templated : caps->tokenize);
     bool verify = caps->verify && (!caps->verify_greedy_only || q->sampling.temperature == 0);
     return prompt && !q->echo && (caps->generate || verify);
@@ -193,7 +195,7 @@ static void start(struct proxy *p, struct proxy_answer *a, struct member *m)
     a->target = m;
     a->running_us = clock_us();
     a->state = REQUEST_PREFILL;
-    a->runner = by_tokens(&m->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
+    a->runner = by_tokens(p, &m->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
     a->runner->start(a);
 }
 

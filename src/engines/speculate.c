@@ -476,7 +476,8 @@ static void step(struct speculation *s)
                           "no drafter can be used, and fallback_on_draft_failure is off");
         return;
     }
-    size_t most = left - 1, cap = (size_t)proxy_draft_cap(a->proxy);
+    size_t most = left - 1, cap = (size_t)proxy_draft_cap(a->proxy), fits = backend_verify_most(s->session);
+    cap = cap < fits ? cap : fits;
     if (d == NULL)
         alone(s, false);
     else if (governed(s) && a->target->backend->info.caps.generate &&
