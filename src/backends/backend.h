@@ -46,8 +46,8 @@ struct backend_caps {
     bool tokenize;           /* tokenize, detokenize */
     bool templated;          /* renders chat messages into tokens */
     bool any_vocabulary;     /* drafts token ids of whatever vocabulary the path has */
-    bool relay_alone;        /* its own answers cost less than tokens drawn here: without a drafter they are passed on */
-    bool shared_noise;       /* draws with the sampler of base/sampler.h: same seed, same noise */
+    bool relay_alone;  /* its own answers cost less than tokens drawn here: without a drafter they are passed on */
+    bool shared_noise; /* draws with the sampler of base/sampler.h: same seed, same noise */
 };
 
 struct backend_info {

@@ -19,6 +19,7 @@ enum {
     SLOTS_WANTED = 9,      /* drafts of 8: what pays over pools */
 };
 
+static const float matters = -7; /* log probability of a candidate that could be drawn */
 static const double many_passes = 1.8; /* times the same number of tokens in one prompt */
 
 static const char sample[] =
@@ -110,7 +111,8 @@ static void compare(struct check_call *k, const struct sampler_logprob *alone)
     for (size_t i = 0; i < TOP; i++)
         for (size_t j = 0; j < TOP; j++) {
             double d = fabs((double)alone[i].logprob - (double)k->top[k->next][j].logprob);
-            if (alone[i].token >= 0 && alone[i].token == k->top[k->next][j].token && d > k->noise)
+            bool same = alone[i].token >= 0 && alone[i].token == k->top[k->next][j].token;
+            if (same && d > k->noise && alone[i].logprob > matters)
                 k->noise = d;
         }
 }

@@ -352,11 +352,11 @@ size_t sampler_choices(struct sampler *s, const struct sampler_params *p, const 
     uint64_t key = noise_key(p->seed, n_path);
     bool noisy = p->temperature >= 1e-6;
     double nucleus = p->top_p < 1 ? p->top_p * partition(x, s->n_vocab, high) : INFINITY, mass = 0, z = 0;
-    out[0].chance = x[pick] + (float)(noisy ? p->temperature * gumbel(noise_hash(key, pick)) : 0);
+    out[0].chance = x[pick] + (float)(noisy ? p->temperature * noise_gumbel(noise_hash(key, pick)) : 0);
     double top = (double)out[0].chance;
     for (size_t i = 0; i < taken && mass < nucleus; i++) {
         struct candidate c = s->c[held - 1 - i];
-        double score = (double)c.logit + (noisy ? p->temperature * gumbel(noise_hash(key, c.token)) : 0);
+        double score = (double)c.logit + (noisy ? p->temperature * noise_gumbel(noise_hash(key, c.token)) : 0);
         mass += exp((double)(c.logit - high));
         if (c.token == pick || !(c.logit > -INFINITY))
             continue;

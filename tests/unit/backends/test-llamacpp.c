@@ -20,7 +20,7 @@ static void script_probe(struct bench *t)
     fake_always(t->fake, "GET /v1/models", 200, models);
     fake_reply(t->fake, "POST /tokenize", 200, "{\"tokens\":[97]}");
     fake_reply(t->fake, "POST /completion", 200, "{\"tokens\":[1]}");
-    fake_reply(t->fake, "POST /v1/completions", 200, "{\"choices\":[{\"text\":\"x\",\"logprobs\":null}]}");
+    fake_reply(t->fake, "POST /completion", 200, "{\"tokens\":[1]}");
 }
 
 static struct backend_session *open_session(struct bench *t, double repeat_penalty)
@@ -49,11 +49,11 @@ static void llamacpp_probe(void **state)
     assert_int_equal(i->slots, 2);
     assert_true(i->caps.draft_tokens && i->caps.chat && i->caps.tokenize && i->caps.templated);
     assert_false(i->caps.verify || i->caps.generate || i->caps.shared_noise || i->caps.draft_text);
-    assert_contains(i->cannot_verify, "no log probabilities");
+    assert_contains(i->cannot_verify, "does not tell the candidates");
     assert_contains(fake_head(t.fake, "GET /props", 0), "Authorization: Bearer secret");
     /* the same server again: nothing is tried again */
     bench_probe(&t, t.b, &g);
-    assert_int_equal(fake_count(t.fake, "POST /completion"), 1);
+    assert_int_equal(fake_count(t.fake, "POST /completion"), 2);
     assert_int_equal(fake_count(t.fake, "GET /v1/models"), 1);
     assert_string_equal(t.b->info.model, "draft");
     bench_finish(&t);
@@ -110,7 +110,7 @@ static void llamacpp_draft(void **state)
     assert_got_error(&g, BACKEND_OK);
     assert_got(&g, 1, 2, 3);
     assert_false(g.has_probs);
-    assert_string_equal(fake_body(t.fake, "POST /completion", 1),
+    assert_string_equal(fake_body(t.fake, "POST /completion", 2),
                         "{\"prompt\":[5,6,7],\"n_predict\":4,\"temperature\":0,\"return_tokens\":true,"
                         "\"cache_prompt\":true,\"id_slot\":0,\"response_fields\":[\"tokens\"]}");
     /* cut before the first token that the drafter itself hardly believes in; one has no probability told */
@@ -123,14 +123,14 @@ static void llamacpp_draft(void **state)
     assert_got_error(&g, BACKEND_OK);
     assert_got(&g, 1, 2, 3);
     assert_true(g.has_probs && isnan(g.probs[1]) && g.probs[2] > 0.54f && g.probs[2] < 0.56f);
-    assert_contains(fake_body(t.fake, "POST /completion", 2), "\"completion_probabilities\"],\"n_probs\":1}");
+    assert_contains(fake_body(t.fake, "POST /completion", 3), "\"completion_probabilities\"],\"n_probs\":1}");
     /* none wanted: the server would make one */
     memset(&g, 0, sizeof(g));
     backend_draft(s, path, 3, 0, 0, 1000, got_draft, &g);
     assert_false(g.done);
     loop_until(t.base, &g.done);
     assert_got_error(&g, BACKEND_OK);
-    assert_int_equal(fake_count(t.fake, "POST /completion"), 3);
+    assert_int_equal(fake_count(t.fake, "POST /completion"), 4);
 
     static const char *const nonsense[] = {
         "{}", "{\"tokens\":[640]}", "{\"tokens\":[1,2,3,4,5]}", "{\"tokens\":\"x\"}", "", "{\"tokens\":[null]}",
@@ -177,8 +177,8 @@ static void llamacpp_slots(void **state)
         memset(&g, 0, sizeof(g));
         backend_draft(s[i], path, 3, 4, 0, 1000, got_draft, &g);
         loop_until(t.base, &g.done);
-        assert_contains(fake_body(t.fake, "POST /completion", i + 1), slot[i]);
-        assert_contains(fake_body(t.fake, "POST /completion", i + 1), "\"repeat_penalty\":1.5,\"repeat_last_n\":64");
+        assert_contains(fake_body(t.fake, "POST /completion", i + 2), slot[i]);
+        assert_contains(fake_body(t.fake, "POST /completion", i + 2), "\"repeat_penalty\":1.5,\"repeat_last_n\":64");
     }
     backend_session_close(s[0]);
     bench_finish(&t); /* closes the others */

@@ -59,8 +59,8 @@ static void real_llama_probe(void **state)
     assert_int_equal(i->slots, 2);
     assert_true(i->n_ctx > 0);
     assert_true(i->caps.draft_tokens && i->caps.chat && i->caps.tokenize && i->caps.templated);
-    assert_false(i->caps.verify);
-    assert_non_null(i->cannot_verify);
+    assert_true(i->caps.verify && i->caps.generate && i->verify_max == 1);
+    assert_null(i->cannot_verify);
 }
 
 static void real_llama_tokenizer(void **state)
