@@ -40,6 +40,8 @@ struct config_proxy {
     int64_t max_queue;              /* requests that wait for a slot */
     bool governor;                  /* what is measured decides how long drafts are, and whether to draft at all */
     bool draft_ahead;               /* the drafter goes on while the target verifies */
+    bool draft_branches;            /* and prepares for the likeliest corrections */
+    int64_t verify_branches;        /* most second guesses in one verify, or CONFIG_AUTO */
     int64_t draft_timeout_ms;       /* longest wait for a draft, before the round goes on without */
     struct config_server *drafters; /* `draft:` is a list of one */
     size_t n_drafters;

@@ -77,6 +77,13 @@ const struct option option_table[] = {
     {.key = "proxy.draft_ahead", AT(proxy.draft_ahead), .type = OPTION_BOOL, .def = "true", .reloadable = true,
      .help = "The drafter goes on while the target checks what it has drafted. With `false` they take turns, which sends "
              "less over the network."},
+    {.key = "proxy.draft_branches", AT(proxy.draft_branches), .type = OPTION_BOOL, .def = "true", .reloadable = true,
+     .help = "While it writes ahead, the drafter also prepares for the likeliest corrections. Needs `draft_ahead` and the "
+             "governor."},
+    {.key = "proxy.verify_branches", AT(proxy.verify_branches), .type = OPTION_INT, .def = "auto", .min = 0, .max = 4,
+     .or_auto = true, .reloadable = true,
+     .help = "The most second guesses that the target checks beside a draft, in the same pass. `auto` leaves it to what "
+             "is measured."},
     {.key = "proxy.draft_timeout", AT(proxy.draft_timeout_ms), .type = OPTION_DURATION, .def = "5s", .min = 10,
      .max = 600000, .reloadable = true,
      .help = "How long a round waits for its draft before it goes on without one."},

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "engines/governor.h"
+#include "engines/line.h"
 
 enum {
     PATIENCE_TIMES = 4, /* times the median draft */
@@ -15,13 +16,19 @@ enum {
     PATIENCE_UNKNOWN_US = 500 * 1000, /* before the first draft: its prompt must go in */
     CHUNK = 8,                        /* tokens a request, of drafters that do not stream: it can't be broken off */
     TEXT_MAX = 16 * 1024 * 1024,
+    HEAR_TOKENS = 3,    /* a trip to the drafter shorter than so many tokens of it is worth a word */
+    BRANCH_TOKENS = 24, /* of one branch: by then it is known whether the path went there */
 };
 
-/* One request to the drafter.  A stream whose tokens are of no more use is left: the next request of the session
- * supersedes it on the server, and what it still brings is ignored. */
+static const double USUAL_FADE = 0.9;
+
+/* One request to the drafter.  A stream is left when another one takes its place: the next request of the session
+ * supersedes it on the server.  What it still brings is taken where it fits. */
 struct draft_call {
     struct drafting *d;
-    struct backend_call *call; /* NULL once it is over */
+    struct backend_call *call;
+    size_t at; /* position in the path of its first token */
+    bool lost; /* it goes on from what the path did not become */
     struct draft_call *next;
 };
 
@@ -36,16 +43,16 @@ struct drafting {
     struct draft_call *left;   /* others that are not over */
     bool *gone;                /* set while a callback of ours is on the stack */
     bool stale;                /* what the call brings continues a path that was left */
-    /* the line: what was drafted, in one piece, from base on */
-    size_t base; /* length of the path that it continues */
-    int32_t *tokens;
-    float *probs;
-    size_t n, size;
-    bool closed;  /* the drafter has nothing to add to it */
-    size_t asked; /* tokens that the call under way was asked for */
-    size_t got;   /* and that it has brought */
-    size_t sent;  /* tokens under verification, the first of what continued the path then */
-    size_t sent_at;
+    struct line line;
+    bool begun;    /* something was asked for */
+    bool closed;   /* the drafter has nothing to add to the line */
+    size_t asked;  /* tokens of the line that the call under way was asked for */
+    size_t got;    /* and that it has brought */
+    size_t told;   /* length of the path when the drafter was last told of it */
+    size_t asks;   /* requests so far */
+    float *sent;   /* of the tokens under verification, the drafter's probabilities */
+    size_t n_sent; /* how many they are */
+    double usual;  /* what is sent at a time: the fading largest */
     int64_t begun_us, news_us;
     /* text drafters */
     bool by_text;
@@ -64,6 +71,7 @@ struct drafting *drafting_create(struct proxy_answer *a, struct member *m, size_
     d->by_text = !m->backend->info.caps.draft_tokens;
     d->session = backend_session_open(m->backend, &a->req.sampling, prompt_len);
     buf_init(&d->text, TEXT_MAX);
+    line_init(&d->line);
     return d;
 }
 
@@ -93,8 +101,8 @@ void drafting_destroy(struct drafting *d)
     }
     backend_session_close(d->session);
     buf_finish(&d->text);
-    free(d->tokens);
-    free(d->probs);
+    line_finish(&d->line);
+    free(d->sent);
     free(d);
 }
 
@@ -132,17 +140,6 @@ static struct governor *governor(const struct drafting *d)
     return proxy_governor(d->a->proxy);
 }
 
-static void add_token(struct drafting *d, int32_t token, float prob)
-{
-    if (d->n == d->size) {
-        d->size = d->size * 2 + 64;
-        d->tokens = xreallocarray(d->tokens, d->size, sizeof(*d->tokens));
-        d->probs = xreallocarray(d->probs, d->size, sizeof(*d->probs));
-    }
-    d->tokens[d->n] = token;
-    d->probs[d->n++] = prob;
-}
-
 /* The call is over; d may be gone when this returns. */
 static void over(struct drafting *d, const struct backend_status *st)
 {
@@ -158,30 +155,49 @@ static void over(struct drafting *d, const struct backend_status *st)
         d->gone = NULL;
     } else if (d->stale) {
         d->closed = true; /* never to be used: the next follow starts anew */
-        d->n = 0;
+        line_reset(&d->line, d->line.base);
     } else if (d->got < d->asked) {
         d->closed = true;
     }
     d->on_news(d->arg);
 }
 
+/* The drafter's pace, from what the newest stream brings. */
+static void measure(struct drafting *d, size_t n)
+{
+    int64_t now = clock_us();
+    bool first = d->news_us == d->begun_us;
+    if (!first) {
+        governor_saw_draft(governor(d), n, (double)(now - d->news_us));
+    } else if (d->asks > 1) { /* before its first token of all it had to read the prompt */
+        stats_ring_add(&d->member->first_us, (double)(now - d->begun_us));
+        governor_saw_first(governor(d), (double)(now - d->begun_us));
+    }
+    d->news_us = now;
+    proxy_count_drawn(d->a->proxy, n);
+}
+
 static void on_stream(void *arg, const struct backend_drafted *drafted)
 {
     struct draft_call *c = arg;
     struct drafting *d = c->d;
-    size_t n = drafted->n;
-    if (c != d->stream || drafted->branch != 0)
+    if (c->lost)
         return;
-    int64_t now = clock_us();
-    if (d->got > 0)
-        governor_saw_draft(governor(d), n, (double)(now - d->news_us));
-    else
-        stats_ring_add(&d->member->first_us, (double)(now - d->begun_us));
-    d->news_us = now;
-    d->got += n;
-    for (size_t i = 0; i < n; i++)
-        add_token(d, drafted->tokens[i], drafted->probs[i]);
-    d->on_news(d->arg);
+    if (c == d->stream)
+        measure(d, drafted->n);
+    size_t had = d->line.n;
+    for (size_t i = 0; i < drafted->n; i++) {
+        int32_t token = drafted->tokens[i];
+        float prob = drafted->probs[i];
+        if (drafted->branch != 0)
+            line_add_branch(&d->line, drafted->branch, drafted->at, drafted->index + i, token, prob);
+        else if (c->at + drafted->index + i == d->line.base + d->line.n)
+            line_add(&d->line, token, prob);
+    }
+    if (c == d->stream && drafted->branch == 0)
+        d->got += drafted->n;
+    if (d->line.n > had)
+        d->on_news(d->arg);
 }
 
 static void on_streamed(void *arg, const struct backend_status *st)
@@ -209,8 +225,9 @@ static void on_chunk(void *arg, const struct backend_status *st, const struct ba
     if (st->error == BACKEND_OK) {
         member_ok(d->member, st->elapsed_us, draft->n);
         governor_saw_draft(governor(d), draft->n, (double)st->elapsed_us);
+        proxy_count_drawn(d->a->proxy, draft->n);
         for (size_t i = 0; i < draft->n && !d->stale; i++)
-            add_token(d, draft->tokens[i], draft->probs != NULL ? draft->probs[i] : NAN);
+            line_add(&d->line, draft->tokens[i], draft->probs != NULL ? draft->probs[i] : NAN);
         d->got = draft->n;
     }
     over(d, st);
@@ -226,7 +243,7 @@ static void on_retokenized(void *arg, const struct backend_status *st, const int
     /* The last token could turn out longer had the text gone on: it is dropped.  A target that fails here fails in the
      * next verify as well, and there it is dealt with. */
     for (size_t i = 0; st->error == BACKEND_OK && !d->stale && i + 1 < n; i++)
-        add_token(d, tokens[i], NAN);
+        line_add(&d->line, tokens[i], NAN);
     d->on_news(d->arg);
 }
 
@@ -259,7 +276,7 @@ static void on_path_text(void *arg, const struct backend_status *st, const char 
         d->on_news(d->arg);
         return;
     }
-    d->text_n_path = d->base;
+    d->text_n_path = d->line.base;
     ask_text(d);
 }
 
@@ -295,12 +312,39 @@ void drafting_advance(struct drafting *d, size_t n_path, const struct backend_to
 
 /* ---- the line ---- */
 
+/* Tokens of the line that will be waited for when none is there. */
+static size_t wanted(const struct drafting *d, size_t most)
+{
+    const struct governor *g = governor(d);
+    size_t n = 1;
+    while (n < most && governor_waits(g, NULL, n, g->draft_us))
+        n++;
+    return n;
+}
+
+static void ask_stream(struct drafting *d, const int32_t *all, size_t n_all, size_t n_path, size_t n)
+{
+    const struct config_proxy *settings = proxy_settings(d->a->proxy);
+    size_t first = wanted(d, n);
+    struct backend_draft_ask line = {.n = n, .from = n_path, .first = n, .depth = BRANCH_TOKENS};
+    if (settings->governor && settings->draft_branches && d->member->backend->info.caps.draft_branches) {
+        line.branches = LINE_BRANCHES / 2;
+        line.first = first > d->line.n ? first - d->line.n : 0;
+    }
+    d->stream = xcalloc(1, sizeof(*d->stream));
+    d->stream->d = d;
+    d->stream->at = n_all;
+    d->stream->call = backend_draft_stream(d->session, all, n_all, &line, (int)settings->draft_timeout_ms, on_stream,
+                                           on_streamed, d->stream);
+}
+
 /* Asks for n more tokens behind path and the line that continues it. */
 static void ask(struct drafting *d, const int32_t *path, size_t n_path, size_t n)
 {
     const struct config_proxy *settings = proxy_settings(d->a->proxy);
-    size_t behind = n_path - d->base, rest = d->n - behind;
-    size_t n_all = n_path + rest;
+    size_t rest = d->line.n, n_all = n_path + rest;
+    d->begun = true;
+    d->told = n_path;
     if (n > drafter_room(d, n_all))
         n = drafter_room(d, n_all);
     if (n == 0) {
@@ -310,6 +354,7 @@ static void ask(struct drafting *d, const int32_t *path, size_t n_path, size_t n
     d->asked = n;
     d->got = 0;
     d->stale = false;
+    d->asks++;
     d->begun_us = d->news_us = clock_us();
     if (d->by_text) {
         begin_text(d, path, n_path);
@@ -318,13 +363,9 @@ static void ask(struct drafting *d, const int32_t *path, size_t n_path, size_t n
     int32_t *all = xmalloc(n_all * sizeof(*all));
     memcpy(all, path, n_path * sizeof(*all));
     if (rest > 0)
-        memcpy(all + n_path, d->tokens + behind, rest * sizeof(*all));
+        memcpy(all + n_path, d->line.tokens, rest * sizeof(*all));
     if (streams(d)) {
-        d->stream = xcalloc(1, sizeof(*d->stream));
-        d->stream->d = d;
-        struct backend_draft_ask line = {.n = n, .from = n_path, .first = n};
-        d->stream->call = backend_draft_stream(d->session, all, n_all, &line, (int)settings->draft_timeout_ms,
-                                               on_stream, on_streamed, d->stream);
+        ask_stream(d, all, n_all, n_path, n);
     } else {
         d->asked = settings->draft_ahead && n > CHUNK ? CHUNK : n;
         d->call = backend_draft(d->session, all, n_all, d->asked, 0.0f, (int)settings->draft_timeout_ms, on_chunk, d);
@@ -332,48 +373,77 @@ static void ask(struct drafting *d, const int32_t *path, size_t n_path, size_t n
     free(all);
 }
 
-/* Whether the line continues path, and has come as far. */
-static bool continues(const struct drafting *d, const int32_t *path, size_t n_path)
+/* What the drafter was sure of, against what the target said: for the branches that the path came by. */
+static void judge_branches(struct drafting *d, const int32_t *path, size_t n_path)
 {
-    if (n_path < d->base || n_path - d->base > d->n)
-        return false;
-    return n_path == d->base || memcmp(path + d->base, d->tokens, (n_path - d->base) * sizeof(*path)) == 0;
+    size_t reached = d->line.base + line_same(&d->line, path, n_path);
+    for (size_t i = 0; i < d->line.n_branches; i++) {
+        const struct line_branch *b = d->line.branch[i];
+        if (b->at <= reached && b->at < n_path)
+            governor_saw_branch(governor(d), (double)b->probs[0], b->tokens[0] == path[b->at]);
+    }
 }
 
-static void start_anew(struct drafting *d, const int32_t *path, size_t n_path, size_t want)
+/* The path left the line: what is on its way is of no use.  A request that can't be superseded is left to end by
+ * itself, and awaited. */
+static void leave(struct drafting *d)
 {
-    /* What can't be superseded is left to end by itself, and awaited. */
     leave_stream(d);
-    d->base = n_path;
-    d->n = 0;
+    for (struct draft_call *c = d->left; c != NULL; c = c->next)
+        c->lost = true;
     d->closed = false;
     d->stale = d->call != NULL;
-    if (d->call == NULL)
-        ask(d, path, n_path, want);
 }
 
-size_t drafting_follow(struct drafting *d, const int32_t *path, size_t n_path, size_t most, size_t want,
-                       const int32_t **tokens, const float **probs)
+/* Whether a drafter that is still writing should hear how far the path has come: it stops growing branches that are
+ * behind, at the price of what is on its way. */
+static bool should_hear(const struct drafting *d, size_t n_path)
 {
-    *tokens = NULL;
-    *probs = NULL;
-    bool follows = d->base > 0 && continues(d, path, n_path) && !d->stale;
-    bool spent = follows && d->closed && n_path - d->base == d->n && n_path > d->base;
-    if (!follows || spent) {
-        start_anew(d, path, n_path, want);
-        return 0;
+    const struct governor *g = governor(d);
+    return d->stream != NULL && d->told < n_path && g->draft_us > 0 && g->first_us < HEAR_TOKENS * g->draft_us;
+}
+
+/* How many tokens the line should have: the next draft and, for who writes ahead, another one. */
+static size_t worth_having(const struct drafting *d, size_t most)
+{
+    if (!streams(d))
+        return most;
+    size_t usual = proxy_settings(d->a->proxy)->governor && d->usual > 0 ? (size_t)d->usual + 1 : most;
+    return 2 * (usual < most ? usual : most);
+}
+
+size_t drafting_follow(struct drafting *d, const int32_t *path, size_t n_path, size_t most, const int32_t **tokens,
+                       const float **probs)
+{
+    size_t reach = worth_having(d, most), before = d->line.base;
+    bool was_stale = d->stale;
+    if (d->begun && !was_stale)
+        judge_branches(d, path, n_path);
+    enum line_match match = d->begun ? line_follow(&d->line, path, n_path) : LINE_LOST;
+    if (!d->begun)
+        line_reset(&d->line, n_path);
+    bool spent = d->closed && d->line.n == 0 && n_path > before;
+    if (streams(d) && n_path > before && d->begun)
+        proxy_count_ahead(d->a->proxy, match, d->line.n);
+    if (match == LINE_GOES_ON && !was_stale && !spent) {
+        if (should_hear(d, n_path))
+            leave_stream(d);
+        if (!drafting_busy(d) && !d->closed && d->line.n < reach)
+            ask(d, path, n_path, reach - d->line.n);
+    } else {
+        leave(d);
+        if (d->call == NULL)
+            ask(d, path, n_path, reach - (d->line.n < reach ? d->line.n : reach));
     }
-    size_t behind = n_path - d->base, n = d->n - behind;
-    if (!drafting_busy(d) && !d->closed && n < want)
-        ask(d, path, n_path, want - n);
-    *tokens = d->tokens + behind;
-    *probs = d->probs + behind;
-    return n < most ? n : most;
+    *tokens = d->line.tokens;
+    *probs = d->line.probs;
+    return d->line.n < most ? d->line.n : most;
 }
 
 bool drafting_ready(const struct drafting *d, const int32_t *path, size_t n_path)
 {
-    return !drafting_busy(d) || (continues(d, path, n_path) && n_path - d->base < d->n);
+    return !drafting_busy(d) || (d->line.base <= n_path && d->line.base + d->line.n > n_path &&
+                                 line_same(&d->line, path, n_path) == n_path - d->line.base);
 }
 
 bool drafting_busy(const struct drafting *d)
@@ -381,21 +451,36 @@ bool drafting_busy(const struct drafting *d)
     return d->call != NULL || d->stream != NULL;
 }
 
+const struct line *drafting_line(const struct drafting *d)
+{
+    return &d->line;
+}
+
+double drafting_next_us(const struct drafting *d)
+{
+    const struct governor *g = governor(d);
+    double us = g->first_us - (double)(clock_us() - d->begun_us);
+    return d->news_us == d->begun_us && us > g->draft_us ? us : g->draft_us;
+}
+
 void drafting_sent(struct drafting *d, const int32_t *path, size_t n_path, size_t n, size_t ahead)
 {
-    d->sent = n;
-    d->sent_at = n_path - d->base;
-    size_t rest = d->n - d->sent_at - n;
+    d->sent = xreallocarray(d->sent, n + 1, sizeof(*d->sent));
+    d->n_sent = n;
+    d->usual = (double)n > d->usual ? (double)n : USUAL_FADE * d->usual + (1 - USUAL_FADE) * (double)n;
+    if (n > 0)
+        memcpy(d->sent, d->line.probs, n * sizeof(*d->sent));
+    size_t rest = d->line.n - n;
     if (!drafting_busy(d) && !d->closed && rest < ahead && !d->by_text)
         ask(d, path, n_path, ahead - rest);
 }
 
 void drafting_result(struct drafting *d, size_t accepted)
 {
-    d->member->drafted += d->sent;
+    d->member->drafted += d->n_sent;
     d->member->accepted += accepted;
-    governor_saw_outcome(governor(d), d->probs + d->sent_at, d->sent, accepted);
-    d->sent = 0;
+    governor_saw_outcome(governor(d), d->sent, d->n_sent, accepted);
+    d->n_sent = 0;
 }
 
 int64_t drafting_elapsed_us(const struct drafting *d)

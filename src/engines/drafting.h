@@ -25,16 +25,20 @@ const char *drafting_name(const struct drafting *d);
 bool drafting_usable(const struct drafting *d, size_t n_path);
 
 /* What the drafter has written that continues path: how many tokens, at most `most`, and where they and the drafter's
- * own probabilities of them (NAN unknown) are; both hold until the next call.  Starts anew where the newest draft does
- * not continue path, and drafts further where less than `want` tokens are there or on their way. */
-size_t drafting_follow(struct drafting *d, const int32_t *path, size_t n_path, size_t most, size_t want,
-                       const int32_t **tokens, const float **probs);
+ * own probabilities of them (NAN unknown) are; both hold until tokens come.  Where the path has left the line a branch
+ * may know it; else the drafter starts anew.  It drafts further where there is less than is worth having. */
+size_t drafting_follow(struct drafting *d, const int32_t *path, size_t n_path, size_t most, const int32_t **tokens,
+                       const float **probs);
+/* The line of the newest drafting_follow, and its branches. */
+const struct line *drafting_line(const struct drafting *d);
+/* When the next token of the line is to be expected, microseconds from now; 0 unknown. */
+double drafting_next_us(const struct drafting *d);
 /* Whether something is there that continues path, or nothing is on its way any more. */
 bool drafting_ready(const struct drafting *d, const int32_t *path, size_t n_path);
 /* Whether more is on its way. */
 bool drafting_busy(const struct drafting *d);
-/* The first n tokens of what drafting_follow gave are being verified: the drafter goes on behind what it has written,
- * up to `ahead` tokens beyond them. */
+/* The first n tokens of what drafting_follow gave are being verified: a drafter that can't stream goes on behind what
+ * it has written, up to `ahead` tokens beyond them. */
 void drafting_sent(struct drafting *d, const int32_t *path, size_t n_path, size_t n, size_t ahead);
 /* The verdict on them: counts for the record and the governor. */
 void drafting_result(struct drafting *d, size_t accepted);

@@ -7,6 +7,7 @@
 #include "base/answer.h"
 #include "base/stats.h"
 #include "engines/governor.h"
+#include "engines/line.h"
 #include "engines/member.h"
 #include "engines/proxy.h"
 
@@ -64,6 +65,10 @@ void proxy_count_tokens(struct proxy_answer *a, size_t n);
 void proxy_count_draft_failure(struct proxy *p);
 void proxy_count_fallback_round(struct proxy *p);
 void proxy_count_resumed(struct proxy *p);
+void proxy_count_branches(struct proxy *p, size_t checked, bool right);
+void proxy_count_drawn(struct proxy *p, size_t n); /* tokens that a drafter has written */
+/* A verdict came while a drafter wrote ahead: whether it had guessed right, and how many tokens were ready. */
+void proxy_count_ahead(struct proxy *p, enum line_match match, size_t ready);
 /* Compared acceptance, where the target can't verify. */
 void proxy_count_compared(struct proxy_answer *a, struct member *drafter, size_t drafted, size_t accepted);
 

@@ -7,6 +7,7 @@ static const double FADE = 0.97;        /* of a verify, per newer one */
 static const double RATE_FADE_US = 2e6; /* a rate forgets in about so much time of its own */
 static const double PRIOR = 4;          /* tokens that the first guess of a chance weighs */
 static const double CLEARLY = 1.03;     /* times better, before the other way is taken for good */
+static const double HICCUP = 1.7;       /* times as long as expected */
 static const double HOPELESS = 3;       /* times better than the estimate of the other: no trial needed */
 
 enum {
@@ -16,6 +17,7 @@ enum {
     TRIAL_ROUND = 6,   /* that a round counts for at least: those of a bad drafter are short */
     TRIAL_FIRST = 192, /* tokens until the first trial; doubled each time that it changes nothing */
     TRIAL_LAST = 16384,
+    LONGEST = 48, /* draft that is thought of */
 };
 
 void governor_init(struct governor *g)
@@ -23,17 +25,56 @@ void governor_init(struct governor *g)
     *g = (struct governor){.next_trial = TRIAL_FIRST, .error = NAN};
 }
 
+/* Least squares for v0 + v1 k, and for v0 + v1 k + v2 k² where that bends upwards; neither coefficient may be negative.
+ */
+static bool fit_curve(struct governor *g)
+{
+    const double *s = g->k, *t = g->kt;
+    double a = s[0] * s[2] - s[1] * s[1], b = s[0] * s[3] - s[1] * s[2], c = s[0] * s[4] - s[2] * s[2];
+    double y1 = s[0] * t[1] - s[1] * t[0], y2 = s[0] * t[2] - s[2] * t[0];
+    double det = a * c - b * b;
+    if (det <= 1e-6 * a * c) /* fewer than three lengths were tried */
+        return false;
+    double v1 = (y1 * c - y2 * b) / det, v2 = (a * y2 - b * y1) / det;
+    double v0 = (t[0] - v1 * s[1] - v2 * s[2]) / s[0];
+    if (v0 < 0 || v1 < 0 || v2 <= 0)
+        return false;
+    g->v[0] = v0;
+    g->v[1] = v1;
+    g->v[2] = v2;
+    return true;
+}
+
+static void fit(struct governor *g)
+{
+    const double *s = g->k, *t = g->kt;
+    double spread = s[0] * s[2] - s[1] * s[1];
+    if (g->bends && fit_curve(g))
+        return;
+    g->v[2] = 0;
+    g->v[1] = spread > 1e-6 * s[0] * s[0] ? (s[0] * t[1] - s[1] * t[0]) / spread : 0;
+    if (g->v[1] < 0)
+        g->v[1] = 0;
+    g->v[0] = (t[0] - g->v[1] * s[1]) / s[0];
+    if (g->v[0] < 0) { /* a line through the origin then */
+        g->v[0] = 0;
+        g->v[1] = s[2] > 0 ? t[1] / s[2] : 0;
+    }
+}
+
 void governor_saw_verify(struct governor *g, size_t k, double us)
 {
     /* A hiccup of the network or the machine says little about the next pass. */
     double known = governor_verify_us(g, k);
-    if (g->w > ROUNDS_KNOWN && us > 4 * known)
-        us = 4 * known;
-    g->w = g->w * FADE + 1;
-    g->k = g->k * FADE + (double)k;
-    g->kk = g->kk * FADE + (double)k * (double)k;
-    g->t = g->t * FADE + us;
-    g->kt = g->kt * FADE + (double)k * us;
+    if (g->k[0] > ROUNDS_KNOWN && us > HICCUP * known)
+        us = HICCUP * known;
+    double power = 1;
+    for (size_t i = 0; i < 5; i++, power *= (double)k) {
+        g->k[i] = g->k[i] * FADE + power;
+        if (i < 3)
+            g->kt[i] = g->kt[i] * FADE + power * us;
+    }
+    fit(g);
 }
 
 static void add_rate(struct governor_rate *r, size_t tokens, double us)
@@ -50,15 +91,16 @@ static void count(struct governor *g, size_t tokens)
         g->tried_tokens += (double)tokens;
 }
 
-void governor_saw_round(struct governor *g, size_t tokens, double us)
+void governor_saw_round(struct governor *g, size_t tokens, double us, double predicted_us)
 {
     add_rate(&g->rounds, tokens, us);
     count(g, tokens);
     if (g->trying && tokens < TRIAL_ROUND)
         g->tried_tokens += (double)(TRIAL_ROUND - tokens);
     g->measured_us = us;
-    if (g->predicted_us > 0 && us > 0) {
-        double e = fabs(us - g->predicted_us) / us;
+    g->predicted_us = predicted_us;
+    if (predicted_us > 0 && us > 0) {
+        double e = fabs(us - predicted_us) / us;
         g->error = isnan(g->error) ? e : 0.95 * g->error + 0.05 * e;
     }
 }
@@ -75,6 +117,11 @@ void governor_saw_draft(struct governor *g, size_t tokens, double us)
         return;
     double each = us / (double)tokens;
     g->draft_us = g->draft_us > 0 ? 0.9 * g->draft_us + 0.1 * each : each;
+}
+
+void governor_saw_first(struct governor *g, double us)
+{
+    g->first_us = g->first_us > 0 ? 0.8 * g->first_us + 0.2 * us : us;
 }
 
 /* Finer near 1, where it matters most: 0.5, 0.75, 0.875 … are the borders. */
@@ -110,57 +157,84 @@ double governor_chance(const struct governor *g, float prob)
     return (g->bucket[b].right + guess * PRIOR) / (g->bucket[b].all + PRIOR);
 }
 
-static void line(const struct governor *g, double *v0, double *v1)
-{
-    double spread = g->w * g->kk - g->k * g->k;
-    *v1 = spread > 1e-6 * g->w * g->w ? (g->w * g->kt - g->k * g->t) / spread : 0;
-    if (*v1 < 0)
-        *v1 = 0;
-    *v0 = (g->t - *v1 * g->k) / g->w;
-    if (*v0 < 0) { /* a line through the origin then */
-        *v0 = 0;
-        *v1 = g->kk > 0 ? g->kt / g->kk : 0;
-    }
-}
-
 double governor_verify_us(const struct governor *g, size_t k)
 {
-    double v0, v1;
-    if (g->w < 1)
-        return NAN;
-    line(g, &v0, &v1);
-    return v0 + v1 * (double)k;
+    double n = (double)k;
+    return g->k[0] < 1 ? NAN : g->v[0] + g->v[1] * n + g->v[2] * n * n;
+}
+
+/* Of token k of a pass, in time. */
+static double token_us(const struct governor *g, size_t k)
+{
+    return g->v[1] + g->v[2] * (2 * (double)k - 1);
 }
 
 /* Tokens per microsecond that the rounds bring; 0 while too little is known to be choosy. */
 static double value_of_time(const struct governor *g)
 {
-    return g->w < ROUNDS_KNOWN || g->rounds.us <= 0 ? 0 : g->rounds.tokens / g->rounds.us;
+    return g->k[0] < ROUNDS_KNOWN || g->rounds.us <= 0 ? 0 : g->rounds.tokens / g->rounds.us;
 }
 
 size_t governor_length(const struct governor *g, const float *probs, size_t n)
 {
-    double v0 = 0, v1 = 0, chance = 1, rate = value_of_time(g);
-    if (g->w >= 1)
-        line(g, &v0, &v1);
+    double chance = 1, rate = value_of_time(g);
     size_t k = 0;
     for (size_t i = 0; i < n; i++) {
         chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
-        if (chance <= rate * v1)
+        if (chance <= rate * token_us(g, i + 1))
             break;
         k = i + 1;
     }
     return k;
 }
 
-bool governor_waits(const struct governor *g, const float *probs, size_t n)
+/* The best rate of a round whose draft begins to come after wait_us, with `extra` tokens that have come in before_us.
+ */
+static double best_rate(const struct governor *g, double wait_us, size_t ready, double extra, double before_us)
 {
-    double v0 = 0, v1 = 0, chance = 1;
-    if (g->w >= 1)
-        line(g, &v0, &v1);
+    double chance = 1, tokens = 1 + extra, best = 0, mean = mean_chance(g);
+    for (size_t k = 1; k <= LONGEST; k++) {
+        chance *= mean;
+        tokens += chance;
+        double draft_us = k > ready ? wait_us + (double)(k - ready - 1) * g->draft_us : 0;
+        double rate = tokens / (before_us + draft_us + governor_verify_us(g, k));
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+bool governor_waits_first(const struct governor *g, double next_us)
+{
+    if (g->k[0] < ROUNDS_KNOWN || g->draft_us <= 0)
+        return true;
+    double v0 = g->v[0], ready = (v0 - next_us) / g->draft_us, miss = 1 - mean_chance(g);
+    return best_rate(g, next_us, 0, 0, 0) >=
+           best_rate(g, next_us, ready > 0 ? (size_t)ready : 0, 1, v0 + miss * next_us);
+}
+
+bool governor_waits(const struct governor *g, const float *probs, size_t n, double next_us)
+{
+    double chance = 1, rate = value_of_time(g);
     for (size_t i = 0; i < n; i++)
         chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
-    return chance * mean_chance(g) > value_of_time(g) * (g->draft_us + v1);
+    return chance * mean_chance(g) > rate * (next_us + token_us(g, n + 1));
+}
+
+double governor_branch_worth(const struct governor *g, double reach, double prob, const float *probs, size_t n,
+                             size_t pass)
+{
+    double chance = reach * prob * (g->branch_right + PRIOR) / (g->branch_hoped + PRIOR), tokens = chance;
+    for (size_t i = 0; i < n; i++) {
+        chance *= governor_chance(g, probs[i]);
+        tokens += chance;
+    }
+    return tokens - value_of_time(g) * g->v[1] * (double)pass;
+}
+
+void governor_saw_branch(struct governor *g, double prob, bool right)
+{
+    g->branch_right = g->branch_right * 0.99 + right;
+    g->branch_hoped = g->branch_hoped * 0.99 + prob;
 }
 
 double governor_rate(const struct governor_rate *r)
@@ -173,11 +247,9 @@ static double alone_rate(const struct governor *g, double rtt_us)
 {
     if (g->alone.us > 0)
         return governor_rate(&g->alone);
-    double v0, v1;
-    line(g, &v0, &v1);
-    double us = v0 - rtt_us;
-    if (us < v1)
-        us = v1;
+    double us = g->v[0] - rtt_us;
+    if (us < g->v[1])
+        us = g->v[1];
     return us > 0 ? 1e6 / us : INFINITY;
 }
 
@@ -196,7 +268,7 @@ static void end_trial(struct governor *g, double rtt_us)
 
 static bool trial_is_due(const struct governor *g, double rtt_us)
 {
-    if (g->w < ROUNDS_KNOWN)
+    if (g->k[0] < ROUNDS_KNOWN)
         return false;
     if (g->use_alone)
         return g->since_tokens >= g->next_trial;
@@ -211,7 +283,7 @@ bool governor_prefers_alone(struct governor *g, double rtt_us)
     if (g->trying && g->tried_tokens >= (g->use_alone ? TRIAL_ROUNDS : TRIAL_TOKENS))
         end_trial(g, rtt_us);
     /* What is known already may be enough to change sides: a drafter that slowed down, a text that drafts badly. */
-    if (!g->trying && !g->use_alone && g->w >= ROUNDS_KNOWN && g->alone.us > 0 &&
+    if (!g->trying && !g->use_alone && g->k[0] >= ROUNDS_KNOWN && g->alone.us > 0 &&
         governor_rate(&g->alone) > governor_rate(&g->rounds) * CLEARLY) {
         g->use_alone = true;
         g->since_tokens = 0;
@@ -231,7 +303,7 @@ bool governor_prefers_alone(struct governor *g, double rtt_us)
 void governor_reason(const struct governor *g, char *out, size_t size)
 {
     double rounds = governor_rate(&g->rounds), alone = governor_rate(&g->alone);
-    if (g->w < ROUNDS_KNOWN)
+    if (g->k[0] < ROUNDS_KNOWN)
         snprintf(out, size, "measuring");
     else if (g->trying)
         snprintf(out, size, "trying %s again", g->use_alone ? "speculation" : "the target alone");

@@ -1,11 +1,13 @@
 /* The governor: from what is measured it says how long a draft to verify, whether to wait for more of it, and whether
  * to speculate at all.  Pure arithmetic, no clock and no loop of its own.
  *
- * Verify time is a line in the length of the draft, v0 + v1 k.  A drafted token is right with a probability that is
+ * Verify time is a curve in the number of tokens checked, v0 + v1 k + v2 k²: a line where a pass does them all, bent
+ * where a server computes the prefix anew for each of them.  A drafted token is right with a probability that is
  * learned from how tokens fared that the drafter was as sure of.  With c_i, the chance that the first i tokens are all
  * right, a round brings E(k) = 1 + c_1 + … + c_k tokens.  The answer as a whole is a renewal process: one more token
  * pays while what it brings is more than what the answer would bring in the time it costs, c_k > rate · cost (the
- * optimality condition of renewal-reward processes). */
+ * optimality condition of renewal-reward processes). A branch, a second guess in the same pass, pays by the same rule.
+ */
 #ifndef TIGHTWAD_ENGINES_GOVERNOR_H
 #define TIGHTWAD_ENGINES_GOVERNOR_H
 
@@ -20,8 +22,13 @@ struct governor_rate { /* tokens over time, old ones fade */
 };
 
 struct governor {
-    double w, k, kk, t, kt;             /* fading sums over verifies: weight, length, length², time, length · time */
+    double k[5];                        /* fading sums over verifies of length^0 … length^4 */
+    double kt[3];                       /* and of time · length^0 … length^2 */
+    double v[3];                        /* the curve through them */
+    bool bends;                         /* whether it may be more than a line: the caller knows the server */
     double draft_us;                    /* the drafter's time for one more token, 0 unknown */
+    double first_us;                    /* from asking it anew to its first token, 0 unknown */
+    double branch_right, branch_hoped;  /* how often a branch was right, and how often its drafter said so; fading */
     struct governor_rate rounds, alone; /* what speculating and the target alone have brought */
     struct {
         double right, all;
@@ -33,7 +40,7 @@ struct governor {
     double tried_tokens;              /* by this trial */
     double since_tokens;              /* since the last trial */
     double next_trial;                /* tokens until the next one */
-    double predicted_us, measured_us; /* of the newest round */
+    double predicted_us, measured_us; /* of the newest round, 0 unknown */
     double error;                     /* fading mean of |measured - predicted| / measured, NAN before the first */
 };
 
@@ -42,9 +49,13 @@ void governor_init(struct governor *g);
 
 /* What was measured. */
 void governor_saw_verify(struct governor *g, size_t k, double us);
-void governor_saw_round(struct governor *g, size_t tokens, double us); /* from one verdict to the next */
+/* From one verdict to the next; predicted_us: what that was expected to take, 0 nothing. */
+void governor_saw_round(struct governor *g, size_t tokens, double us, double predicted_us);
 void governor_saw_alone(struct governor *g, size_t tokens, double us);
 void governor_saw_draft(struct governor *g, size_t tokens, double us); /* between tokens of one draft */
+void governor_saw_first(struct governor *g, double us);                /* from the question to the first token */
+/* A branch of which the drafter thought prob was right, or not. */
+void governor_saw_branch(struct governor *g, double prob, bool right);
 /* A draft of n tokens of which the first `accepted` were right; probs may hold NANs, or be NULL. */
 void governor_saw_outcome(struct governor *g, const float *probs, size_t n, size_t accepted);
 
@@ -54,8 +65,15 @@ double governor_chance(const struct governor *g, float prob);
 double governor_verify_us(const struct governor *g, size_t k);
 /* How many of the first n tokens of a draft are worth verifying now. */
 size_t governor_length(const struct governor *g, const float *probs, size_t n);
-/* Whether to wait for another token when these n are there. */
-bool governor_waits(const struct governor *g, const float *probs, size_t n);
+/* Whether to wait for another token when these n are there; next_us: until it comes, as far as is known. */
+bool governor_waits(const struct governor *g, const float *probs, size_t n, double next_us);
+/* The same where none is there and the drafter writes ahead: the choice is between the time until the first one comes
+ * and a pass that brings one token of the target's own while the drafter works. */
+bool governor_waits_first(const struct governor *g, double next_us);
+/* What a branch in the pass is worth, in tokens: its first token has the drafter's chance prob, given that the line is
+ * right until there, which has the chance reach; n further tokens with probs.  pass: the tokens that it adds. */
+double governor_branch_worth(const struct governor *g, double reach, double prob, const float *probs, size_t n,
+                             size_t pass);
 
 /* Whether the next tokens should come from the target alone; rtt_us of a call to the target.  Changes its mind only
  * here, and counts trials: call it before each round, and each time the stream of the target alone has brought tokens.

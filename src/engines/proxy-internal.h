@@ -60,6 +60,9 @@ struct proxy {
     struct proxy_listener *listeners;
     /* counts since the start */
     uint64_t rounds, drafted, accepted, emitted, draft_failures, fallback_rounds, resumed, near_ties;
+    uint64_t branches, branches_right; /* checked in a pass beside the line; those that the answer went into */
+    uint64_t drawn;                    /* tokens that drafters have written, verified or not */
+    uint64_t ahead_asked, ahead_line, ahead_branch; /* verdicts while a drafter wrote ahead; guessed by line, branch */
     uint64_t requests_ok, requests_failed, requests_cancelled, requests_refused;
     bool compared; /* the acceptance was compared, not verified */
     struct proxy_round round[PROXY_ROUNDS];

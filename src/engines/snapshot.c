@@ -26,24 +26,33 @@ const char *snapshot_state_name(enum snapshot_state s)
 
 /* ---- counts ---- */
 
+static void tell_round(struct proxy *p, const struct snapshot_round *r)
+{
+    for (struct proxy_listener *l = p->listeners, *next; l != NULL; l = next) {
+        next = l->next;
+        if (l->on_round != NULL)
+            l->on_round(l->arg, r);
+    }
+}
+
 void proxy_count_round(struct proxy_answer *a, const struct snapshot_round *r, bool near_tie)
 {
     struct proxy *p = a->proxy;
+    p->near_ties += near_tie;
+    if (r->drafted == 0) {
+        tell_round(p, r);
+        return;
+    }
     p->rounds++;
     p->drafted += r->drafted;
     p->accepted += r->accepted;
-    p->near_ties += near_tie;
     p->round[p->rounds_written++ % PROXY_ROUNDS] = (struct proxy_round){r->drafted, r->accepted, r->emitted};
     if (!isnan(r->draft_ms))
         stats_ring_add(&p->draft_ms, r->draft_ms);
     if (!isnan(r->verify_ms))
         stats_ring_add(&p->verify_ms, r->verify_ms);
     stats_ring_add(&p->wait_ms, r->wait_ms);
-    for (struct proxy_listener *l = p->listeners, *next; l != NULL; l = next) {
-        next = l->next;
-        if (l->on_round != NULL)
-            l->on_round(l->arg, r);
-    }
+    tell_round(p, r);
 }
 
 void proxy_count_compared(struct proxy_answer *a, struct member *drafter, size_t drafted, size_t accepted)
@@ -85,6 +94,24 @@ void proxy_count_fallback_round(struct proxy *p)
 void proxy_count_resumed(struct proxy *p)
 {
     p->resumed++;
+}
+
+void proxy_count_branches(struct proxy *p, size_t checked, bool right)
+{
+    p->branches += checked;
+    p->branches_right += right;
+}
+
+void proxy_count_drawn(struct proxy *p, size_t n)
+{
+    p->drawn += n;
+}
+
+void proxy_count_ahead(struct proxy *p, enum line_match match, size_t ready)
+{
+    p->ahead_asked++;
+    p->ahead_line += match == LINE_GOES_ON && ready > 0;
+    p->ahead_branch += match == LINE_BRANCHED && ready > 0;
 }
 
 /* ---- the picture ---- */

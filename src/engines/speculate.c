@@ -32,16 +32,18 @@ struct speculation {
     struct backend_call *call;       /* the target's: render, verify or generate */
     int32_t *path;                   /* prompt and output */
     size_t n_path, path_size, prompt_len;
-    size_t n_ctx;              /* tokens that path may reach; 0 unknown */
-    size_t sent;               /* tokens of path that the target has seen: for deadlines */
-    struct drafting *drafting; /* NULL: the target alone */
-    struct event *patience;    /* ends the waiting for a draft */
-    bool impatient;            /* generating while a draft is still under way */
-    bool chosen;               /* generating because it is faster than drafting */
-    int64_t verdict_us;        /* when the newest tokens came; 0: none since the answer was (re)started */
-    size_t n_draft;            /* tokens of the draft that is being checked */
-    char drafter[64];          /* who wrote it */
-    int64_t wait_us;           /* of the round: for its draft */
+    size_t n_ctx;                           /* tokens that path may reach; 0 unknown */
+    size_t sent;                            /* tokens of path that the target has seen: for deadlines */
+    struct drafting *drafting;              /* NULL: the target alone */
+    struct event *patience;                 /* ends the waiting for a draft */
+    bool impatient;                         /* generating while a draft is still under way */
+    bool chosen;                            /* generating because it is faster than drafting */
+    int64_t verdict_us;                     /* when the newest tokens came; 0: none since the answer was (re)started */
+    size_t n_draft;                         /* tokens of the draft that is being checked */
+    size_t branch_at[BACKEND_BRANCHES_MAX]; /* where its branches leave it */
+    char drafter[64];                       /* who wrote it */
+    int64_t wait_us;                        /* of the round: for its draft */
+    double predicted_us;                    /* of the round, from the verdict before to its own; 0 unknown */
     int64_t wait_start_us;
     uint64_t rounds;
 };
@@ -182,21 +184,51 @@ static void finish(struct speculation *s)
 
 /* ---- verify ---- */
 
-/* What a round says about the time of the next one. */
-static void measure(struct speculation *s, const struct backend_status *st, size_t n_draft, size_t emitted)
+/* What a round says about the time of the next one.  round_us: since the verdict before, 0 unknown. */
+static void measure(struct speculation *s, const struct backend_status *st, const struct backend_verdict *v,
+                    double round_us)
 {
     struct governor *g = proxy_governor(s->a->proxy);
+    size_t emitted = v->accepted + 1;
     member_ok(s->a->target, st->elapsed_us, emitted);
-    governor_saw_verify(g, n_draft, (double)st->elapsed_us);
-    if (s->verdict_us != 0)
-        governor_saw_round(g, emitted, (double)(clock_us() - s->verdict_us));
+    governor_saw_verify(g, s->n_draft * (1 + v->branches), (double)st->elapsed_us);
+    if (round_us > 0)
+        governor_saw_round(g, emitted, round_us, s->predicted_us);
+}
+
+static void count_round(struct speculation *s, const struct backend_status *st, const struct backend_verdict *v,
+                        double round_us)
+{
+    struct proxy_answer *a = s->a;
+    const struct backend_info *info = &a->target->backend->info;
+    struct snapshot_round r = {.request = a->id,
+                               .round = s->rounds,
+                               .drafter = s->n_draft > 0 ? s->drafter : "",
+                               .drafted = (uint32_t)s->n_draft,
+                               .accepted = (uint32_t)v->accepted,
+                               .emitted = (uint32_t)v->accepted + 1,
+                               .draft_ms =
+                                   s->drafting != NULL ? (double)drafting_elapsed_us(s->drafting) / 1000.0 : NAN,
+                               .verify_ms = (double)st->elapsed_us / 1000.0,
+                               .wait_ms = (double)s->wait_us / 1000.0,
+                               .predicted_ms = s->predicted_us / 1000.0,
+                               .round_ms = round_us / 1000.0};
+    bool near = !info->batch_invariant && !isnan(v->margin) && !isnan(info->noise) && v->margin <= info->noise;
+    if (s->n_draft > 0) {
+        a->rounds++;
+        a->drafted += (int64_t)s->n_draft;
+        a->accepted += (int64_t)v->accepted;
+        proxy_count_branches(a->proxy, v->branches, v->branch != 0);
+    }
+    if (s->n_draft > 0 && s->drafting != NULL)
+        drafting_result(s->drafting, v->branch != 0 ? s->branch_at[v->branch - 1] : v->accepted);
+    proxy_count_round(a, &r, near);
 }
 
 static void on_verify(void *arg, const struct backend_status *st, const struct backend_verdict *v)
 {
     struct speculation *s = arg;
     struct proxy_answer *a = s->a;
-    size_t n_draft = s->n_draft;
     s->call = NULL;
     if (a->ended)
         return;
@@ -204,34 +236,17 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         lose_target(s, st);
         return;
     }
+    double round_us = s->verdict_us != 0 ? (double)(clock_us() - s->verdict_us) : 0;
     bool prefill = s->sent < s->prompt_len;
     if (!prefill)
-        measure(s, st, n_draft, v->accepted + 1);
+        measure(s, st, v, round_us);
     else
         member_saw_prompt(a->target, st->elapsed_us, s->n_path - s->sent);
     s->verdict_us = clock_us();
     s->sent = s->n_path;
     s->rounds++;
-    if (n_draft > 0) {
-        a->rounds++;
-        a->drafted += (int64_t)n_draft;
-        a->accepted += (int64_t)v->accepted;
-        struct snapshot_round r = {.request = a->id,
-                                   .round = s->rounds,
-                                   .drafter = s->drafter,
-                                   .drafted = (uint32_t)n_draft,
-                                   .accepted = (uint32_t)v->accepted,
-                                   .emitted = (uint32_t)v->accepted + 1,
-                                   .draft_ms =
-                                       s->drafting != NULL ? (double)drafting_elapsed_us(s->drafting) / 1000.0 : NAN,
-                                   .verify_ms = (double)st->elapsed_us / 1000.0,
-                                   .wait_ms = (double)s->wait_us / 1000.0};
-        const struct backend_info *info = &a->target->backend->info;
-        bool near = !info->batch_invariant && !isnan(v->margin) && !isnan(info->noise) && v->margin <= info->noise;
-        if (s->drafting != NULL)
-            drafting_result(s->drafting, v->accepted);
-        proxy_count_round(a, &r, near);
-    }
+    if (s->n_draft > 0 || (s->drafting != NULL && !prefill))
+        count_round(s, st, v, round_us);
     s->wait_us = 0;
     if (take_tokens(s, v->tokens, v->accepted + 1, v->accepted))
         step(s);
@@ -247,18 +262,63 @@ static size_t room(const struct speculation *s)
     return left > 0 ? (size_t)left : 0;
 }
 
+static bool governed(const struct speculation *s)
+{
+    return proxy_settings(s->a->proxy)->governor;
+}
+
+/* The branches of the line that are worth their place in a pass that checks its first k tokens. */
+static size_t choose_branches(struct speculation *s, size_t k, struct backend_branch *out)
+{
+    const struct config_proxy *settings = proxy_settings(s->a->proxy);
+    const struct governor *g = proxy_governor(s->a->proxy);
+    if (!governed(s) || k == 0 || !s->a->target->backend->info.caps.verify_branches)
+        return 0;
+    size_t most = settings->verify_branches == CONFIG_AUTO ? BACKEND_BRANCHES_MAX : (size_t)settings->verify_branches;
+    const struct line *l = drafting_line(s->drafting);
+    double worth[BACKEND_BRANCHES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_branches; i++) {
+        const struct line_branch *b = l->branch[i];
+        size_t at = b->at - l->base;
+        if (at >= k)
+            continue;
+        double reach = 1;
+        for (size_t j = 0; j < at; j++)
+            reach *= governor_chance(g, l->probs[j]);
+        size_t len = b->n < k - at ? b->n : k - at;
+        double w = governor_branch_worth(g, reach, (double)b->probs[0], b->probs + 1, len - 1, k);
+        size_t place = n;
+        while (place > 0 && worth[place - 1] < w)
+            place--;
+        if (w <= 0 || place >= most)
+            continue;
+        n = n < most ? n + 1 : most;
+        memmove(&worth[place + 1], &worth[place], (n - place - 1) * sizeof(*worth));
+        memmove(&out[place + 1], &out[place], (n - place - 1) * sizeof(*out));
+        worth[place] = w;
+        out[place] = (struct backend_branch){.at = at, .tokens = b->tokens, .n = len};
+    }
+    return n;
+}
+
 static void verify(struct speculation *s, const int32_t *draft, size_t n)
 {
     struct proxy_answer *a = s->a;
+    struct backend_branch branches[BACKEND_BRANCHES_MAX];
+    struct backend_tree tree = {.draft = draft, .n_draft = n, .branches = branches};
     change_state(s, SPEC_VERIFY);
     s->n_draft = n;
+    tree.n_branches = choose_branches(s, n, branches);
+    for (size_t i = 0; i < tree.n_branches; i++)
+        s->branch_at[i] = branches[i].at;
     struct governor *g = proxy_governor(a->proxy);
-    double us = governor_verify_us(g, n);
-    g->predicted_us = s->verdict_us == 0 || isnan(us) ? 0 : (double)(clock_us() - s->verdict_us) + us;
+    double us = governor_verify_us(g, n * (1 + tree.n_branches));
+    s->predicted_us = s->verdict_us == 0 || isnan(us) ? 0 : (double)(clock_us() - s->verdict_us) + us;
     if (n > 0)
         snprintf(s->drafter, sizeof(s->drafter), "%s", drafting_name(s->drafting));
-    s->call = backend_verify(s->session, s->path, s->n_path, draft, n, a->req.logprobs,
-                             member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
+    s->call = backend_verify_tree(s->session, s->path, s->n_path, &tree, a->req.logprobs,
+                                  member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
 }
 
 /* ---- the target alone ---- */
@@ -267,11 +327,6 @@ static double target_rtt_us(const struct speculation *s)
 {
     double us = stats_ring_quantile(&s->a->target->rtt_us, 0.1);
     return isnan(us) ? 0 : us;
-}
-
-static bool governed(const struct speculation *s)
-{
-    return proxy_settings(s->a->proxy)->governor;
 }
 
 /* Whether the stream should be broken off and turned into rounds. */
@@ -423,10 +478,15 @@ static void next_round(struct speculation *s, struct drafting *d, size_t most)
     const int32_t *draft;
     const float *probs;
     bool prefill = s->sent < s->prompt_len;
-    size_t n = drafting_follow(d, s->path, s->n_path, most, most, &draft, &probs);
-    bool more = drafting_busy(d) && n < most;
+    size_t n = drafting_follow(d, s->path, s->n_path, most, &draft, &probs);
+    bool more = drafting_busy(d) && n < most, waits = n == 0;
     size_t k = governed(s) ? governor_length(g, probs, n) : confident(probs, n);
-    bool waits = n == 0 || (governed(s) ? governor_waits(g, probs, n) : k == n);
+    if (governed(s) && n > 0)
+        waits = k == n && governor_waits(g, probs, n, drafting_next_us(d));
+    else if (governed(s) && proxy_settings(s->a->proxy)->draft_ahead)
+        waits = governor_waits_first(g, drafting_next_us(d));
+    else if (n > 0)
+        waits = k == n;
     if (prefill || most == 0) { /* both read the prompt at once */
         send_round(s, d, draft, n, most);
     } else if (n == 0 && more && s->impatient) {

@@ -40,7 +40,7 @@ static double play(struct governor *g, const struct world *w, double tokens, uns
         }
         size_t n = 0;
         double waited = 0;
-        while (n < cap && governor_waits(g, probs, n)) {
+        while (n < cap && governor_waits(g, probs, n, w->d)) {
             n++;
             waited += w->d;
             governor_saw_draft(g, 1, w->d);
@@ -51,7 +51,7 @@ static double play(struct governor *g, const struct world *w, double tokens, uns
         double pass = w->v0 + w->v1 * (double)k;
         governor_saw_verify(g, k, pass);
         governor_saw_outcome(g, probs, k, right);
-        governor_saw_round(g, right + 1, waited + pass);
+        governor_saw_round(g, right + 1, waited + pass, 0);
         us += waited + pass;
         made += (double)right + 1;
         rounds++;
@@ -127,6 +127,20 @@ static void learns_the_line(void **state)
     assert_true(governor_verify_us(&g, 8) < 8000);
 }
 
+/* A server that computes the prefix anew for each token of the draft. */
+static void learns_a_bend(void **state)
+{
+    struct governor g;
+    governor_init(&g);
+    g.bends = true;
+    for (size_t i = 0; i < 60; i++) {
+        double k = (double)(i % 9);
+        governor_saw_verify(&g, i % 9, 9000 + 300 * k + 150 * k * k);
+    }
+    assert_true(fabs(governor_verify_us(&g, 0) - 9000) < 100);
+    assert_true(fabs(governor_verify_us(&g, 8) - 21000) < 200);
+}
+
 static void learns_the_chances(void **state)
 {
     struct governor g;
@@ -141,8 +155,11 @@ static void learns_the_chances(void **state)
 }
 
 const struct CMUnitTest governor_tests[] = {
-    cmocka_unit_test(comes_near_the_best_length), cmocka_unit_test(gives_up_what_does_not_pay),
-    cmocka_unit_test(notices_a_slow_drafter),     cmocka_unit_test(learns_the_line),
+    cmocka_unit_test(comes_near_the_best_length),
+    cmocka_unit_test(gives_up_what_does_not_pay),
+    cmocka_unit_test(notices_a_slow_drafter),
+    cmocka_unit_test(learns_the_line),
+    cmocka_unit_test(learns_a_bend),
     cmocka_unit_test(learns_the_chances),
 };
 const size_t governor_test_count = ARRAY_LEN(governor_tests);
