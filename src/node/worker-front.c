@@ -25,13 +25,13 @@
 enum {
     BACKLOG = 128,
     GUESTS_MAX = 64,
-    SILENT_S = 30,     /* a connection that says nothing for so long is closed */
-    START_S = 120,     /* for the server to get ready: drivers of GPUs take their time */
-    LEAVE_S = 10,      /* for the server to let go of a client that is gone */
-    SUSPECT_MS = 250,  /* between looks at a client that may be gone while another waits */
-    TIDY_S = 10,       /* between looks at the cache while a client is served */
-    FRESH_S = 3,       /* the server may still be writing to a file that was written to in this time */
-    SHORT_LIFE_S = 10, /* a server that lives less than this is started again later and later */
+    SILENT_S = 30,    /* a connection that says nothing for so long is closed */
+    START_S = 120,    /* for the server to get ready: drivers of GPUs take their time */
+    LEAVE_S = 10,     /* for the server to let go of a client that is gone; */
+    HURRY_S = 2,      /* when the next one waits */
+    SUSPECT_MS = 250, /* between looks at a client that may be gone while another waits */
+    TIDY_S = 10,      /* between looks at the cache while a client is served */
+    FRESH_S = 3,      /* the server may still be writing to a file that was written to in this time */
     DELAY_MIN_MS = 100,
     DELAY_MAX_MS = 30000,
     LOG_BURST = 20,     /* refusals that get a line each, */
@@ -82,12 +82,12 @@ struct worker_front {
     int64_t client_since; /* clock_us */
     int watch;            /* an epoll that tells when the client's side of the connection ends */
     struct event *watch_event;
+    bool hurried;           /* in STATE_LEAVING: somebody waits */
     struct event *deadline; /* of STATE_STARTING and STATE_LEAVING */
     struct event *restart;
     struct event *suspect;  /* somebody waits for a client that may be gone */
     struct event *announce; /* that a client is served, once that lasts */
     struct event *tidy_timer;
-    int64_t started;     /* the server, clock_us */
     int delay_ms;        /* before the next start */
     double refusals;     /* lately; one is forgotten every LOG_EVERY_MS */
     int64_t refusals_at; /* clock_us */
@@ -206,24 +206,30 @@ static int first_byte(int fd)
     return n < 0 && (errno == EAGAIN || errno == EINTR) ? -1 : -2;
 }
 
+static bool anyone_waits(const struct worker_front *f)
+{
+    const struct guest *g;
+    TAILQ_FOREACH(g, &f->guests, entry)
+    {
+        if (g->waiting)
+            return true;
+    }
+    return false;
+}
+
 /* The first who waits is served, when the server is free and all of the cache is checked; the others are refused. */
 static void serve_next(struct worker_front *f)
 {
     struct guest *g, *next;
-    bool anyone = false;
     if (f->state != STATE_IDLE)
         return;
-    TAILQ_FOREACH(g, &f->guests, entry)
-    {
-        anyone |= g->waiting;
-    }
     if (f->tidy != NULL && worker_tidy_running(f->tidy))
         return;
     if (f->tidy != NULL && worker_tidy_wanted(f->tidy)) {
         worker_tidy_start(f->tidy, 0);
         return;
     }
-    for (g = TAILQ_FIRST(&f->guests); anyone && g != NULL; g = next) {
+    for (g = TAILQ_FIRST(&f->guests); g != NULL; g = next) {
         next = TAILQ_NEXT(g, entry);
         if (!g->waiting)
             continue;
@@ -279,6 +285,10 @@ static void on_guest(evutil_socket_t fd, short what, void *arg)
         return;
     }
     g->waiting = true;
+    if (f->state == STATE_LEAVING && !f->hurried) {
+        f->hurried = true;
+        set_timer(f->deadline, HURRY_S * 1000);
+    }
     if (f->state == STATE_BUSY) {
         log_info("%s waits: %s does not answer", g->name, f->client->name);
         set_timer(f->suspect, SUSPECT_MS);
@@ -358,8 +368,9 @@ static void on_client_gone(evutil_socket_t fd, short what, void *arg)
     if (f->state != STATE_BUSY)
         return;
     f->state = STATE_LEAVING;
+    f->hurried = false;
     shutdown(f->client->fd, SHUT_RDWR);
-    set_timer(f->deadline, LEAVE_S * 1000);
+    set_timer(f->deadline, (anyone_waits(f) ? HURRY_S : LEAVE_S) * 1000);
 }
 
 static void on_announce(evutil_socket_t none, short what, void *arg)
@@ -422,7 +433,6 @@ static void start_server(struct worker_front *f)
 {
     char *cause = NULL;
     f->state = STATE_STARTING;
-    f->started = clock_us();
     set_timer(f->deadline, START_S * 1000);
     if (worker_server_start(f->server, &cause) == 0)
         return;
@@ -440,7 +450,6 @@ static void on_restart(evutil_socket_t none, short what, void *arg)
 static void on_ended(const char *why, bool hopeless, void *arg)
 {
     struct worker_front *f = arg;
-    bool brief = clock_us() - f->started < (int64_t)SHORT_LIFE_S * 1000000;
     event_del(f->deadline);
     if (!f->was_ready) {
         char *text = hopeless ? xstrdup(why) : xasprintf("the RPC server %s", why);
@@ -448,7 +457,8 @@ static void on_ended(const char *why, bool hopeless, void *arg)
         free(text);
         return;
     }
-    f->delay_ms = !brief ? 0 : f->delay_ms == 0 ? DELAY_MIN_MS : 2 * f->delay_ms;
+    /* One that does not even get ready is started again later and later. */
+    f->delay_ms = f->state != STATE_STARTING ? 0 : f->delay_ms == 0 ? DELAY_MIN_MS : 2 * f->delay_ms;
     if (f->delay_ms > DELAY_MAX_MS)
         f->delay_ms = DELAY_MAX_MS;
     log_error("the RPC server %s%s%s%s: it is started again", hopeless ? "can't serve: " : "", why,

@@ -13,6 +13,7 @@
 
 enum kind {
     KIND_FLAG,
+    KIND_CACHE,
     KIND_NO_CACHE,
     KIND_INT,
     KIND_TEXT,
@@ -49,7 +50,7 @@ static const struct row table[] = {
     {{"--device", "-d", "-dev"}, "NAME,…", KIND_TEXT, AT(devices), .help =
         "the devices to lend, by the names of `tightwad node --list-devices` (default: all GPUs, without one the CPU)"},
     {{"--threads", "-t"}, "N", KIND_INT, AT(threads), 1024, "threads of a CPU device (default: one for each physical core)"},
-    {{"--cache", "-c"}, "FOLDER", KIND_TEXT, AT(cache), .help =
+    {{"--cache", "-c"}, "FOLDER", KIND_CACHE, AT(cache), .help =
         "where tensors above 10 MiB are kept, so that loading a model again does not send them again (default: "
         "$XDG_CACHE_HOME/tightwad/rpc, without that variable ~/.cache/tightwad/rpc)"},
     {{"--no-cache"}, NULL, KIND_NO_CACHE, 0, .help = "keep no tensors on disk"},
@@ -133,6 +134,9 @@ static int set(const struct row *row, struct worker_options *o, const char *name
         return 0;
     case KIND_INT:
         return options_parse_number(name, value, 0, row->max, (int64_t *)(void *)field, cause);
+    case KIND_CACHE:
+        o->cache_named = true;
+        /* fallthrough */
     case KIND_TEXT:
         free(*(char **)(void *)field);
         *(char **)(void *)field = xstrdup(value);

@@ -16,6 +16,7 @@ struct worker_options {
     int64_t port;      /* 0: any free one */
     char *devices;     /* names with commas; NULL: the GPUs there are, else the CPU */
     char *cache;       /* folder; NULL: none wanted */
+    bool cache_named;  /* by the user */
     int64_t cache_max; /* bytes; 0: no bound, -1: half of what the disk has for it */
     char *allow_text;  /* as given, with commas; NULL: loopback and, when bound elsewhere, private networks */
     struct peer_list allow;

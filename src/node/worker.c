@@ -163,8 +163,14 @@ static int prepare_cache(struct worker *w, char **cause)
     if (o->cache == NULL)
         return 0;
     w->cache = o->stock != NULL ? worker_stock_cache(o->cache) : xstrdup(o->cache);
-    if (worker_cache_prepare(w->cache, cause) != 0)
-        return -1;
+    if (worker_cache_prepare(w->cache, cause) != 0) {
+        if (o->cache_named)
+            return -1;
+        log_warn("no cache: %s", *cause);
+        free(w->cache);
+        w->cache = NULL;
+        return 0;
+    }
     w->cache_max = o->cache_max < 0 ? worker_cache_half(w->cache) : (uint64_t)o->cache_max;
     return 0;
 }

@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 
-from common import BUILD, MODELS, SLOWER, SOURCE, Failure, free_port, wait_until
+from common import BUILD, HERE, MODELS, SANITIZED, SLOWER, SOURCE, Failure, free_port, wait_until
 from web import get, post
 
 
@@ -37,6 +37,8 @@ class Process:
 
     def start(self):
         env = dict(os.environ, OMP_WAIT_POLICY="passive")
+        if SANITIZED:
+            env["LSAN_OPTIONS"] = "print_suppressions=0:suppressions=" + os.path.join(HERE, "leaks-of-others")
         env.update(self.env or {})
         env = {k: v for k, v in env.items() if v is not None}
         self.lines, self.changed, self.expected_end = [], threading.Condition(), False
