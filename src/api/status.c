@@ -115,6 +115,8 @@ static json_t *pool_json(const struct snapshot_pool *p)
     set(o, "next", name_or_null(p->next));
     set(o, "draft", name_or_null(p->draft));
     set(o, "server", name_or_null(p->server));
+    set(o, "pid", p->pid > 0 ? json_integer(p->pid) : json_null());
+    set(o, "draft_pid", p->draft_pid > 0 ? json_integer(p->draft_pid) : json_null());
     set(o, "progress", number_or_null(p->progress));
     set(o, "load_ms", number_or_null(p->load_ms));
     set(o, "pause_ms", number_or_null(p->pause_ms));

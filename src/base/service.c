@@ -206,6 +206,12 @@ void service_stop(struct service *s, int grace_ms)
         event_add(s->patience, &(struct timeval){grace_ms / 1000, grace_ms % 1000 * 1000});
 }
 
+void service_end(struct service *s, int grace_ms)
+{
+    if (s != NULL)
+        child_stop(&s->child, grace_ms);
+}
+
 void service_destroy(struct service *s)
 {
     if (s == NULL)

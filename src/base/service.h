@@ -18,8 +18,8 @@ struct service_opts {
     const char *const *env;  /* "NAME=VALUE" to set or "NAME" to unset, NULL-terminated, or NULL */
     const char *log;         /* file that its stdout and stderr are added to; NULL: none.  Copied */
     int64_t log_max;         /* bytes, then FILE becomes FILE.1 and a new one is begun; 0: no limit */
-    /* It has ended, all that it wrote has been read, and it is reaped; how, in words.  The last call; the service may
-     * be destroyed in it. */
+    /* It has ended, all that it wrote has been read, and it is reaped; how, in words.  The last call; the service is
+     * destroyed later than in it. */
     void (*on_exit)(void *arg, const char *how);
     /* A line of its output, without the newline.  May be NULL; the service must not be destroyed in it. */
     void (*on_line)(void *arg, const char *line);
@@ -31,6 +31,9 @@ struct service_opts {
 struct service *service_start(struct event_base *base, const struct service_opts *opts, char **cause);
 /* SIGTERM, and SIGKILL if it has not ended after grace_ms (0: SIGKILL at once); on_exit tells of the end. */
 void service_stop(struct service *s, int grace_ms);
+/* SIGTERM, waited for for grace_ms, then SIGKILL, without on_exit: for the end of the program, when the loop turns no
+ * more.  NULL is fine. */
+void service_end(struct service *s, int grace_ms);
 /* Ends it at once if it still runs, without on_exit.  NULL is fine. */
 void service_destroy(struct service *s);
 

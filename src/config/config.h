@@ -110,7 +110,8 @@ struct config_pool {
 };
 
 struct config {
-    char *path; /* the file it came from; NULL: none */
+    unsigned kept; /* times config_keep was called and config_destroy not yet */
+    char *path;    /* the file it came from; NULL: none */
     struct config_proxy proxy;
     struct config_pool pool;
     char *log_level;               /* debug | info | warn | error */
@@ -143,6 +144,8 @@ char *config_find(const char *given);
  * error. Owned by the caller. */
 struct config *config_load(const char *path, struct config_findings *findings);
 struct config *config_load_text(const char *name, const char *yaml, size_t len, struct config_findings *findings);
+/* One more user, who calls config_destroy as well.  Not for two threads at once.  Returns c. */
+struct config *config_keep(struct config *c);
 void config_destroy(struct config *c);
 
 /* Whether a pool is configured: `models` has an entry. */

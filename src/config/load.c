@@ -93,9 +93,15 @@ struct config *config_load(const char *path, struct config_findings *findings)
     return c;
 }
 
+struct config *config_keep(struct config *c)
+{
+    c->kept++;
+    return c;
+}
+
 void config_destroy(struct config *c)
 {
-    if (!c)
+    if (!c || (c->kept > 0 && c->kept-- > 0))
         return;
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
+#include "engines/pool.h"
 #include "engines/proxy-internal.h"
 
 static json_t *done(void)
@@ -108,16 +109,61 @@ static json_t *stop(const struct engines *e, const json_t *args, char **cause)
     return done();
 }
 
+static struct pool *the_pool(const struct engines *e, char **cause)
+{
+    if (e->pool == NULL)
+        cause_set(cause, "no pool is configured: cluster.yaml wants an entry under models, and the target must be the "
+                         "pool's coordinator");
+    return e->pool;
+}
+
+static json_t *pool_start_command(const struct engines *e, const json_t *args, char **cause)
+{
+    struct pool *p = the_pool(e, cause);
+    return p == NULL || pool_start(p, text_arg(args, "model"), cause) != 0 ? NULL : done();
+}
+
+static json_t *pool_stop_command(const struct engines *e, const json_t *args, char **cause)
+{
+    (void)args;
+    struct pool *p = the_pool(e, cause);
+    return p == NULL || pool_stop(p, cause) != 0 ? NULL : done();
+}
+
+static json_t *load(const struct engines *e, const json_t *args, char **cause)
+{
+    struct pool *p = the_pool(e, cause);
+    return p == NULL || pool_load(p, text_arg(args, "model"), cause) != 0 ? NULL : done();
+}
+
+static json_t *swap(const struct engines *e, const json_t *args, char **cause)
+{
+    struct pool *p = the_pool(e, cause);
+    return p == NULL || pool_swap(p, text_arg(args, "model"), cause) != 0 ? NULL : done();
+}
+
+static json_t *reclaim(const struct engines *e, const json_t *args, char **cause)
+{
+    (void)args;
+    struct pool *p = the_pool(e, cause);
+    return p == NULL || pool_reclaim(p, cause) != 0 ? NULL : done();
+}
+
 const struct command command_table[] = {
     {"drafter-add", "[url] [type] [backend] [model_name] [name] [api_key] [save]",
      "add a drafter at once; save: write it to the configuration file too", drafter_add},
     {"drafter-pause", "[name]", "stop using a drafter, or all of them", drafter_pause},
     {"drafter-remove", "name", "remove a drafter", drafter_remove},
     {"drafter-resume", "[name]", "use a paused drafter again, or all of them", drafter_resume},
+    {"load", "[model]", "load the pool's model anew, or another one; the answers under way are finished first", load},
     {"log-level", "level", "debug, info, warn or error", log_level},
     {"max-draft-tokens", "n", "cap on the tokens of a draft; 0: speculation off; auto", max_draft_tokens},
+    {"pool-start", "[model]", "start the pool's programs, if they do not run", pool_start_command},
+    {"pool-stop", "", "finish the answers under way, then end the pool's programs", pool_stop_command},
+    {"reclaim", "", "give the page cache of the model's file back", reclaim},
     {"reload", "", "read the configuration file again", reload},
     {"stop", "", "finish the answers under way, then stop", stop},
+    {"swap", "model", "put another model in the place of the present one, under load", swap},
 };
 const size_t command_count = ARRAY_LEN(command_table);
 

@@ -49,7 +49,7 @@ struct proxy {
     /* a pool that runs the target */
     const struct proxy_pool_ops *pool; /* NULL: none */
     void *pool_arg;
-    bool expected;                /* the target is on its way: nobody gives up waiting for it */
+    enum proxy_pool_hope hope;
     char trouble[512];            /* why it is not there, in the pool's words; "" */
     bool held;                    /* for a swap: nothing new is started */
     char *next_model;             /* that the swap brings; NULL: the same one */

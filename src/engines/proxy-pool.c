@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cause.h"
 #include "base/clock.h"
@@ -14,10 +15,10 @@ void proxy_pool_attach(struct proxy *p, const struct proxy_pool_ops *ops, void *
     p->pool_arg = arg;
 }
 
-void proxy_pool_expect(struct proxy *p, bool coming, const char *why)
+void proxy_pool_expect(struct proxy *p, enum proxy_pool_hope hope, const char *why)
 {
     snprintf(p->trouble, sizeof(p->trouble), "%s", why != NULL ? why : "");
-    if (p->expected && !coming) { /* the time until now did not count */
+    if (p->hope == PROXY_POOL_COMING && hope != PROXY_POOL_COMING) { /* the time until now did not count */
         int64_t now = clock_us();
         if (p->target_down_us != 0)
             p->target_down_us = now;
@@ -26,12 +27,21 @@ void proxy_pool_expect(struct proxy *p, bool coming, const char *why)
                 a->lost_us = now;
         }
     }
-    p->expected = coming;
+    p->hope = hope;
 }
 
 void proxy_pool_probe(struct proxy *p)
 {
     member_probe_now(p->target);
+}
+
+void proxy_pool_probe_drafter(struct proxy *p, const char *url)
+{
+    for (size_t i = 0; i < p->n_drafters; i++) {
+        const char *at = p->drafter[i]->backend->cfg.url;
+        if (at != NULL && strcmp(at, url) == 0)
+            member_probe_now(p->drafter[i]);
+    }
 }
 
 void proxy_pool_set_patience(struct proxy *p, int floor_ms)

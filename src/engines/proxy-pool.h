@@ -25,11 +25,16 @@ struct proxy_pool_ops {
 /* ops NULL: no pool any more. */
 void proxy_pool_attach(struct proxy *p, const struct proxy_pool_ops *ops, void *arg);
 
-/* coming: the target is being (re)started, so nobody gives up waiting for it; else `target_wait` counts, from now on.
- * why: what those who wait are told, NULL: nothing is wrong. */
-void proxy_pool_expect(struct proxy *p, bool coming, const char *why);
+enum proxy_pool_hope {
+    PROXY_POOL_AWAITED, /* a target that is gone is waited for as long as `target_wait` says, from now on */
+    PROXY_POOL_COMING,  /* it is being (re)started: nobody gives up waiting for it */
+    PROXY_POOL_OFF,     /* it was stopped: nobody waits */
+};
+/* why: what those who wait are told, NULL: nothing is wrong. */
+void proxy_pool_expect(struct proxy *p, enum proxy_pool_hope hope, const char *why);
 /* The target has come up: it is asked now, not when its next probe is due. */
 void proxy_pool_probe(struct proxy *p);
+void proxy_pool_probe_drafter(struct proxy *p, const char *url);
 /* How long a call to the target must at least be given, in milliseconds. */
 void proxy_pool_set_patience(struct proxy *p, int floor_ms);
 

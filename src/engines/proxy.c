@@ -123,9 +123,28 @@ static void take_settings(struct proxy *p, const struct config_proxy *from)
     p->settings.target = (struct config_server){0};
 }
 
+/* The server that is named, or the coordinator of the pool. */
+static int make_target(struct proxy *p, const struct config *cfg, char **cause)
+{
+    struct config_server s = cfg->proxy.target;
+    char *url = NULL;
+    if (config_target_is_pool(cfg)) {
+        url = config_pool_url(cfg);
+        s = (struct config_server){.name = (char *)"pool",
+                                   .url = url,
+                                   .model_name = config_model_default(cfg)->name,
+                                   .backend = (char *)"auto",
+                                   .api_key = s.api_key};
+    }
+    p->model = xstrdup(s.model_name);
+    p->target = proxy_make_member(p, ROLE_TARGET, &s, cause);
+    free(url);
+    return p->target == NULL ? -1 : 0;
+}
+
 struct proxy *proxy_create(struct event_base *base, struct httpc *http, const struct config *cfg, char **cause)
 {
-    if (cfg->proxy.target.url == NULL) {
+    if (cfg->proxy.target.url == NULL && !config_has_pool(cfg)) {
         cause_set(cause, "no target is configured: set proxy.target.url in cluster.yaml, or TIGHTWAD_TARGET_URL");
         return NULL;
     }
@@ -137,12 +156,10 @@ struct proxy *proxy_create(struct event_base *base, struct httpc *http, const st
     p->next_id = 1;
     governor_init(&p->governor);
     p->config_path = xstrdup(cfg->path);
-    p->model = xstrdup(cfg->proxy.target.model_name);
     take_settings(p, &cfg->proxy);
     p->pump = event_new(base, -1, 0, on_pump, p);
     p->tick = event_new(base, -1, EV_PERSIST, on_tick, p);
-    p->target = proxy_make_member(p, ROLE_TARGET, &cfg->proxy.target, cause);
-    if (p->target == NULL) {
+    if (make_target(p, cfg, cause) != 0) {
         proxy_destroy(p);
         return NULL;
     }

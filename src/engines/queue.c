@@ -235,12 +235,12 @@ static const char *why_gone(const struct proxy *p, const struct member *m)
 
 void proxy_check_waiting(struct proxy *p)
 {
-    int64_t now = clock_us(), most = p->settings.target_wait_ms * 1000;
+    int64_t now = clock_us(), most = p->hope == PROXY_POOL_OFF ? 0 : p->settings.target_wait_ms * 1000;
     for (struct proxy_answer *a = p->running.first, *next; a != NULL; a = next) {
         next = a->next;
         if (a->ended || a->lost_us == 0)
             continue;
-        if (now - a->lost_us >= most && !(p->expected && a->target == p->target))
+        if (now - a->lost_us >= most && !(p->hope == PROXY_POOL_COMING && a->target == p->target))
             proxy_answer_fail(a, 503, "server_error", "target_gone", "%s %s did not come back within %lld s: %s",
                               a->mode == PROXY_DRAFT ? "drafter" : "target", a->target->name,
                               (long long)(p->settings.target_wait_ms / 1000), why_gone(p, a->target));
@@ -249,7 +249,7 @@ void proxy_check_waiting(struct proxy *p)
     }
     for (struct proxy_answer *a = p->queue.first, *next; a != NULL; a = next) {
         next = a->next;
-        if (answering_member(p, a) != NULL || p->expected)
+        if (answering_member(p, a) != NULL || p->hope == PROXY_POOL_COMING)
             continue;
         const struct member *m = a->mode == PROXY_DRAFT ? proxy_draft_server(p) : p->target;
         int64_t since = a->started_us;

@@ -75,6 +75,7 @@ struct snapshot_pool {
     char model[128], next[128]; /* what is loaded or being loaded; what a swap is bringing, "" none */
     char draft[128];            /* the model of the pool's own drafter, "" none */
     char server[256];           /* the program that runs, in words: "tightwad-node, pid 4711" */
+    int64_t pid, draft_pid;     /* of the programs, 0: none */
     double progress;            /* of the load, 0..1, NAN when nothing loads */
     double load_ms;             /* what the last load took, NAN before the first */
     double pause_ms;            /* how long the target was away last time, NAN: it never was */

@@ -1,0 +1,66 @@
+#include "base/task.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+struct task {
+    pthread_t thread;
+    int fd; /* eventfd: the work has ended */
+    struct event *ended;
+    void (*work)(void *data), (*done)(void *data);
+    void *data;
+};
+
+static void *run(void *arg)
+{
+    struct task *t = arg;
+    t->work(t->data);
+    eventfd_write(t->fd, 1);
+    return NULL;
+}
+
+void task_destroy(struct task *t)
+{
+    if (t == NULL)
+        return;
+    pthread_join(t->thread, NULL);
+    event_free(t->ended);
+    close(t->fd);
+    free(t);
+}
+
+static void on_ended(evutil_socket_t fd, short what, void *arg)
+{
+    struct task *t = arg;
+    (void)fd;
+    (void)what;
+    void (*done)(void *) = t->done;
+    void *data = t->data;
+    task_destroy(t);
+    done(data);
+}
+
+struct task *task_start(struct event_base *base, void (*work)(void *data), void (*done)(void *data), void *data)
+{
+    struct task *t = xcalloc(1, sizeof(*t));
+    sigset_t all, before;
+    *t = (struct task){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .work = work, .done = done, .data = data};
+    t->ended = event_new(base, t->fd, EV_READ, on_ended, t);
+    event_add(t->ended, NULL);
+    /* Signals are the loop's. */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&t->thread, NULL, run, t);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (error == 0)
+        return t;
+    event_free(t->ended);
+    close(t->fd);
+    free(t);
+    return NULL;
+}

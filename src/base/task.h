@@ -1,0 +1,15 @@
+/* Blocking work on a thread of its own; its end is an event on the loop. */
+#ifndef TIGHTWAD_BASE_TASK_H
+#define TIGHTWAD_BASE_TASK_H
+
+#include <event2/event.h>
+
+struct task;
+
+/* work runs on the thread and may touch data alone, and what nobody changes meanwhile; done runs on the loop
+ * afterwards, the task is gone then.  NULL when there is no thread to be had. */
+struct task *task_start(struct event_base *base, void (*work)(void *data), void (*done)(void *data), void *data);
+/* Waits for the work and forgets it: done is not called.  NULL is fine. */
+void task_destroy(struct task *t);
+
+#endif
