@@ -349,6 +349,7 @@ struct node_job *node_job_create(enum node_job_kind kind, int64_t session)
     job->kind = kind;
     job->session = session;
     job->n_logprobs = -1;
+    job->taken = -1;
     return job;
 }
 
@@ -359,6 +360,8 @@ void node_job_destroy(struct node_core *c, struct node_job *job)
     node_core_cancel(c, job);
     free(job->tokens);
     free(job->draft);
+    for (size_t i = 0; i < job->n_branches; i++)
+        free(job->branch[i].tokens);
     free(job->out);
     free(job->grown);
     free(job->top);

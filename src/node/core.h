@@ -88,6 +88,11 @@ struct node_core_counters {
     uint64_t drafted;                               /* tokens drafted */
     uint64_t branched;                              /* of these, tokens of branches that were computed */
     uint64_t copies;                                /* caches copied for branches */
+    uint64_t branches;                              /* branches of drafts that were checked */
+    uint64_t branches_taken;                        /* of these, those that the accepted tokens went into */
+    uint64_t trips;                                 /* steps that llama.cpp took for the decodes, */
+    uint64_t trips_saved;                           /* and those that padding saved */
+    uint64_t padded;                                /* tokens that were computed for it */
     uint64_t verified;                              /* draft tokens checked */
     uint64_t accepted;                              /* of these, accepted */
     uint64_t generated;                             /* tokens of GENERATE jobs */
@@ -126,6 +131,13 @@ struct node_branch_token {
     float prob;
 };
 
+/* A branch of a draft to VERIFY. */
+struct node_branch {
+    size_t at;       /* its first token stands in the place of draft[at] */
+    int32_t *tokens; /* owned by the job */
+    size_t n;
+};
+
 struct node_job {
     /* Filled by the caller before node_core_submit.  Arrays are owned by the job (malloc). */
     enum node_job_kind kind;
@@ -136,6 +148,9 @@ struct node_job {
     size_t n_tokens;
     int32_t *draft; /* VERIFY */
     size_t n_draft;
+    struct node_branch branch[NODE_BRANCHES_MAX]; /* VERIFY */
+    size_t n_branches;
+    bool tree;              /* VERIFY: the caller wants to hear of branches */
     size_t n;               /* DRAFT, GENERATE: at most so many */
     bool stream;            /* DRAFT: on_tokens is called as well (GENERATE: always) */
     float p_min;            /* DRAFT: stops before a token of a lower probability */
@@ -157,7 +172,9 @@ struct node_job {
     enum node_job_status status;
     enum node_job_reason reason; /* DRAFT, GENERATE: why it ended */
     bool eog;                    /* the last of out is an end-of-generation token */
-    size_t accepted;             /* VERIFY */
+    size_t accepted;             /* VERIFY: along the path that won */
+    int taken;                   /* VERIFY: the branch that it went into, -1: none */
+    size_t branches_used;        /* VERIFY: how many branches found a place in the pass */
     float margin;                /* VERIFY: smallest distance to the second best choice over these, in logits */
     size_t have;                 /* SESSION_LOST: tokens that the session has */
     char *message;               /* INVALID, FAILED */

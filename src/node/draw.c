@@ -7,6 +7,15 @@
 #include "base/mem.h"
 #include "node/grove.h"
 #include "node/sprout.h"
+#include "node/tree.h"
+
+static bool is_token(const struct sched *s, int32_t token, char **message)
+{
+    if (token >= 0 && token < s->model->n_vocab)
+        return true;
+    *message = xasprintf("%d is no token of this model (it has %d)", token, s->model->n_vocab);
+    return false;
+}
 
 static enum node_job_status check(const struct sched *s, const struct node_work *w, char **message)
 {
@@ -16,12 +25,15 @@ static enum node_job_status check(const struct sched *s, const struct node_work 
         *message = xstrdup("there is nothing to compute: neither tokens nor any that are kept");
         return NODE_JOB_INVALID;
     }
+    for (size_t i = 0; i < w->n_branches; i++) {
+        for (size_t j = 0; j < w->branch[i].n; j++)
+            if (!is_token(s, w->branch[i].tokens[j], message))
+                return NODE_JOB_INVALID;
+    }
     for (size_t i = 0; i < w->n_tokens + w->n_draft; i++) {
         int32_t token = i < w->n_tokens ? w->tokens[i] : w->draft[i - w->n_tokens];
-        if (token < 0 || token >= s->model->n_vocab) {
-            *message = xasprintf("%d is no token of this model (it has %d)", token, s->model->n_vocab);
+        if (!is_token(s, token, message))
             return NODE_JOB_INVALID;
-        }
     }
     /* Each by itself first: the sum of absurd numbers could wrap. */
     if (w->n_tokens > s->n_ctx || w->n_draft > s->n_ctx || w->keep + w->n_tokens + w->n_draft > s->n_ctx)
@@ -118,6 +130,8 @@ enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **mes
         if (w->n_draft > 0)
             memcpy(session_room(session, w->n_draft), w->draft, w->n_draft * sizeof(*w->draft));
         w->feed += w->n_draft;
+        for (size_t i = 0; i < w->n_branches; i++)
+            w->branch[i].at += w->base;
         break;
     case NODE_JOB_DRAFT:
     case NODE_JOB_GENERATE:
@@ -155,6 +169,16 @@ static struct node_token describe(struct sched *s, const struct node_work *w, in
     return t;
 }
 
+/* Whether the draft, along the branch that was taken, has this token at its place i. */
+static bool expects(const struct node_work *w, size_t i, int32_t token)
+{
+    const struct branch *b = w->taken;
+    if (b == NULL)
+        return i < w->n_draft && w->draft[i] == token;
+    size_t at = b->at - w->base;
+    return i - at < b->n && b->tokens[i - at] == token;
+}
+
 static void draw_verify(struct sched *s, struct node_work *w, size_t pos, const float *logits)
 {
     struct session *session = w->session;
@@ -165,12 +189,13 @@ static void draw_verify(struct sched *s, struct node_work *w, size_t pos, const 
     if (pick.margin < w->margin)
         w->margin = pick.margin;
     work_emit(s->outbox, w, describe(s, w, pick.token, logits), s->top);
-    if (i < w->n_draft && pick.token == w->draft[i] && !w->eog) {
+    if (!w->eog && (expects(w, i, pick.token) || (w->taken == NULL && tree_turn(s, w, i, pick.token)))) {
         w->accepted++;
         session->n_path++;
         return;
     }
     s->counters.verified += w->n_draft;
+    s->counters.branches += w->branches_used;
     s->counters.accepted += w->accepted;
     session->ended = w->eog;
     set_over(w, w->eog ? NODE_REASON_EOG : NODE_REASON_N);

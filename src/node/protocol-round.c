@@ -191,7 +191,12 @@ static void reply_verify(struct call *c)
             (void)buf_addc(&b, ',');
         protocol_add_piece(&b, piece, len);
     }
-    (void)buf_printf(&b, "],\"margin\":%.4g", isfinite(job->margin) ? (double)job->margin : MARGIN_ALONE);
+    (void)buf_addc(&b, ']');
+    if (job->taken >= 0)
+        (void)buf_printf(&b, ",\"branch\":%d", job->taken);
+    if (job->tree)
+        (void)buf_printf(&b, ",\"branches\":%zu", job->branches_used);
+    (void)buf_printf(&b, ",\"margin\":%.4g", isfinite(job->margin) ? (double)job->margin : MARGIN_ALONE);
     if (job->eog)
         (void)buf_adds(&b, ",\"eog\":true");
     if (job->n_logprobs >= 0) {
@@ -203,15 +208,43 @@ static void reply_verify(struct call *c)
     reply_text(c, &b);
 }
 
+/* "branches":[{"at":I,"t":[…]},…] */
+static int read_tree(struct server *s, struct httpd_request *r, const json_t *list, struct node_job *job)
+{
+    static const char *const keys[] = {"at", "t", NULL};
+    size_t n = json_array_size(list);
+    job->tree = list != NULL;
+    if (list != NULL && (!json_is_array(list) || n > NODE_BRANCHES_MAX)) {
+        httpd_reply_error(r, 400, "branches", NULL, "branches: expected a list of at most %d", NODE_BRANCHES_MAX);
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const json_t *o = json_array_get(list, i);
+        struct node_branch *b = &job->branch[job->n_branches++];
+        int64_t at = 0;
+        if (protocol_keys(r, o, keys) != 0 || protocol_int(r, o, "at", true, 0, INT32_MAX, &at) != 0 ||
+            protocol_tokens(s, r, o, "t", true, &b->tokens, &b->n) != 0)
+            return -1;
+        b->at = (size_t)at;
+        if (b->at >= job->n_draft || b->n == 0) {
+            httpd_reply_error(r, 400, "branches", NULL,
+                              "branches[%zu]: expected a token or more, in the place of one of the draft's %zu", i,
+                              job->n_draft);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 void protocol_on_verify(struct server *s, struct httpd_request *r)
 {
-    static const char *const keys[] = {"session", "keep", "tokens", "draft", "logprobs", NULL};
+    static const char *const keys[] = {"session", "keep", "tokens", "draft", "branches", "logprobs", NULL};
     json_t *o = protocol_body(r, keys);
     if (o == NULL)
         return;
     struct node_job *job = node_job_create(NODE_JOB_VERIFY, 0);
     if (protocol_place(s, r, o, job) != 0 || protocol_tokens(s, r, o, "draft", true, &job->draft, &job->n_draft) != 0 ||
-        protocol_logprobs(r, o, &job->n_logprobs) != 0)
+        protocol_logprobs(r, o, &job->n_logprobs) != 0 || read_tree(s, r, json_object_get(o, "branches"), job) != 0)
         node_job_destroy(s->core, job);
     else
         run(s, r, job, reply_verify);

@@ -41,26 +41,40 @@ void protocol_refuse(struct httpd_request *r, const char *param, char *cause)
     free(cause);
 }
 
-json_t *protocol_body(struct httpd_request *r, const char *const *keys)
+int protocol_keys(struct httpd_request *r, const json_t *o, const char *const *keys)
 {
-    size_t len;
-    const char *text = httpd_body(r, &len), *key;
-    char *cause = NULL;
-    json_t *o = json_parse_object(text, len, &cause), *value;
-    if (o == NULL) {
-        protocol_refuse(r, NULL, cause);
-        return NULL;
+    const char *key;
+    json_t *value;
+    if (!json_is_object(o)) {
+        httpd_reply_error(r, 400, NULL, NULL, "expected an object with \"%s\"", keys[0]);
+        return -1;
     }
-    json_object_foreach(o, key, value)
+    json_object_foreach((json_t *)o, key, value)
     {
         size_t i = 0;
         while (keys[i] != NULL && strcmp(keys[i], key) != 0)
             i++;
         if (keys[i] == NULL) {
             httpd_reply_error(r, 400, key, NULL, "%s: this call has no such field", key);
-            json_decref(o);
-            return NULL;
+            return -1;
         }
+    }
+    return 0;
+}
+
+json_t *protocol_body(struct httpd_request *r, const char *const *keys)
+{
+    size_t len;
+    const char *text = httpd_body(r, &len);
+    char *cause = NULL;
+    json_t *o = json_parse_object(text, len, &cause);
+    if (o == NULL) {
+        protocol_refuse(r, NULL, cause);
+        return NULL;
+    }
+    if (protocol_keys(r, o, keys) != 0) {
+        json_decref(o);
+        return NULL;
     }
     return o;
 }

@@ -23,6 +23,8 @@ void protocol_register(struct server *s);
 /* The body as an object with no other keys than these (NULL-terminated).  NULL: a 400 was sent.  Owned by the caller.
  */
 json_t *protocol_body(struct httpd_request *r, const char *const *keys);
+/* Whether o is an object with no other keys.  0, or -1: a 400 was sent. */
+int protocol_keys(struct httpd_request *r, const json_t *o, const char *const *keys);
 
 /* Fields of a body.  0, or -1: a 400 that names the key was sent.  Absent: *out stays, unless need is set: then it is
  * an error. */

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "node/draw.h"
 #include "node/sprout.h"
+#include "node/tree.h"
 
 enum {
     SHORT_TOKENS = 64,       /* work up to this long goes into the next pass whole; longer work is cut into chunks */
@@ -49,7 +50,8 @@ void sched_init(struct sched *s, struct llama_context *ctx, const struct node_mo
     s->scratch = xcalloc(s->n_ctx + 1, sizeof(*s->scratch));
     s->branches = info->branches > 0;
     s->width = on_cpu(model) ? 1 : (size_t)info->slots;
-    s->copies = !over_network(model);
+    s->networked = over_network(model);
+    s->cuts = info->rollback == NODE_ROLLBACK_TRUNCATE;
     s->top = xcalloc((size_t)model->n_vocab, sizeof(*s->top));
     session_table_init(&s->sessions, NODE_SESSIONS_MAX);
     slot_table_init(&s->slots, ctx, (size_t)info->slots, (size_t)info->n_ctx, info->rollback);
@@ -231,21 +233,19 @@ static void save_state(struct sched *s, const struct node_work *w)
         slot_save(&s->slots, w->slot);
 }
 
-void sched_add_token(struct sched *s, int32_t token, size_t pos, int32_t seq, bool output)
+void sched_add(struct sched *s, struct segment g)
 {
-    struct llama_batch *b = &s->batch;
-    b->token[b->n_tokens] = token;
-    b->pos[b->n_tokens] = (llama_pos)pos;
-    b->n_seq_id[b->n_tokens] = 1;
-    b->seq_id[b->n_tokens][0] = seq;
-    b->logits[b->n_tokens] = output;
-    b->n_tokens++;
+    size_t first_out = g.first_out > g.from ? g.first_out : g.from;
+    s->segment[s->n_segments++] = g;
+    s->n_tokens += g.to - g.from;
+    s->outputs += g.to > first_out ? g.to - first_out : 0;
+    g.slot->in_pass = true;
 }
 
 /* Puts at most `most` tokens of w into the pass. */
 static void add_segment(struct sched *s, struct node_work *w, size_t most)
 {
-    size_t left = s->n_batch - (size_t)s->batch.n_tokens, from = w->slot->n_kv, to = stop_at(s, w);
+    size_t left = s->n_batch - s->n_tokens, from = w->slot->n_kv, to = stop_at(s, w);
     if (most > left)
         most = left;
     if (to - from > most)
@@ -256,12 +256,7 @@ static void add_segment(struct sched *s, struct node_work *w, size_t most)
     if (to <= from)
         return;
     save_state(s, w);
-    s->segment[s->n_segments++] =
-        (struct segment){.work = w, .slot = w->slot, .from = from, .to = to, .first = s->batch.n_tokens};
-    for (size_t pos = from; pos < to; pos++)
-        sched_add_token(s, w->session->path[pos], pos, w->slot->seq, pos >= w->first_out);
-    if (to > first_out)
-        s->outputs += to - first_out;
+    sched_add(s, (struct segment){.work = w, .slot = w->slot, .from = from, .to = to, .first_out = w->first_out});
 }
 
 bool sched_runnable(const struct node_work *w)
@@ -282,16 +277,22 @@ static size_t tokens_within(const struct sched *s, double us)
     return n < CHUNK_MIN ? CHUNK_MIN : n > (double)s->n_batch ? s->n_batch : (size_t)n;
 }
 
-/* Fills the batch: first whatever is short, whole, so that no prefill delays it by more than its share of a pass; then
- * chunks of the long ones, alike for all.  Whose turn it is goes round. */
+static void begin_pass(struct sched *s)
+{
+    s->batch.n_tokens = 0;
+    s->n_segments = s->n_tokens = s->outputs = s->copied = 0;
+    s->wake_us = 0;
+    s->turn++;
+    for (size_t i = 0; i < s->slots.n; i++)
+        s->slots.slot[i].in_pass = false;
+}
+
+/* Chooses what goes into the pass: first whatever is short, whole, so that no prefill delays it by more than its share
+ * of a pass; then chunks of the long ones, alike for all; then branches.  Whose turn it is goes round. */
 static void fill(struct sched *s)
 {
     size_t n_long = 0;
-    s->batch.n_tokens = 0;
-    s->n_segments = s->outputs = 0;
-    s->wake_us = 0;
-    s->copied = false;
-    s->turn++;
+    begin_pass(s);
     for (size_t i = 0; i < s->n_active; i++)
         sprout_plan(s, s->active[i]);
     for (size_t i = 0; i < s->n_active; i++) {
@@ -303,37 +304,125 @@ static void fill(struct sched *s)
         else
             n_long++;
     }
-    if (n_long == 0)
-        return;
-    size_t share = tokens_within(s, s->n_segments > 0 ? PASS_BUSY_US : PASS_ALONE_US) / n_long;
-    for (size_t i = 0; i < s->n_active; i++) {
+    size_t share = tokens_within(s, s->n_segments > 0 ? PASS_BUSY_US : PASS_ALONE_US) / (n_long > 0 ? n_long : 1);
+    for (size_t i = 0; i < s->n_active && n_long > 0; i++) {
         struct node_work *w = s->active[(s->turn + i) % s->n_active];
         if (sched_runnable(w) && !is_short(w) && !(s->one_by_one && s->n_segments > 0))
             add_segment(s, w, share > CHUNK_MIN ? share : CHUNK_MIN);
+    }
+    tree_attach(s);
+}
+
+static const int32_t *segment_path(struct sched *s, const struct segment *g)
+{
+    return g->branch != NULL ? tree_path(s, g->work, g->branch) : g->work->session->path;
+}
+
+static void add_token(struct llama_batch *b, int32_t token, size_t pos, int32_t seq, bool output)
+{
+    b->token[b->n_tokens] = token;
+    b->pos[b->n_tokens] = (llama_pos)pos;
+    b->n_seq_id[b->n_tokens] = 1;
+    b->seq_id[b->n_tokens][0] = seq;
+    b->logits[b->n_tokens] = output;
+    b->n_tokens++;
+}
+
+/* How long each slot's part of the pass is best made. */
+static void pad(struct sched *s, size_t *padded)
+{
+    size_t *len = xcalloc(s->slots.n * 2, sizeof(*len)), *most = len + s->slots.n;
+    for (size_t i = 0; i < s->slots.n; i++)
+        most[i] = s->n_ctx - s->slots.slot[i].n_kv;
+    for (size_t i = 0; i < s->n_segments; i++)
+        len[s->segment[i].slot->seq] = s->segment[i].to - s->segment[i].from;
+    size_t saved = s->cuts ? pass_pad(&s->cost, len, most, s->slots.n, s->n_batch, padded) : 0;
+    if (saved == 0)
+        memcpy(padded, len, s->slots.n * sizeof(*padded));
+    s->steps = pass_steps(padded, s->slots.n);
+    s->counters.trips_saved += saved;
+    free(len);
+}
+
+/* Writes the batch, slot by slot: llama.cpp computes those together whose numbers follow one another. */
+static void compose(struct sched *s)
+{
+    size_t *padded = xcalloc(s->slots.n, sizeof(*padded));
+    pad(s, padded);
+    for (size_t i = 0; i < s->slots.n; i++) {
+        struct slot *slot = &s->slots.slot[i];
+        struct segment *g = NULL;
+        for (size_t j = 0; j < s->n_segments && g == NULL; j++)
+            g = s->segment[j].slot == slot ? &s->segment[j] : NULL;
+        size_t len = g != NULL ? g->to - g->from : 0;
+        const int32_t *path = g != NULL ? segment_path(s, g) : NULL;
+        if (g != NULL)
+            g->first = s->batch.n_tokens;
+        for (size_t pos = slot->n_kv; pos < slot->n_kv + padded[i]; pos++) {
+            bool real = pos < slot->n_kv + len;
+            add_token(&s->batch, real ? path[pos] : 0, pos, slot->seq, real && pos >= g->first_out);
+        }
+        slot->padded = padded[i] > len;
+    }
+    s->counters.padded += (size_t)s->batch.n_tokens - s->n_tokens;
+    free(padded);
+}
+
+/* Cuts off what only made a pass even. */
+static void cut_padding(struct sched *s)
+{
+    llama_memory_t mem = llama_get_memory(s->ctx);
+    for (size_t i = 0; i < s->slots.n; i++) {
+        struct slot *slot = &s->slots.slot[i];
+        if (slot->padded && !llama_memory_seq_rm(mem, slot->seq, (llama_pos)slot->n_kv, -1))
+            slot_clear(&s->slots, slot);
+        slot->padded = false;
+    }
+}
+
+static void count_sharers(struct sched *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_segments; i++)
+        n += s->segment[i].branch == NULL;
+    s->counters.batches += n > 1;
+    for (size_t i = 0; i < s->n_segments && n > 1; i++) {
+        if (s->segment[i].branch != NULL)
+            continue;
+        s->counters.jobs_shared += !s->segment[i].work->shared;
+        s->segment[i].work->shared = true;
     }
 }
 
 static void count_pass(struct sched *s, int64_t us)
 {
     s->counters.decodes++;
-    s->counters.tokens += (uint64_t)s->batch.n_tokens;
+    s->counters.trips += s->steps;
+    s->counters.tokens += (uint64_t)s->n_tokens;
     s->counters.decode_us += (uint64_t)us;
     s->counters.restored = s->slots.restored;
-    if (s->n_segments > 1) {
-        s->counters.batches++;
-        for (size_t i = 0; i < s->n_segments; i++) {
-            s->counters.jobs_shared += !s->segment[i].work->shared;
-            s->segment[i].work->shared = true;
-        }
+    count_sharers(s);
+    if (s->copied > 0) {
+        double plain =
+            s->cost.first_us + s->cost.token_us * s->batch.n_tokens + (double)(s->steps - 1) * pass_cost_step(&s->cost);
+        double extra = (double)us > plain ? ((double)us - plain) / (double)s->copied : 0;
+        s->copy_us = s->copy_known ? 0.7 * s->copy_us + 0.3 * extra : extra;
+        s->copy_known = true;
+        return;
     }
-    if (s->copied && s->us_per_token > 0) {
-        double extra = (double)us - s->us_per_token * s->batch.n_tokens;
-        s->copy_us = 0.7 * s->copy_us + 0.3 * (extra > 0 ? extra : 0);
-    }
-    if (s->batch.n_tokens >= MEASURED_MIN && !s->copied) {
+    pass_cost_add(&s->cost, s->steps, (size_t)s->batch.n_tokens, (double)us);
+    if (s->batch.n_tokens >= MEASURED_MIN) {
         double cost = (double)us / s->batch.n_tokens;
         s->us_per_token = s->us_per_token > 0 ? 0.7 * s->us_per_token + 0.3 * cost : cost;
     }
+}
+
+/* Sequences that were in the pass for nothing but to make it even: nobody knows what they hold. */
+static void drop_padding(struct sched *s)
+{
+    for (size_t i = 0; i < s->slots.n; i++)
+        if (s->slots.slot[i].padded)
+            slot_clear(&s->slots, &s->slots.slot[i]);
 }
 
 /* llama.cpp could not.  1: no room in its cache, nothing has changed; the works go on one by one, and only one that
@@ -347,6 +436,8 @@ static void on_failure(struct sched *s, int rc)
                  again ? "; trying them one by one" : "");
     if (again)
         return;
+    if (rc != 1)
+        drop_padding(s);
     for (size_t i = 0; i < s->n_segments; i++) {
         struct node_work *w = s->segment[i].work;
         if (s->segment[i].branch != NULL) {
@@ -371,36 +462,48 @@ static void advance(struct sched *s)
     int64_t now = clock_us();
     for (size_t i = 0; i < s->n_segments; i++) {
         struct segment *g = &s->segment[i];
-        const int32_t *path = g->branch != NULL ? sprout_path(s, g->work, g->branch) : g->work->session->path;
-        slot_advance(g->slot, path + g->from, g->to - g->from);
+        slot_advance(g->slot, segment_path(s, g) + g->from, g->to - g->from);
         g->slot->used_us = now;
         g->work->retried = false;
     }
+    cut_padding(s);
 }
 
+static const struct segment *segment_of(const struct sched *s, const struct branch *b)
+{
+    size_t i = 0;
+    while (s->segment[i].branch != b)
+        i++;
+    return &s->segment[i];
+}
+
+/* Draws along the segment, and along a branch where the target goes into one. */
 static void draw_segment(struct sched *s, const struct segment *g)
 {
-    for (size_t pos = g->from > g->work->first_out ? g->from : g->work->first_out; pos < g->to; pos++) {
+    struct node_work *w = g->work;
+    for (size_t pos = g->from > g->first_out ? g->from : g->first_out; pos < g->to; pos++) {
         const float *logits = llama_get_logits_ith(s->ctx, g->first + (int32_t)(pos - g->from));
         if (logits == NULL) {
-            finish(s, g->work, NODE_JOB_FAILED, xstrdup("llama.cpp gave no logits"));
+            finish(s, w, NODE_JOB_FAILED, xstrdup("llama.cpp gave no logits"));
             return;
         }
-        draw_token(s, g->work, pos, logits);
-        if (g->work->over) {
-            finish(s, g->work, NODE_JOB_OK, NULL);
+        draw_token(s, w, pos, logits);
+        if (w->over) {
+            finish(s, w, NODE_JOB_OK, NULL);
             return;
         }
+        if (w->taken != g->branch)
+            g = segment_of(s, w->taken);
     }
 }
 
-/* Branches first: the line may drop one that has got no token yet. */
+/* Branches of drafts first: the line may drop one that has got no token yet. */
 static void on_success(struct sched *s)
 {
     s->one_by_one = false;
     advance(s);
     for (size_t i = 0; i < s->n_segments; i++)
-        if (s->segment[i].branch != NULL)
+        if (s->segment[i].branch != NULL && s->segment[i].work->kind == NODE_JOB_DRAFT)
             sprout_draw(s, &s->segment[i]);
     for (size_t i = 0; i < s->n_segments; i++)
         if (s->segment[i].branch == NULL)
@@ -425,11 +528,12 @@ bool sched_step(struct sched *s)
     place(s);
     fill(s);
     count_now(s);
-    if (s->batch.n_tokens == 0) {
+    if (s->n_segments == 0) {
         bool again = s->one_by_one; /* branches were left out for it */
         s->one_by_one = false;
         return again;
     }
+    compose(s);
     int64_t start = clock_us();
     int rc = llama_decode(s->ctx, s->batch);
     count_pass(s, clock_us() - start);

@@ -10,6 +10,7 @@
 #include <llama.h>
 
 #include "node/core.h"
+#include "node/passes.h"
 #include "node/session.h"
 #include "node/slots.h"
 #include "node/work.h"
@@ -20,7 +21,8 @@ struct segment {
     struct slot *slot;
     struct branch *branch; /* NULL: the path */
     size_t from, to;
-    int32_t first; /* index in the batch */
+    size_t first_out; /* logits are asked for from this position on, */
+    int32_t first;    /* and the position `from` is here in the batch */
 };
 
 struct sched {
@@ -40,15 +42,20 @@ struct sched {
     int32_t *scratch;                 /* n_ctx of room: the path of a branch */
     bool branches;                    /* drafts and verdicts may have them */
     size_t width;                     /* tokens drafted for a session in one pass where that costs as much as one */
-    bool copies;                      /* caches may be copied from slot to slot, */
-    bool copied;                      /* and one is in the pass in the making */
-    double copy_us;                   /* what that takes */
-    double draft_us;                  /* time that a drafted token has to take, 0: as long as it does */
-    int64_t draft_free_us;            /* until then it has worked, at that rate */
-    int64_t wake_us;                  /* when there is something to do that is held back until then, 0: nothing */
-    size_t turn;                      /* who is first in the pass: goes round */
-    bool one_by_one;                  /* the last pass did not fit */
-    double us_per_token;              /* of recent passes with many tokens, 0: not known */
+    bool networked;                   /* devices are on other machines */
+    size_t copied;                    /* caches that are copied from slot to slot in the pass in the making */
+    bool copy_known;                  /* what that takes was measured: */
+    double copy_us;
+    double draft_us;       /* time that a drafted token has to take, 0: as long as it does */
+    int64_t draft_free_us; /* until then it has worked, at that rate */
+    int64_t wake_us;       /* when there is something to do that is held back until then, 0: nothing */
+    size_t turn;           /* who is first in the pass: goes round */
+    bool one_by_one;       /* the last pass did not fit */
+    struct pass_cost cost;
+    size_t n_tokens;     /* in the segments of the pass in the making */
+    size_t steps;        /* that it takes */
+    bool cuts;           /* the end of a sequence can be cut off */
+    double us_per_token; /* of recent passes with many tokens, 0: not known */
     struct sampler_logprob *top;
     struct node_core_counters counters;
 };
@@ -66,8 +73,9 @@ void sched_submit(struct sched *s, struct node_work *w); /* taken over */
  * or resumed. */
 bool sched_step(struct sched *s);
 
-/* For sprout.c: puts a token into the pass in the making; whether a work has something to put into it. */
-void sched_add_token(struct sched *s, int32_t token, size_t pos, int32_t seq, bool output);
+/* For sprout.c and tree.c: puts a segment (all but `first` filled) into the pass in the making; whether a work has
+ * something to put into it. */
+void sched_add(struct sched *s, struct segment g);
 bool sched_runnable(const struct node_work *w);
 
 #endif

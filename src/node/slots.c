@@ -197,12 +197,17 @@ bool slot_is_idle(const struct slot *s, int64_t now)
     return s->work == NULL && rank(s, now) <= 1;
 }
 
-void slot_lend(struct slot *s, struct branch *b)
+void slot_free(struct slot *s)
 {
     slot_unlend(s);
     if (s->owner != NULL)
         s->owner->slot = NULL;
     s->owner = NULL;
+}
+
+void slot_lend(struct slot *s, struct branch *b)
+{
+    slot_free(s);
     s->branch = b;
     b->slot = s;
 }

@@ -32,6 +32,8 @@ struct slot {
     struct session *owner;  /* NULL: free; its content still serves as a prefix */
     struct node_work *work; /* that runs in it */
     struct branch *branch;  /* that it serves while nobody else wants it, NULL: none */
+    bool padded;            /* and more than it needs */
+    bool in_pass;           /* it has tokens in the pass in the making */
     int64_t used_us;        /* when it last worked, 0: never */
 };
 
@@ -73,6 +75,8 @@ bool slot_is_idle(const struct slot *s, int64_t now);
 /* An idle slot is lent to a branch, and given back (NULL is fine).  Whoever takes it for a session takes it away. */
 void slot_lend(struct slot *s, struct branch *b);
 void slot_unlend(struct slot *s);
+/* An idle slot is nobody's any more; its content stays. */
+void slot_free(struct slot *s);
 /* The session goes on in this slot (NULL: stays where it is), with its work; the one it had is free. */
 void slot_swap(struct session *s, struct slot *to);
 /* Makes the cache of `to` that of `from`.  For models that can truncate, and on one machine: over RPC it is dear. */

@@ -1,8 +1,7 @@
 #include "node/sprout.h"
 
-#include <string.h>
-
 #include "base/clock.h"
+#include "node/tree.h"
 
 enum {
     CHUNK = 16, /* tokens of a branch's path that are computed in one pass: a new request waits no longer */
@@ -11,13 +10,6 @@ enum {
 
 /* A slot changes hands for a branch that is so many times likelier. */
 static const double TAKE_OVER = 2;
-
-const int32_t *sprout_path(struct sched *s, const struct node_work *w, const struct branch *b)
-{
-    memcpy(s->scratch, w->session->path, b->at * sizeof(*s->scratch));
-    memcpy(s->scratch + b->at, b->tokens, b->n * sizeof(*s->scratch));
-    return s->scratch;
-}
 
 static bool can_grow(const struct node_work *w, const struct branch *b)
 {
@@ -62,24 +54,17 @@ static struct slot *find_slot(struct sched *s, const struct node_work *w, const 
     return best;
 }
 
-/* How many tokens of path the session's own slot could give to another one. */
-static size_t copyable(const struct sched *s, const struct node_work *w, const int32_t *path, size_t n)
-{
-    const struct slot *own = w->session->slot;
-    return s->copies && own != NULL ? slot_reusable(&s->slots, own, path, n) : 0;
-}
-
 /* Whether there is a slot for b, or one that may be had. */
 static struct slot *place_for(struct sched *s, const struct node_work *w, const struct branch *b, bool *copy)
 {
-    const int32_t *path = sprout_path(s, w, b);
+    const int32_t *path = tree_path(s, w, b);
     size_t n = b->at + b->n - 1;
     struct slot *slot = find_slot(s, w, b, path, n);
     if (slot == NULL)
         return NULL;
-    size_t has = slot_reusable(&s->slots, slot, path, n), there = copyable(s, w, path, n);
-    *copy = there > has && (double)(there - has) * s->us_per_token > s->copy_us;
-    return n - (*copy ? there : has) <= FAR ? slot : NULL;
+    size_t missing;
+    *copy = tree_copy_pays(s, w, slot, path, n, &missing);
+    return missing <= FAR ? slot : NULL;
 }
 
 bool sprout_alive(struct sched *s, const struct node_work *w)
@@ -98,25 +83,18 @@ static bool add_branch(struct sched *s, struct node_work *w, struct branch *b)
 {
     bool copy;
     struct slot *slot = place_for(s, w, b, &copy);
-    if (slot == NULL || s->outputs == s->n_outputs || (size_t)s->batch.n_tokens == s->n_batch)
+    if (slot == NULL || s->outputs == s->n_outputs || s->n_tokens == s->n_batch)
         return false;
     slot_lend(slot, b);
-    if (copy) {
-        slot_copy(&s->slots, w->session->slot, slot);
-        s->counters.copies++;
-        s->copied = true;
-    }
-    const int32_t *path = sprout_path(s, w, b);
+    if (copy)
+        tree_copy(s, w, slot);
+    const int32_t *path = tree_path(s, w, b);
     size_t n = b->at + b->n;
     slot_prepare(&s->slots, slot, path, n - 1);
-    size_t from = slot->n_kv, to = n - from > CHUNK ? from + CHUNK : n, left = s->n_batch - (size_t)s->batch.n_tokens;
-    if (to - from > left)
-        to = from + left;
-    s->segment[s->n_segments++] =
-        (struct segment){.work = w, .slot = slot, .branch = b, .from = from, .to = to, .first = s->batch.n_tokens};
-    for (size_t pos = from; pos < to; pos++)
-        sched_add_token(s, path[pos], pos, slot->seq, pos + 1 == n);
-    s->outputs += to == n;
+    size_t from = slot->n_kv, to = n - from > CHUNK ? from + CHUNK : n;
+    if (to - from > s->n_batch - s->n_tokens)
+        to = from + (s->n_batch - s->n_tokens);
+    sched_add(s, (struct segment){.work = w, .slot = slot, .branch = b, .from = from, .to = to, .first_out = n - 1});
     return true;
 }
 
@@ -211,7 +189,7 @@ void sprout_draw(struct sched *s, const struct segment *g)
         b->closed = true;
         return;
     }
-    const int32_t *path = sprout_path(s, w, b);
+    const int32_t *path = tree_path(s, w, b);
     struct sampler_choice choice[GROVE_CHOICES];
     struct sampler_pick pick = sampler_pick(s->sampler, &session->params, logits, path, n, session->prompt_len);
     size_t count = sampler_choices(s->sampler, &session->params, logits, path, n, session->prompt_len, pick.token,

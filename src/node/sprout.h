@@ -14,8 +14,6 @@
 void sprout_plan(struct sched *s, struct node_work *w);
 /* Whether a branch of w can still grow. */
 bool sprout_alive(struct sched *s, const struct node_work *w);
-/* The path of the session with that branch, in s->scratch. */
-const int32_t *sprout_path(struct sched *s, const struct node_work *w, const struct branch *b);
 /* The pass had this segment of a branch. */
 void sprout_draw(struct sched *s, const struct segment *g);
 /* Tells w's caller what it does not know yet of its branches. */

@@ -52,6 +52,10 @@ struct node_work *work_create(struct node_job *job, size_t n_vocab)
     if (w->n_top > n_vocab)
         w->n_top = n_vocab;
     w->margin = INFINITY;
+    w->n_branches = job->n_branches;
+    for (size_t i = 0; i < job->n_branches; i++)
+        w->branch[i] = (struct branch){.at = job->branch[i].at, .tokens = job->branch[i].tokens, .n = job->branch[i].n};
+    job->n_branches = 0;
     job->tokens = job->draft = NULL;
     job->n_top = w->n_top;
     job->work = w;
@@ -64,6 +68,8 @@ void work_free(struct node_work *w)
     free(w->draft);
     free(w->out);
     free(w->grown);
+    for (size_t i = 0; i < w->n_branches; i++)
+        free(w->branch[i].tokens);
     free(w->top);
     free(w->message);
     free(w);
@@ -157,6 +163,8 @@ static void move_results(struct node_work *w, struct node_job *job)
     job->reason = w->reason;
     job->eog = w->eog;
     job->accepted = w->accepted;
+    job->taken = w->taken != NULL ? (int)(w->taken - w->branch) : -1;
+    job->branches_used = w->branches_used;
     job->margin = w->margin;
     job->have = w->have;
     free(job->message);

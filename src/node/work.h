@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "node/core.h"
+#include "node/grove.h"
 #include "node/session.h"
 #include "node/slots.h"
 
@@ -34,15 +35,18 @@ struct node_work {
     struct slot *slot;
     struct node_work *next_of_session;
     bool begun, superseded, shared, retried, over;
-    size_t base;      /* length of the settled path when it began */
-    size_t feed;      /* so many tokens of path and draft are to be in the cache */
-    size_t first_out; /* logits are needed from this position on */
-    size_t made;      /* tokens given out so far */
-    bool branching;   /* DRAFT: with branches */
-    bool line_over;   /* the line has ended, branches may still grow */
-    bool hold;        /* the line is not in this pass, */
-    bool early;       /* or without its last token */
-    int64_t ready_us; /* when it began */
+    size_t base;                             /* length of the settled path when it began */
+    size_t feed;                             /* so many tokens of path and draft are to be in the cache */
+    size_t first_out;                        /* logits are needed from this position on */
+    size_t made;                             /* tokens given out so far */
+    struct branch branch[NODE_BRANCHES_MAX]; /* VERIFY; before it has begun `at` counts from the draft */
+    size_t n_branches, branches_used;
+    struct branch *taken; /* the one that the accepted tokens go into, NULL: none */
+    bool branching;       /* DRAFT: with branches */
+    bool line_over;       /* the line has ended, branches may still grow */
+    bool hold;            /* the line is not in this pass, */
+    bool early;           /* or without its last token */
+    int64_t ready_us;     /* when it began */
 
     /* results on their way, under the outbox's lock */
     struct node_token *out;

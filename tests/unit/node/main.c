@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const struct CMUnitTest exact_tests[], jobs_tests[], model_tests[], scheduler_tests[];
-extern const size_t exact_count, jobs_count, model_count, scheduler_count;
+extern const struct CMUnitTest branches_tests[], exact_tests[], jobs_tests[], model_tests[], scheduler_tests[];
+extern const size_t branches_count, exact_count, jobs_count, model_count, scheduler_count;
 
 enum { TESTS_MAX = 128 };
 static struct CMUnitTest node[TESTS_MAX];
@@ -25,5 +25,6 @@ int main(void)
     add(jobs_tests, jobs_count);
     add(scheduler_tests, scheduler_count);
     add(exact_tests, exact_count);
+    add(branches_tests, branches_count);
     return _cmocka_run_group_tests("node", node, count, NULL, NULL);
 }

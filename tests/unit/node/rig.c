@@ -103,12 +103,17 @@ static void on_done(struct node_job *job)
     ++*(size_t *)job->arg;
 }
 
+void rig_submit(struct rig *r, struct node_job *job, size_t *count)
+{
+    job->on_done = on_done;
+    job->arg = count;
+    node_core_submit(r->core, job);
+}
+
 void rig_run(struct rig *r, struct node_job *job)
 {
     size_t done = 0;
-    job->on_done = on_done;
-    job->arg = &done;
-    node_core_submit(r->core, job);
+    rig_submit(r, job, &done);
     rig_wait(r, &done, 1);
 }
 

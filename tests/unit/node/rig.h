@@ -33,6 +33,8 @@ void rig_model_done(char *path);
 
 /* Submits and waits until it is done; the test fails after a minute. */
 void rig_run(struct rig *r, struct node_job *job);
+/* Submits; *count is one more when it is done. */
+void rig_submit(struct rig *r, struct node_job *job, size_t *count);
 /* Waits until *count reaches n. */
 void rig_wait(struct rig *r, const size_t *count, size_t n);
 
