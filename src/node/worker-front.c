@@ -1,7 +1,6 @@
 #include "node/worker-front.h"
 
 #include <errno.h>
-#include <linux/tcp.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +19,7 @@
 #include "http/listen.h"
 #include "http/peer.h"
 #include "node/worker-server.h"
+#include "node/worker-socket.h"
 #include "node/worker-tidy.h"
 
 enum {
@@ -39,11 +39,6 @@ enum {
     VISIT_MS = 1000,    /* clients ask for a device's memory in connections of their own: not worth a line */
     VISIT_BYTES = 1 << 20,
     RPC_HELLO = 14, /* the first byte of every conversation */
-    /* A peer that does not answer is gone after 15 s: */
-    KEEP_IDLE_S = 5,
-    KEEP_EVERY_S = 2,
-    KEEP_COUNT = 5,
-    PEER_TIMEOUT_MS = 15000,
 };
 
 enum state {
@@ -143,28 +138,16 @@ static void refuse_busy(struct guest *g)
     free(why);
 }
 
-/* Whether the client owes us an answer: what we sent, or a probe of whether it is there, is not acknowledged. */
-static bool client_is_suspect(const struct worker_front *f)
-{
-    struct tcp_info info;
-    socklen_t len = sizeof(info);
-    memset(&info, 0, sizeof(info));
-    return getsockopt(f->client->fd, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 &&
-           (info.tcpi_probes > 0 || info.tcpi_retransmits > 0);
-}
-
 static void client_close(struct worker_front *f)
 {
-    struct tcp_info info;
-    socklen_t len = sizeof(info);
+    uint64_t in, out;
     if (f->client == NULL)
         return;
-    memset(&info, 0, sizeof(info));
-    getsockopt(f->client->fd, IPPROTO_TCP, TCP_INFO, &info, &len);
+    worker_socket_count(f->client->fd, &in, &out);
     int64_t us = clock_us() - f->client_since;
     char *text = xasprintf("%s has left after %.1f s: %.1f MiB came, %.1f MiB went", f->client->name, (double)us / 1e6,
-                           (double)info.tcpi_bytes_received / (1 << 20), (double)info.tcpi_bytes_acked / (1 << 20));
-    if (us < VISIT_MS * 1000 && info.tcpi_bytes_received < VISIT_BYTES)
+                           (double)in / (1 << 20), (double)out / (1 << 20));
+    if (us < VISIT_MS * 1000 && in < VISIT_BYTES)
         log_debug("%s", text);
     else
         log_info("%s", text);
@@ -194,16 +177,6 @@ static void serve(struct worker_front *f, struct guest *g)
         set_timer(f->tidy_timer, TIDY_S * 1000);
     set_timer(f->announce, VISIT_MS);
     worker_server_give(f->server, g->fd);
-}
-
-/* The first byte that is there to be read; -1: nothing yet, -2: the peer has closed. */
-static int first_byte(int fd)
-{
-    unsigned char byte;
-    ssize_t n = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (n == 1)
-        return byte;
-    return n < 0 && (errno == EAGAIN || errno == EINTR) ? -1 : -2;
 }
 
 static bool anyone_waits(const struct worker_front *f)
@@ -238,7 +211,7 @@ static void serve_next(struct worker_front *f)
             continue;
         }
         guest_remove(g);
-        if (first_byte(g->fd) < 0)
+        if (worker_socket_first_byte(g->fd) < 0)
             guest_destroy(g);
         else
             serve(f, g);
@@ -251,7 +224,7 @@ static void on_suspect(evutil_socket_t none, short what, void *arg)
     struct guest *g, *next;
     if (f->state != STATE_BUSY)
         return;
-    if (client_is_suspect(f)) {
+    if (worker_socket_is_suspect(f->client->fd)) {
         set_timer(f->suspect, SUSPECT_MS);
         return;
     }
@@ -266,7 +239,7 @@ static void on_guest(evutil_socket_t fd, short what, void *arg)
 {
     struct guest *g = arg;
     struct worker_front *f = g->front;
-    int byte = what & EV_READ ? first_byte(fd) : -2;
+    int byte = what & EV_READ ? worker_socket_first_byte(fd) : -2;
     if (byte == -1) {
         event_add(g->event, &(struct timeval){.tv_sec = SILENT_S});
         return;
@@ -280,7 +253,7 @@ static void on_guest(evutil_socket_t fd, short what, void *arg)
         guest_refuse(g, "what it says is not ggml's RPC protocol");
         return;
     }
-    if (f->state == STATE_BUSY && !client_is_suspect(f)) {
+    if (f->state == STATE_BUSY && !worker_socket_is_suspect(f->client->fd)) {
         refuse_busy(g);
         return;
     }
@@ -301,20 +274,6 @@ static bool may_enter(const struct worker_options *o, const struct peer *p)
     return o->allow_text != NULL ? peer_list_has(&o->allow, p) : p->private;
 }
 
-static void keep_watch(int fd)
-{
-    static const struct {
-        int level, name, value;
-    } options[] = {{IPPROTO_TCP, TCP_NODELAY, 1},
-                   {SOL_SOCKET, SO_KEEPALIVE, 1},
-                   {IPPROTO_TCP, TCP_KEEPIDLE, KEEP_IDLE_S},
-                   {IPPROTO_TCP, TCP_KEEPINTVL, KEEP_EVERY_S},
-                   {IPPROTO_TCP, TCP_KEEPCNT, KEEP_COUNT},
-                   {IPPROTO_TCP, TCP_USER_TIMEOUT, PEER_TIMEOUT_MS}};
-    for (size_t i = 0; i < ARRAY_LEN(options); i++)
-        setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
-}
-
 /* Those that have closed go, or else the oldest that says nothing.  False when that is the newest. */
 static bool make_room(struct worker_front *f, const struct guest *newest)
 {
@@ -323,7 +282,7 @@ static bool make_room(struct worker_front *f, const struct guest *newest)
         next = TAILQ_NEXT(g, entry);
         if (g->waiting) {
             continue;
-        } else if (g != newest && first_byte(g->fd) == -2) {
+        } else if (g != newest && worker_socket_first_byte(g->fd) == -2) {
             guest_remove(g);
             guest_destroy(g);
         } else if (oldest == NULL) {
@@ -357,7 +316,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     }
     if (f->n_guests > GUESTS_MAX && !make_room(f, g))
         return;
-    keep_watch((int)fd);
+    worker_socket_keep_watch((int)fd);
     g->event = event_new(f->base, fd, EV_READ, on_guest, g);
     event_add(g->event, &(struct timeval){.tv_sec = SILENT_S});
 }
