@@ -15,6 +15,7 @@
 enum {
     MAX_ANSWER = 16 * 1024 * 1024, /* bytes of one answer's text */
     IDLE_MS = 300000,              /* most time without a byte: a queue, a target that is waited for, a slow prefill */
+    BURST_US = 1000,               /* what comes within this of the first text came with it */
 };
 
 /* One request while it runs. */
@@ -31,6 +32,8 @@ struct run {
     struct client_answer *answer;
     struct lines *lines;
     int64_t started_us, ended_us;
+    int64_t first_us, burst_us, last_us; /* the first text, what came with it, and the end of the answer */
+    int64_t burst_tokens;
     bool done_marker;
     struct piece {
         size_t len; /* bytes of text that this token brought and that were not shown yet */
@@ -278,6 +281,43 @@ static void take_usage(struct client_answer *a, const json_t *o)
     a->drafted = a->accepted >= 0 && rejected >= 0 ? a->accepted + rejected : -1;
 }
 
+/* llama-server's own way to tell the same. */
+static void take_timings(struct client_answer *a, const json_t *o)
+{
+    const json_t *timings = json_object_get(o, "timings");
+    if (a->drafted >= 0 || !json_is_object(timings))
+        return;
+    a->accepted = number(timings, "draft_n_accepted", -1);
+    a->drafted = number(timings, "draft_n", -1);
+}
+
+/* When an event's tokens came, and how many came with the first. */
+static void take_time(struct run *r, const json_t *o)
+{
+    const json_t *choice = json_array_get(json_object_get(o, "choices"), 0);
+    const json_t *content = json_object_get(json_object_get(choice, "delta"), "content");
+    const json_t *pieces = json_object_get(json_object_get(o, "tightwad"), "pieces");
+    bool text = json_is_string(content) && json_string_length(content) > 0;
+    if (!text && !json_is_string(json_object_get(choice, "finish_reason")))
+        return;
+    r->last_us = clock_us();
+    if (text && r->first_us == 0)
+        r->first_us = r->last_us;
+    if (text && r->last_us - r->first_us <= BURST_US) {
+        r->burst_us = r->last_us;
+        r->burst_tokens += json_is_array(pieces) ? (int64_t)json_array_size(pieces) : 1;
+    }
+}
+
+static void settle_time(struct run *r)
+{
+    struct client_answer *a = r->answer;
+    if (r->first_us == 0 || a->completion_tokens <= r->burst_tokens || r->last_us <= r->burst_us)
+        return;
+    a->generation_seconds = (double)(r->last_us - r->burst_us) / 1e6;
+    a->generation_tokens = a->completion_tokens - r->burst_tokens;
+}
+
 static void take_choice(struct run *r, const json_t *o, const char *part)
 {
     struct client_answer *a = r->answer;
@@ -330,9 +370,11 @@ static void on_event(void *arg, const char *data, size_t len)
     const char *error = error_text(o);
     if (json_object_get(o, "error") != NULL)
         fail(r, "%s", error != NULL ? error : "the server broke off with an error that has no words");
+    take_time(r, o);
     take_pieces(r, o);
     take_choice(r, o, "delta");
     take_usage(r->answer, o);
+    take_timings(r->answer, o);
     json_decref(o);
 }
 
@@ -397,7 +439,9 @@ int client_chat(struct client *c, const struct client_chat *q, struct client_ans
                                   .accepted = -1,
                                   .by_drafter = -1,
                                   .by_target = -1,
-                                  .first_seconds = NAN};
+                                  .first_seconds = NAN,
+                                  .generation_seconds = NAN,
+                                  .generation_tokens = -1};
     buf_init(&out->text, MAX_ANSWER);
     struct run r = {.client = c, .chat = q, .answer = out, .started_us = clock_us()};
     if (q->stream)
@@ -419,6 +463,7 @@ int client_chat(struct client *c, const struct client_chat *q, struct client_ans
     free(body);
     int rc = wait_for(&r, cause);
     out->seconds = (double)(r.ended_us - r.started_us) / 1e6;
+    settle_time(&r);
     lines_destroy(r.lines);
     free(r.pieces);
     return rc;

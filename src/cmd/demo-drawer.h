@@ -1,0 +1,56 @@
+/* A drawer of machines on this one: RPC workers, a target that is pooled over them and a drafter, each behind an
+ * emulated link of its own where one is wanted.  What `demo` shows and `bench pool` measures. */
+#ifndef TIGHTWAD_CMD_DEMO_DRAWER_H
+#define TIGHTWAD_CMD_DEMO_DRAWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "cmd/bench-stack.h"
+
+enum { DRAWER_WORKERS = 16 };
+
+struct drawer_link {
+    bool given;
+    double delay_ms;  /* one way */
+    double rate_mbit; /* 10^6 bits a second, each way; 0: no limit */
+};
+
+struct drawer_opts {
+    const char *target;  /* model file */
+    const char *drafter; /* model file, NULL: no drafter */
+    size_t n_workers;
+    char *const *workers;            /* HOST:PORT of those that run already; NULL: n_workers are started here */
+    struct drawer_link link;         /* of each worker */
+    struct drawer_link drafter_link; /* of the drafter */
+    int draft_rate;                  /* tokens a second that the drafter is held to; 0: it is not */
+    int ctx, slots, threads;         /* of each node; threads of the workers, too */
+    const char *const *target_args;  /* further ones for the target's node, NULL-terminated; NULL: none */
+};
+
+struct drawer {
+    struct stack *stack;
+    struct drawer_opts opts; /* what it points to is borrowed */
+    char *node;              /* the program */
+    struct stack_program *worker[DRAWER_WORKERS], *target, *drafter;
+    char *worker_at[DRAWER_WORKERS]; /* HOST:PORT, the link's where there is one */
+    char *drafter_at;
+};
+
+/* "2" or "2,100": MS[,MBIT].  option: for the cause. */
+int drawer_link_parse(struct drawer_link *link, const char *option, const char *text, char **cause);
+/* "2 ms one way, 100 Mbit/s"; owned by the caller. */
+char *drawer_link_text(const struct drawer_link *link);
+
+/* Workers, links and the drafter; the target comes with drawer_start_target, once or more often (a worker serves one
+ * coordinator at a time).  0, or -1 and a cause.  Finish it in both cases; the programs end with the stack. */
+int drawer_start(struct drawer *d, struct stack *s, const struct drawer_opts *opts, char **cause);
+int drawer_start_target(struct drawer *d, char **cause);
+void drawer_end_target(struct drawer *d);
+void drawer_finish(struct drawer *d);
+
+/* "HOST:PORT,HOST:PORT": the workers as a coordinator is told them.  Owned by the caller. */
+char *drawer_workers(const struct drawer *d);
+
+#endif
