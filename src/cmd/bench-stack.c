@@ -10,7 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/buf.h"
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/mem.h"
@@ -210,18 +209,23 @@ static int look(struct stack *s, struct stack_program *p, int64_t until, char **
     return rc;
 }
 
-/* HOST:PORT after "listening on ", when its line is complete.  Owned by the caller; NULL: not there yet. */
+/* HOST:PORT behind the words that a program says it with, when its line is complete.  Owned by the caller; NULL: not
+ * there yet. */
 static char *address_of(const char *text)
 {
-    static const char words[] = "listening on ", scheme[] = "http://";
-    const char *at = strstr(text, words);
-    if (at == NULL)
-        return NULL;
-    at += strlen(words);
-    if (strncmp(at, scheme, strlen(scheme)) == 0)
-        at += strlen(scheme);
-    size_t len = strcspn(at, " ,;\n");
-    return at[len] == '\0' ? NULL : xstrndup(at, len);
+    static const char *const words[] = {"listening on ", "Lending at "};
+    static const char scheme[] = "http://";
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        const char *at = strstr(text, words[i]);
+        if (at == NULL)
+            continue;
+        at += strlen(words[i]);
+        if (strncmp(at, scheme, strlen(scheme)) == 0)
+            at += strlen(scheme);
+        size_t len = strcspn(at, " ,;\n");
+        return at[len] == '\0' ? NULL : xstrndup(at, len);
+    }
+    return NULL;
 }
 
 int stack_wait_line(struct stack *s, struct stack_program *p, int timeout_ms, char **cause)

@@ -51,8 +51,8 @@ struct stack_program *stack_start(struct stack *s, const char *name, struct stac
 int stack_restart(struct stack *s, struct stack_program *p, char **cause);
 void stack_end(struct stack *s, struct stack_program *p); /* stops it and forgets it; NULL is fine */
 
-/* Until it has printed "listening on ADDRESS", which is then its address.  An argument 127.0.0.1:0 is replaced by it,
- * for a restart.  -1 and a cause that ends with what it printed. */
+/* Until it has printed "listening on ADDRESS" (a worker: "Lending at"), which is then its address.  An argument
+ * 127.0.0.1:0 is replaced by it, for a restart.  -1 and a cause that ends with what it printed. */
 int stack_wait_line(struct stack *s, struct stack_program *p, int timeout_ms, char **cause);
 /* Until GET path at its address answers 200, and ready (may be NULL) says so of the body. */
 int stack_wait_http(struct stack *s, struct stack_program *p, const char *path, bool (*ready)(const json_t *),

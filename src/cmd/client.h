@@ -58,8 +58,9 @@ struct client_answer {
     int64_t prompt_tokens, completion_tokens, drafted, accepted; /* -1: not told */
     int64_t by_drafter, by_target; /* tokens of the answer by who wrote them; -1: not told */
     double seconds, first_seconds; /* from the request to the end, and to the first text (NAN: none, not streamed) */
-    /* Generation alone: the time from the first text's arrival to the end of the answer, and the tokens that came in it.
-     * What came together with the first text is in neither, so a round's worth of it does not count as time saved. */
+    /* Generation alone: the time from the first text's arrival to the end of the answer, and the tokens that came in
+     * it. What came together with the first text is in neither, so a round's worth of it does not count as time saved.
+     */
     double generation_seconds; /* NAN: not streamed, or all came at once */
     int64_t generation_tokens; /* -1: not told */
 };

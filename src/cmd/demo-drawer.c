@@ -72,6 +72,9 @@ static int start_worker(struct drawer *d, size_t i, char **cause)
     stack_arg(&a, "worker");
     stack_arg(&a, "--listen");
     stack_arg(&a, "127.0.0.1:0");
+    stack_arg(&a, "--no-cache");
+    stack_arg(&a, "--device");
+    stack_arg(&a, "CPU");
     stack_arg(&a, "--threads");
     stack_arg(&a, "%d", d->opts.threads);
     char *name = xasprintf("worker %zu", i + 1);

@@ -18,6 +18,11 @@ static void add(struct prompts *p, char *text)
     p->list[p->n++] = text;
 }
 
+void prompts_add(struct prompts *p, const char *text)
+{
+    add(p, xstrdup(text));
+}
+
 int prompts_load(struct prompts *p, const char *path, char **cause)
 {
     *p = (struct prompts){0};
@@ -103,6 +108,39 @@ void prompts_make(struct prompts *p, size_t n, uint64_t seed)
             add(p, text);
         else
             free(text);
+    }
+}
+
+void prompts_long(struct prompts *p, size_t n)
+{
+    static const char *const list[PROMPTS_LONG] = {
+        "Tell me a story about a fox.",        "Explain speculative decoding.",
+        "Tell me a story about a horse.",      "How does the pool work?",
+        "Write a short story about a rabbit.", "How does speculative decoding work?",
+        "A story about a mouse, please.",      "Count from 10 to 35.",
+        "Tell me a story about a bear.",       "What is speculative decoding?",
+        "Write a short story about a dog.",    "Explain the pool.",
+        "A story about a duck, please.",       "What is a pool?",
+        "Tell me a story about an owl.",       "Write a short story about a frog.",
+    };
+    *p = (struct prompts){0};
+    for (size_t i = 0; i < PROMPTS_LONG && i < n; i++)
+        prompts_add(p, list[i]);
+}
+
+void prompts_repeat(struct prompts *p, size_t n, uint64_t seed)
+{
+    enum { NUMBERS = 30 }; /* some 115 tokens of the demo target */
+    *p = (struct prompts){0};
+    uint64_t state = seed;
+    for (size_t i = 0; i < n; i++) {
+        char *text = xstrdup("Repeat:");
+        for (int k = 0; k < NUMBERS; k++) {
+            char *longer = xasprintf("%s %d%s", text, (int)draw(&state, 100), k + 1 < NUMBERS ? "," : ".");
+            free(text);
+            text = longer;
+        }
+        add(p, text);
     }
 }
 

@@ -12,10 +12,17 @@ struct prompts {
     size_t n;
 };
 
+enum { PROMPTS_LONG = 16 }; /* that prompts_long knows */
+
+void prompts_add(struct prompts *p, const char *text); /* copied */
 /* One prompt a line; empty lines and lines that start with # are skipped.  "-" is stdin.  0, or -1 and a cause. */
 int prompts_load(struct prompts *p, const char *path, char **cause);
 /* n different questions of several kinds (sums, stories, counting, copying, facts), the same ones for the same seed. */
 void prompts_make(struct prompts *p, size_t n, uint64_t seed);
+/* At most n prompts that ask for long answers: of the demo target, 100 tokens and more.  Always the same ones. */
+void prompts_long(struct prompts *p, size_t n);
+/* n prompts whose answer is their own text: "Repeat: …". */
+void prompts_repeat(struct prompts *p, size_t n, uint64_t seed);
 void prompts_finish(struct prompts *p);
 
 /* [{"role":"user","content":prompt}], with a system message before it when system is given.  New reference. */
