@@ -1,0 +1,84 @@
+"""`tightwad bench pool` measures what it says: every row is there, the answers are the pool's own, the numbers fit together,
+and nothing that it started is left."""
+import subprocess
+from harness import *
+
+TIGHTWAD = os.path.join(BUILD, "tightwad")
+
+
+def environment(t):
+    return {"XDG_RUNTIME_DIR": t.folder, "HOME": t.folder, "TMPDIR": t.folder, "TIGHTWAD_CONFIG": None}
+
+
+def bench(t, *args):
+    p = t.process([TIGHTWAD, "bench", "pool"] + list(args), env=environment(t), name="bench")
+    p.expected_end = True
+    return p
+
+
+@test("a short run: rows, shape, identical answers, an emulated link that is named, nothing left behind")
+def _(t):
+    p = bench(t, "--link", "1", "--runs", "1", "--prompts", "2", "--only", "pool,k8,auto,stock,stock-16-0", "--json")
+    t.equal(p.wait(150), 0, p.output)
+    o = json.loads(p.output[p.output.index("{"):])
+    rows = {r["name"]: r for r in o["rows"]}
+    try:
+        llama_tool("llama-server")
+        want = ["pool", "k8", "auto", "stock", "stock-16-0"]
+        t.equal(o["stock_best"] in ("stock", "stock-16-0"), True)
+    except Failure:
+        want = ["pool", "k8", "auto"]
+    t.equal(list(rows), want)
+    t.check(o["settings"]["emulated_link"] and "EMULATED" in o["conditions"], o["conditions"])
+    t.check(o["shortest_answer_tokens"] >= 100, "an answer has %r tokens" % o["shortest_answer_tokens"])
+    for r in rows.values():
+        t.equal((r["answers"], r["failure"]), (2, None), r["name"])
+        t.check(r["tokens_per_second"] > 0 and len(r["runs"]) == 1, r)
+        if not r["name"].startswith("stock"):
+            t.equal(r["identical"], 2, r["name"])
+    t.equal(rows["pool"]["ratio_to_pool"], 1.0)
+    t.equal(rows["pool"]["tokens_per_round"], 1.0)
+    k8 = rows["k8"]
+    t.between(k8["tokens_per_round"], 1.0, 9.0)
+    t.between(k8["acceptance"], 0.0, 1.0)
+    t.check(k8["verify_ms"] >= 2, "a pass over links of 1 ms one way took %r ms" % k8["verify_ms"])
+    t.between(k8["share_of_limit"], 0.0, 1.1)
+    t.equal([n for n in os.listdir(t.folder) if n.startswith("tightwad-")], [], "left behind")
+
+
+@test("what can't be: a message, and nothing is started")
+def _(t):
+    for args, words in ((["--only", "k9"], 'no row is called "k9"'), (["--link", "fast"], "--link is"),
+                        (["--drafter", "./none.gguf"], "cannot be read"),
+                        (["--llama-server", "./none"], "not a program")):
+        p = bench(t, *args)
+        t.check(p.wait(20) in (1, 2), p.output)
+        t.check(words in p.output, "%r: %s" % (args, p.output))
+
+
+@test("interrupted: it says so, and ends with all that it started")
+def _(t):
+    p = bench(t, "--link", "1", "--runs", "1", "--only", "pool")
+
+    def children():
+        with open("/proc/%d/task/%d/children" % (p.pid, p.pid)) as f:
+            return [int(c) for c in f.read().split()]
+    started = wait_until("some programs", lambda: (lambda c: c if len(c) >= 5 else None)(children()), 30)
+    p.signal(signal.SIGINT)
+    t.equal(p.wait(30), 1, p.output)
+    t.check("interrupted" in p.output, p.output)
+    for pid in started:
+        t.check(not os.path.exists("/proc/%d" % pid), "process %d is left" % pid)
+    t.equal([n for n in os.listdir(t.folder) if n.startswith("tightwad-")], [], "left behind")
+
+
+@test("prompts that are to be repeated: n-grams of the text alone draft, and the answers stay the pool's own")
+def _(t):
+    p = bench(t, "--link", "1", "--runs", "1", "--prompts", "1", "--ngram", "--only", "pool,ngram", "--json")
+    t.equal(p.wait(100), 0, p.output)
+    rows = {r["name"]: r for r in json.loads(p.output[p.output.index("{"):])["rows"]}
+    t.equal(rows["ngram"]["identical"], 1)
+    t.check(rows["ngram"]["tokens_per_round"] > 2, rows["ngram"])
+
+
+main()
