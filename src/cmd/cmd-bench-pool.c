@@ -44,7 +44,9 @@ enum {
     WARM = 2,         /* prompts asked before a row is measured */
     WARM_TOKENS = 24, /* of them where nothing is learnt from them */
     PROXY_MS = 30000,
-    SETTLE_MS = 30, /* for the last round's event to come */
+    SETTLE_MS = 30,  /* for the last round's event to come */
+    CHANGE_MS = 500, /* for a worker to let go of a coordinator that has ended, over its link */
+    ATTEMPTS = 3,    /* to start a coordinator */
 };
 
 struct pool {
@@ -53,7 +55,6 @@ struct pool {
     struct drawer drawer;
     struct prompts prompts, warm;
     struct client_answer *want; /* one a prompt: the pool's own first answers */
-    struct stack_program *stock;
     const char *llama; /* as given; NULL: to be found */
     char *target, *drafter;
     struct drawer_link link, drafter_link;
@@ -242,7 +243,11 @@ static int measure_stock(struct pool *p, struct bench_result *r, char **cause)
                             .threads = THREADS,
                             .n_max = r->row->k,
                             .p_min = r->row->p_min};
-    struct stack_program *server = bench_llama_start(&p->stack, &l, cause);
+    struct stack_program *server = NULL;
+    for (int i = 0; i < ATTEMPTS && server == NULL && !p->stack.stop; i++) {
+        stack_nap(&p->stack, CHANGE_MS << i);
+        server = bench_llama_start(&p->stack, &l, cause);
+    }
     int rc = server != NULL ? measure_at(p, r, server->address, cause) : -1;
     stack_end(&p->stack, server);
     free(workers);
@@ -277,7 +282,11 @@ static int measure_row(struct pool *p, struct bench_result *r, char **cause)
 /* A worker serves one coordinator at a time: first ours with every row that it serves, then the stock ones. */
 static int measure_round(struct pool *p, char **cause)
 {
-    int rc = drawer_start_target(&p->drawer, cause);
+    int rc = -1;
+    for (int i = 0; i < ATTEMPTS && rc != 0 && !p->stack.stop; i++) {
+        stack_nap(&p->stack, CHANGE_MS << i);
+        rc = drawer_start_target(&p->drawer, cause);
+    }
     for (size_t i = 0; i < bench_row_count && rc == 0; i++) {
         if (bench_rows[i].source != BENCH_STOCK)
             rc = measure_row(p, &p->bench.results[i], cause);

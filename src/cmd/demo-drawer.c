@@ -166,9 +166,11 @@ int drawer_start_target(struct drawer *d, char **cause)
     for (const char *const *more = d->opts.target_args; more != NULL && *more != NULL; more++)
         stack_arg(&a, "%s", *more);
     d->target = stack_start(d->stack, "the target", &a, cause);
-    if (d->target == NULL || stack_wait_line(d->stack, d->target, UP_MS, cause) != 0)
-        return -1;
-    return stack_wait_http(d->stack, d->target, "/health", NULL, READY_MS, cause);
+    if (d->target != NULL && stack_wait_line(d->stack, d->target, UP_MS, cause) == 0 &&
+        stack_wait_http(d->stack, d->target, "/health", NULL, READY_MS, cause) == 0)
+        return 0;
+    drawer_end_target(d);
+    return -1;
 }
 
 void drawer_end_target(struct drawer *d)
