@@ -10,6 +10,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "cmd/cmd.h"
+#include "cmd/inspect-plan.h"
 #include "probe/gguf-type.h"
 #include "probe/gguf.h"
 #include "probe/ollama-store.h"
@@ -238,9 +239,8 @@ static void print_words(const struct gguf *g, const char *path, bool tensors)
     free(file);
 }
 
-static int run(struct cmd_env *env, const struct cmd_args *args)
+static int run_file(const struct cmd_args *args)
 {
-    (void)env;
     char *cause = NULL, *found = NULL;
     const char *path = args->words[0];
     if (strncmp(path, "ollama:", 7) == 0) {
@@ -260,22 +260,36 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     return rc;
 }
 
+static int run(struct cmd_env *env, const struct cmd_args *args)
+{
+    if (cmd_args_has(args, "plan"))
+        return inspect_plan(env, args);
+    if (args->n_words == 0)
+        return cmd_fail("which model? A GGUF file, or ollama:NAME[:TAG]");
+    return run_file(args);
+}
+
 static const struct cmd_option options[] = {
     {0, "json", NULL, "everything as one JSON object, metadata and tensors too"},
+    {0, "plan", NULL, "which device of the pool would take which layers; MODEL is one of the configuration's"},
     {0, "tensors", NULL, "list the tensors as well"},
     {0},
 };
 
 const struct cmd cmd_inspect = {
     .name = "inspect",
-    .usage = "MODEL.gguf|ollama:NAME[:TAG] [--json]",
-    .summary = "tell what a model file is: sizes, quantisation, vocabulary",
+    .usage = "MODEL.gguf|ollama:NAME[:TAG]|--plan [MODEL] [--json]",
+    .summary = "tell what a model file is, or how a pool would share it",
     .help = "Two models can speculate together when their vocabulary fingerprints are equal.\n"
             "Only the file's header is read; nothing is loaded.\n\n"
+            "With --plan the workers of the configuration are asked what memory they have, and the plan of a start\n"
+            "is shown: layers, weights, cache and room to compute of each device, in bytes with --json.  Exit code\n"
+            "0: the model can be started; 1: it can't, and the last line says what is missing.\n\n"
             "    tightwad inspect Qwen3-0.6B-Q8_0.gguf\n"
-            "    tightwad inspect ollama:qwen3:0.6b",
+            "    tightwad inspect ollama:qwen3:0.6b\n"
+            "    tightwad inspect --plan qwen3-72b",
     .options = options,
-    .min_words = 1,
+    .min_words = 0,
     .max_words = 1,
     .run = run,
 };

@@ -32,7 +32,7 @@ bool words_equal(const struct config_words *a, const struct config_words *b)
     return true;
 }
 
-static bool is_secret(const char *name)
+bool words_is_secret(const char *name)
 {
     static const char *const marks[] = {"TOKEN", "KEY", "SECRET", "PASSW"};
     for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
@@ -47,7 +47,7 @@ static char *split(const char *word, const char **value)
 {
     size_t n = strcspn(word, "=");
     char *name = xstrndup(word, n);
-    *value = is_secret(name) ? "(set)" : word + n + (word[n] == '=');
+    *value = words_is_secret(name) ? "(set)" : word + n + (word[n] == '=');
     return name;
 }
 

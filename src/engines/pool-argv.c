@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/cause.h"
 #include "base/mem.h"
+#include "config/words.h"
 
 enum { OPTIONS_MAX = 1024, RPC_MAX = 256 };
 
@@ -82,14 +83,23 @@ static void add_quoted(struct buf *b, const char *word)
     buf_addc(b, '\'');
 }
 
+static bool is_option(const char *word)
+{
+    return word[0] == '-' && word[1] != '\0' && !isdigit((unsigned char)word[1]) && word[1] != '.';
+}
+
 char *pool_argv_text(const struct pool_argv *a)
 {
     struct buf b;
     buf_init(&b, 1 << 20);
-    for (char **e = a->env; e != NULL && *e != NULL; e++)
-        add_quoted(&b, *e);
+    for (char **e = a->env; e != NULL && *e != NULL; e++) {
+        char *name = xstrndup(*e, strcspn(*e, "=")), *hidden = xasprintf("%s=(set)", name);
+        add_quoted(&b, words_is_secret(name) ? hidden : *e);
+        free(name);
+        free(hidden);
+    }
     for (char **w = a->argv; w != NULL && *w != NULL; w++)
-        add_quoted(&b, *w);
+        add_quoted(&b, w > a->argv && is_option(w[-1]) && words_is_secret(w[-1]) ? "(set)" : *w);
     return buf_steal(&b);
 }
 
@@ -138,11 +148,6 @@ static bool flash_wants_value(const char *help)
 }
 
 /* ---- extra_args ---- */
-
-static bool is_option(const char *word)
-{
-    return word[0] == '-' && word[1] != '\0' && !isdigit((unsigned char)word[1]) && word[1] != '.';
-}
 
 /* Every option that help lists: words that begin with a dash.  Owned by the caller, also each of them. */
 static size_t list_options(const char *help, char **names, size_t max)
@@ -249,20 +254,25 @@ static bool plan_is_cpu(const struct pool_argv_ask *ask)
     return ask->plan->n_parts == 0 || ask->devices[ask->plan->parts[0].device].kind == SPLIT_CPU;
 }
 
+static void add_cpu(const struct pool_argv_ask *ask, struct pool_argv *a)
+{
+    if (can(ask, "--device"))
+        add_pair(a, "--device", "none");
+    add_pair(a, "--n-gpu-layers", "0");
+}
+
 /* --rpc, --tensor-split and what goes with them.  RPC servers come before this machine's GPUs, as llama.cpp itself
  * orders them; only where the GPUs here must stay unused are devices named (RPC0, RPC1 … in the order of --rpc). */
 static void add_split(const struct pool_argv_ask *ask, struct pool_argv *a)
 {
     bool no_gpu = strcmp(ask->cfg->pool.coordinator.backend, "cpu") == 0;
     size_t n_rpc = 0;
-    char *rpc = rpc_list(ask, &n_rpc);
     if (plan_is_cpu(ask)) {
-        if (can(ask, "--device"))
-            add_pair(a, "--device", "none");
-        add_pair(a, "--n-gpu-layers", "0");
-        free(rpc);
-        return;
+        if (no_gpu)
+            add_cpu(ask, a);
+        return; /* else nobody said what GPUs there are: the binary takes what it finds */
     }
+    char *rpc = rpc_list(ask, &n_rpc);
     if (rpc != NULL)
         add_pair(a, "--rpc", rpc);
     if (rpc != NULL && no_gpu && can(ask, "--device")) {
@@ -367,7 +377,7 @@ int pool_argv_coordinator(const struct pool_argv_ask *ask, struct pool_argv *out
     return 0;
 }
 
-void pool_argv_drafter(const struct pool_argv_ask *ask, int port, const char *device, struct pool_argv *out)
+void pool_argv_drafter(const struct pool_argv_ask *ask, int port, int gpu, struct pool_argv *out)
 {
     const struct config_coordinator *c = &ask->cfg->pool.coordinator;
     *out = (struct pool_argv){0};
@@ -378,8 +388,16 @@ void pool_argv_drafter(const struct pool_argv_ask *ask, int port, const char *de
     add_number(out, "--parallel", c->slots);
     if (c->threads > 0)
         add_number(out, "--threads", c->threads);
-    if (device != NULL)
-        add_pair(out, "--device", device);
+    if (gpu < 0) {
+        add_cpu(ask, out);
+    } else if (c->n_gpus > 1) {
+        struct buf shares;
+        buf_init(&shares, 1024);
+        for (size_t i = 0; i < c->n_gpus; i++)
+            buf_printf(&shares, "%s%d", i > 0 ? "," : "", (int)i == gpu);
+        add_pair(out, "--tensor-split", shares.data);
+        buf_finish(&shares);
+    }
     add_flash(ask, out);
     add_env(ask, out);
 }

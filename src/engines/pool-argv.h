@@ -34,12 +34,13 @@ struct pool_argv_ask {
  * binary does not, with file:line. */
 int pool_argv_coordinator(const struct pool_argv_ask *ask, struct pool_argv *out, char **cause);
 
-/* The node that drafts beside the coordinator: alone on device (a name of --list-devices; "none": the CPU; NULL: all
- * there are), at port of loopback. */
-void pool_argv_drafter(const struct pool_argv_ask *ask, int port, const char *device, struct pool_argv *out);
+/* The node that drafts beside the coordinator, at port of loopback: alone on one of the coordinator's GPUs (its place
+ * in the configuration), or on the CPU (-1).  Of ask, plan, devices and verify_slots do not matter. */
+void pool_argv_drafter(const struct pool_argv_ask *ask, int port, int gpu, struct pool_argv *out);
 
 void pool_argv_finish(struct pool_argv *a);
-char *pool_argv_text(const struct pool_argv *a); /* as a shell would read it, environment first; owned by the caller */
+/* As a shell would read it, environment first, with secrets left out.  Owned by the caller. */
+char *pool_argv_text(const struct pool_argv *a);
 
 /* Node or llama-server, by what it prints for --help. */
 enum pool_binary pool_argv_kind(const char *help);

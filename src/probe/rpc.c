@@ -90,7 +90,8 @@ static void say(struct rpc_query *q, const char *detail)
         snprintf(
             q->text, sizeof(q->text),
             "%s:%d: takes the connection but does not answer: it serves another client (one at a time is all it can), "
-            "or its process is stopped, or it is no RPC server: end the other client, start the worker again, or correct rpc_port",
+            "or its process is stopped, or it is no RPC server: end the other client, start the worker again, or "
+            "correct rpc_port",
             h, p);
         break;
     case RPC_CLOSED:

@@ -3,19 +3,21 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 
-extern const struct CMUnitTest proxy_tests[], command_tests[], governor_tests[];
-extern const size_t proxy_count, command_test_count, governor_test_count;
+extern const struct CMUnitTest proxy_tests[], command_tests[], governor_tests[], pool_argv_tests[];
+extern const size_t proxy_count, command_test_count, governor_test_count, pool_argv_test_count;
 
 int main(void)
 {
+    unsetenv("OMP_WAIT_POLICY"); /* what is set goes before what is put in a child's environment */
     log_set_level(LOG_ERROR);
-    struct CMUnitTest all[64];
+    struct CMUnitTest all[128];
     size_t n = 0;
     for (size_t i = 0; i < proxy_count; i++)
         all[n++] = proxy_tests[i];
@@ -23,5 +25,7 @@ int main(void)
         all[n++] = command_tests[i];
     for (size_t i = 0; i < governor_test_count; i++)
         all[n++] = governor_tests[i];
+    for (size_t i = 0; i < pool_argv_test_count; i++)
+        all[n++] = pool_argv_tests[i];
     return _cmocka_run_group_tests("engines", all, n, NULL, NULL);
 }

@@ -1,0 +1,10 @@
+/* tightwad inspect --plan: how the configured pool would share a model, before anything is started. */
+#ifndef TIGHTWAD_CMD_INSPECT_PLAN_H
+#define TIGHTWAD_CMD_INSPECT_PLAN_H
+
+#include "cmd/cmd.h"
+
+/* args: of the verb; its word is the model's name, none: the default.  Returns the exit code. */
+int inspect_plan(struct cmd_env *env, const struct cmd_args *args);
+
+#endif
