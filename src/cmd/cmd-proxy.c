@@ -11,6 +11,7 @@
 #include "cmd/cmd.h"
 #include "cmd/instance.h"
 #include "cmd/measure.h"
+#include "cmd/show-pool.h"
 #include "cmd/term.h"
 
 extern const struct cmd cmd_proxy, cmd_proxy_start, cmd_proxy_status, cmd_proxy_stop;
@@ -126,6 +127,7 @@ static void print_status(const json_t *s)
     printf("%s at %s, up for ", text(s, "model"), text(s, "listen"));
     print_duration(number(s, "uptime_ms") / 1000);
     printf(", tightwad %s\n", text(s, "version"));
+    show_pool(json_object_get(s, "pool"), colour);
     json_array_foreach(json_object_get(s, "backends"), i, b)
     {
         print_backend(b, colour);

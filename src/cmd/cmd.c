@@ -16,9 +16,17 @@ extern const struct cmd cmd_config;
 extern const struct cmd cmd_demo;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_inspect;
+extern const struct cmd cmd_load;
+extern const struct cmd cmd_logs;
 extern const struct cmd cmd_node;
 extern const struct cmd cmd_proxy;
+extern const struct cmd cmd_reclaim;
 extern const struct cmd cmd_relay;
+extern const struct cmd cmd_start;
+extern const struct cmd cmd_status;
+extern const struct cmd cmd_stop;
+extern const struct cmd cmd_swap;
+extern const struct cmd cmd_tune;
 extern const struct cmd cmd_worker;
 
 /* clang-format off */
@@ -29,9 +37,17 @@ const struct cmd *const cmd_table[] = {
     &cmd_demo,
     &cmd_doctor,
     &cmd_inspect,
+    &cmd_load,
+    &cmd_logs,
     &cmd_node,
     &cmd_proxy,
+    &cmd_reclaim,
     &cmd_relay,
+    &cmd_start,
+    &cmd_status,
+    &cmd_stop,
+    &cmd_swap,
+    &cmd_tune,
     &cmd_worker,
     NULL,
 };

@@ -5,13 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cause.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/residency.h"
 #include "engines/pool-internal.h"
 
 struct reclaim {
@@ -24,50 +23,26 @@ struct reclaim {
     char *error;
 };
 
-/* Bytes of the file that are in memory, by mincore; -1 unknown. */
-static int64_t resident(int fd, int64_t size)
-{
-    enum { PIECE = 1 << 30 };
-    int64_t page = sysconf(_SC_PAGESIZE), n = 0;
-    unsigned char *in = xmalloc(PIECE / (size_t)page);
-    for (int64_t at = 0; at < size; at += PIECE) {
-        size_t len = (size_t)(size - at < PIECE ? size - at : PIECE);
-        void *map = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, at);
-        if (map == MAP_FAILED || mincore(map, len, in) != 0) {
-            if (map != MAP_FAILED)
-                munmap(map, len);
-            free(in);
-            return -1;
-        }
-        for (size_t i = 0; i < (len + (size_t)page - 1) / (size_t)page; i++)
-            n += (in[i] & 1) * page;
-        munmap(map, len);
-    }
-    free(in);
-    return n;
-}
-
-/* MemAvailable and MemTotal in kB. */
+/* Free memory, not what is free_kib: the page cache is what this is about. */
 static bool memory_is_short(void)
 {
     char line[128];
-    long long total = 0, available = 0;
+    long long total_kib = 0, free_kib = 0;
     FILE *f = fopen("/proc/meminfo", "re");
     if (f == NULL)
         return false;
     while (fgets(line, sizeof(line), f) != NULL) {
-        if (sscanf(line, "MemTotal: %lld", &total) == 1)
+        if (sscanf(line, "MemTotal: %lld", &total_kib) == 1)
             continue;
-        (void)sscanf(line, "MemFree: %lld", &available);
+        (void)sscanf(line, "MemFree: %lld", &free_kib);
     }
     fclose(f);
-    return total > 0 && available < total / 8;
+    return total_kib > 0 && free_kib < total_kib / 8;
 }
 
 static void work(void *arg)
 {
     struct reclaim *r = arg;
-    struct stat st;
     char *cause = NULL;
     r->before = r->after = -1;
     if (r->if_short && !memory_is_short()) {
@@ -75,14 +50,14 @@ static void work(void *arg)
         return;
     }
     int fd = open(r->path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0) {
+    if (fd < 0) {
         cause_set(&cause, "%s: %s", r->path, strerror(errno));
     } else {
-        r->before = resident(fd, st.st_size);
+        r->before = residency_bytes(r->path);
         int error = posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
         if (error != 0)
             cause_set(&cause, "%s: %s", r->path, strerror(error));
-        r->after = resident(fd, st.st_size);
+        r->after = residency_bytes(r->path);
     }
     if (fd >= 0)
         close(fd);
