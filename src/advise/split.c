@@ -6,7 +6,7 @@
 #include "base/buf.h"
 #include "base/mem.h"
 
-enum { DEVICES_MAX = 256, MIB = 1 << 20, CTX_STEP = 256, FLOAT = 4 };
+enum { DEVICES_MAX = 256, MIB = 1 << 20, CTX_STEP = 256, FLOAT = 4, WIDTHS = 6, COPIES = 4 };
 
 /* Devices in llama.cpp's order; which of them may take layers. */
 struct order {
@@ -53,14 +53,20 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-uint64_t split_compute(const struct layers *l, const struct split_ask *ask, bool output)
+/* llama.cpp's caches have whole steps of tokens. */
+static uint64_t padded(uint64_t ctx)
 {
-    uint64_t rows = ask->ubatch, outputs = ask->outputs < rows ? ask->outputs : rows;
-    uint64_t scores = ask->flash ? 0 : positive(l->n_heads) * ask->ctx * rows * FLOAT;
+    return (ctx + CTX_STEP - 1) / CTX_STEP * CTX_STEP;
+}
+
+uint64_t split_compute(const struct layers *l, const struct split_ask *ask, bool output, bool several)
+{
+    uint64_t rows = ask->ubatch, outputs = ask->outputs < rows ? ask->outputs : rows, ctx = padded(ask->ctx);
+    uint64_t scores = ask->flash ? 0 : positive(l->n_heads) * ctx * rows * FLOAT;
     uint64_t logits = output ? positive(l->n_vocab) * outputs * FLOAT : 0;
     uint64_t wide = 2 * positive(l->n_ff) * rows * FLOAT;
-    uint64_t mask = ask->ctx * rows * FLOAT, activations = 3 * positive(l->n_embd) * rows * FLOAT;
-    return larger(scores, larger(logits, wide)) + mask + activations;
+    uint64_t inputs = (ctx + WIDTHS * positive(l->n_embd)) * rows * FLOAT;
+    return larger(scores, larger(logits, wide)) + inputs * (several ? COPIES : 1);
 }
 
 /* Bytes of the cache of layer i for all slots. */
@@ -84,10 +90,10 @@ static bool takes_any(const struct split_part *p)
 
 /* Puts slot i (from the end of the model to its beginning) before what p has.  False, and nothing done, when there is
  * no room. */
-static bool take_slot(const struct work *w, struct split_part *p, size_t i)
+static bool take_slot(const struct work *w, struct split_part *p, size_t i, bool several)
 {
     bool output = p->output || i == w->model->n;
-    uint64_t compute = split_compute(w->model, &w->ask, output);
+    uint64_t compute = split_compute(w->model, &w->ask, output, several);
     uint64_t sum = p->weights + p->kv + slot_bytes(w, i) + compute;
     if (sum > p->usable)
         return false;
@@ -113,7 +119,7 @@ static size_t fill(const struct work *w, const struct order *o, struct split_par
     for (size_t k = o->n; k-- > 0;) {
         struct split_part *p = &parts[k];
         *p = (struct split_part){.device = o->device[k], .usable = usable(&w->devices[o->device[k]])};
-        while (left > 0 && o->use[k] && take_slot(w, p, left - 1))
+        while (left > 0 && o->use[k] && take_slot(w, p, left - 1, o->n > 1))
             left--;
         if (!takes_any(p))
             p->first = left;
@@ -202,7 +208,7 @@ static bool follow_shares(const struct work *w, struct order *o, struct split_pa
             slot++;
         }
         if (takes_any(p))
-            p->compute = split_compute(w->model, &w->ask, p->output);
+            p->compute = split_compute(w->model, &w->ask, p->output, o->n > 1);
         fits = fits && p->weights + p->kv + p->compute <= p->usable;
     }
     return fits && slot == n;

@@ -68,9 +68,11 @@ struct split_plan {
 /* Part of a device's memory that is left alone: 192 MiB for the driver's own structures, and 4 % of it. */
 uint64_t split_reserve(uint64_t total);
 
-/* An estimate of what a device needs to compute, in bytes: the matrix of attention scores (without flash attention) or
- * the logits or the widest layer, whichever is largest, for they share their place; and some activations. */
-uint64_t split_compute(const struct layers *l, const struct split_ask *ask, bool output);
+/* An estimate of what a device needs to compute, in bytes, after what llama.cpp was seen to reserve: the matrix of
+ * attention scores (without flash attention) or the logits or the widest layer, whichever is largest, for they share
+ * their place; the mask, and the width of the model six times over for each token.  With several devices llama.cpp
+ * keeps four copies of the last two, so that passes can overlap. */
+uint64_t split_compute(const struct layers *l, const struct split_ask *ask, bool output, bool several);
 
 /* Devices: at most 256.  The plan is owned by the caller; fits says whether it is one. */
 struct split_plan *split_make(const struct layers *l, const struct split_device *devices, size_t n,

@@ -233,7 +233,7 @@ static int add_drafter(struct pool_plan *p, const struct config *cfg, const stru
                                   .outputs = UBATCH,
                                   .whole = true,
                                   .flash = draft->flash_attn != NULL && strcmp(draft->flash_attn, "on") == 0};
-    p->draft_bytes = l->output + split_compute(l, &ask, true);
+    p->draft_bytes = l->output + split_compute(l, &ask, true, false);
     for (size_t i = 0; i < l->n; i++)
         p->draft_bytes += l->list[i].weights + (l->list[i].kv * ask.ctx + l->list[i].state) * ask.slots;
     int gpu = 0;
