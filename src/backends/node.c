@@ -10,7 +10,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-enum { NODE_BODY_MAX = 64 << 20, NODE_RETRIES = 2 };
+enum { NODE_BODY_MAX = 64 << 20, NODE_RETRIES = 2, CLOSED_MAX = 64 };
 
 static size_t common_prefix(const int32_t *a, size_t n_a, const int32_t *b, size_t n_b)
 {
@@ -89,12 +89,42 @@ static void open_done(void *arg, const struct httpc_result *r)
     free(message);
 }
 
+/* Sessions that were closed here and that the server does not know of yet: it is told with the next one. */
+struct node_state {
+    int64_t closed[CLOSED_MAX];
+    size_t n_closed;
+};
+
+static void node_init(struct backend *b)
+{
+    b->state = xcalloc(1, sizeof(struct node_state));
+}
+
+static void node_finish(struct backend *b)
+{
+    free(b->state);
+}
+
+static void tell_closed(struct backend *b, json_t *body)
+{
+    struct node_state *state = b->state;
+    /* Nodes of a former version know neither branches nor this. */
+    if (state == NULL || state->n_closed == 0 || json_object_get(b->info.raw, "branches") == NULL)
+        return;
+    json_t *list = json_array();
+    for (size_t i = 0; i < state->n_closed; i++)
+        json_array_append_new(list, json_integer(state->closed[i]));
+    json_object_set_new(body, "closed", list);
+    state->n_closed = 0;
+}
+
 static void session_ask_id(struct node_session *s)
 {
-    const struct backend *b = s->s.b;
+    struct backend *b = s->s.b;
     char *url = xasprintf("%s/v1/node/session", b->cfg.url);
     json_t *body =
         json_pack("{s:o,s:I}", "sampling", sampler_params_to_json(&s->s.params), "prompt", (json_int_t)s->s.prompt_len);
+    tell_closed(b, body);
     char *text = json_dumps(body, JSON_COMPACT);
     struct httpc_opts o = {
         .url = url,
@@ -150,7 +180,7 @@ static void write_ask(const struct node_call *n, struct buf *b)
     if (n->drafts == NULL)
         return;
     buf_printf(b, ",\"epoch\":%lld,\"stream\":true", (long long)n->epoch);
-    if (a->branches > 0)
+    if (a->branches > 0 && n->c.b->info.caps.draft_branches)
         buf_printf(b, ",\"from\":%zu,\"first\":%zu,\"branches\":%zu,\"depth\":%zu",
                    a->from < n->n_path ? a->from : n->n_path, a->first, a->branches, a->depth);
 }
@@ -269,6 +299,9 @@ static void node_session_close(struct backend_session *session)
         httpc_cancel(s->opening);
     if (s->gone != NULL)
         *s->gone = true;
+    struct node_state *state = session->b->state;
+    if (s->id >= 0 && state != NULL && state->n_closed < CLOSED_MAX)
+        state->closed[state->n_closed++] = s->id;
     free(s->path);
     session_finish(session);
 }
@@ -320,12 +353,15 @@ static struct backend_call *node_session_start(struct backend *b, const struct s
         json_object_set_new(body, "messages", json_deep_copy(messages));
     else
         json_object_set_new(body, "text", json_stringn(text, len));
+    tell_closed(b, body);
     call_post(&n->c, "/v1/node/session", body, on_started);
     return &n->c;
 }
 
 const struct backend_ops backend_node_ops = {
     .name = "node",
+    .init = node_init,
+    .finish = node_finish,
     .probe = node_probe,
     .tokenize = node_tokenize,
     .detokenize = node_detokenize,

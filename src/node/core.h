@@ -80,27 +80,28 @@ struct node_core_info {
 };
 
 struct node_core_counters {
-    uint64_t decodes;                               /* calls of llama_decode */
-    uint64_t tokens;                                /* tokens in them */
-    uint64_t batches;                               /* decodes that carried more than one session */
-    uint64_t jobs;                                  /* jobs that were started */
-    uint64_t jobs_shared;                           /* of these, jobs that shared at least one decode */
-    uint64_t drafted;                               /* tokens drafted */
-    uint64_t branched;                              /* of these, tokens of branches that were computed */
-    uint64_t copies;                                /* caches copied for branches */
-    uint64_t branches;                              /* branches of drafts that were checked */
-    uint64_t branches_taken;                        /* of these, those that the accepted tokens went into */
-    uint64_t trips;                                 /* steps that llama.cpp took for the decodes, */
-    uint64_t trips_saved;                           /* and those that padding saved */
-    uint64_t padded;                                /* tokens that were computed for it */
-    uint64_t verified;                              /* draft tokens checked */
-    uint64_t accepted;                              /* of these, accepted */
-    uint64_t generated;                             /* tokens of GENERATE jobs */
-    uint64_t scored;                                /* tokens of SCORE jobs */
-    uint64_t sessions;                              /* opened */
-    uint64_t evictions;                             /* slots taken from a session that was still open */
-    uint64_t restored;                              /* snapshots put back (models that cannot truncate) */
-    uint64_t decode_us;                             /* time spent in llama_decode */
+    uint64_t decodes;                   /* calls of llama_decode */
+    uint64_t tokens;                    /* tokens in them */
+    uint64_t batches;                   /* decodes that carried more than one session */
+    uint64_t jobs;                      /* jobs that were started */
+    uint64_t jobs_shared;               /* of these, jobs that shared at least one decode */
+    uint64_t drafted;                   /* tokens drafted */
+    uint64_t branched;                  /* of these, tokens of branches that were computed */
+    uint64_t copies;                    /* caches copied for branches */
+    uint64_t branches;                  /* branches of drafts that were checked */
+    uint64_t branches_taken;            /* of these, those that the accepted tokens went into */
+    uint64_t trips;                     /* steps that llama.cpp took for the decodes, */
+    uint64_t trips_saved;               /* and those that padding saved */
+    uint64_t padded;                    /* tokens that were computed for it */
+    uint64_t verified;                  /* draft tokens checked */
+    uint64_t accepted;                  /* of these, accepted */
+    uint64_t generated;                 /* tokens of GENERATE jobs */
+    uint64_t scored;                    /* tokens of SCORE jobs */
+    uint64_t sessions;                  /* opened */
+    uint64_t evictions;                 /* slots taken from a session that was still open */
+    uint64_t restored;                  /* snapshots put back (models that cannot truncate) */
+    uint64_t decode_us;                 /* time spent in llama_decode */
+    double first_us, token_us, step_us; /* a pass takes first + tokens * token + (steps - 1) * step; 0: unknown */
     int32_t sessions_now, slots_busy, jobs_waiting; /* at this moment */
 };
 

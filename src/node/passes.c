@@ -2,12 +2,17 @@
 
 #include <string.h>
 
-enum { SEQUENCES_MAX = 256 };
+enum {
+    SEQUENCES_MAX = 256,
+    LOOK_EVERY = 64, /* passes: then one is left unpadded, to see what that costs */
+};
 
 /* What is gained must be worth this share of it. */
 static const double WORTH = 0.9;
 /* A step more costs about this share of a whole pass, before one was seen: what is on its way overlaps. */
 static const double STEP_SHARE = 0.5;
+/* So that 0 can mean that it is not known. */
+static const double LEAST_US = 0.1;
 
 static size_t bin_of(size_t tokens)
 {
@@ -62,9 +67,11 @@ void pass_cost_add(struct pass_cost *c, size_t steps, size_t tokens, double us)
         fit(c);
     } else if (c->known) {
         double more = (us - c->first_us - c->token_us * (double)tokens) / (double)(steps - 1);
-        if (more < 0)
-            more = 0;
-        c->step_us += (c->step_us > 0 ? 0.2 : 1) * (more - c->step_us);
+        if (more > c->first_us)
+            more = c->first_us; /* it holds what a step needs, and more */
+        double step = pass_cost_step(c) + 0.3 * ((more > 0 ? more : 0) - pass_cost_step(c));
+        c->step_us = step > LEAST_US ? step : LEAST_US;
+        c->padded = 0;
     }
 }
 
@@ -125,7 +132,7 @@ static size_t sum(const size_t *len, size_t n)
     return all;
 }
 
-size_t pass_pad(const struct pass_cost *c, const size_t *len, const size_t *most, size_t n, size_t room, size_t *padded)
+size_t pass_pad(struct pass_cost *c, const size_t *len, const size_t *most, size_t n, size_t room, size_t *padded)
 {
     size_t plain = pass_steps(len, n), tokens = sum(len, n), high = 0, best_steps = plain;
     memcpy(padded, len, n * sizeof(*padded));
@@ -145,6 +152,10 @@ size_t pass_pad(const struct pass_cost *c, const size_t *len, const size_t *most
         best = gain;
         best_steps = steps;
         memcpy(padded, one, n * sizeof(*one));
+    }
+    if (best_steps < plain && ++c->padded > LOOK_EVERY) {
+        memcpy(padded, len, n * sizeof(*padded));
+        best_steps = plain;
     }
     return plain - best_steps;
 }

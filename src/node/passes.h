@@ -20,6 +20,7 @@ struct pass_cost {
     } bin[PASS_BINS];
     double first_us, token_us; /* a pass of n tokens in one step takes first_us + n * token_us; 0 until known */
     double step_us;            /* each step more; 0 until one was seen */
+    unsigned padded;           /* passes in a row that padding kept from showing what a step costs */
     bool known;
 };
 
@@ -33,7 +34,6 @@ size_t pass_steps(const size_t *len, size_t n);
 
 /* padded[i] >= len[i]: how long each sequence is best made, at most most[i] (0 and len 0: it may not be put in), with
  * at most room tokens in all.  Returns the steps that this saves, 0: padded is len. */
-size_t pass_pad(const struct pass_cost *c, const size_t *len, const size_t *most, size_t n, size_t room,
-                size_t *padded);
+size_t pass_pad(struct pass_cost *c, const size_t *len, const size_t *most, size_t n, size_t room, size_t *padded);
 
 #endif

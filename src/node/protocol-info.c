@@ -137,6 +137,9 @@ void protocol_on_info(struct server *s, struct httpd_request *r)
         now.sessions_now, "jobs_waiting", now.jobs_waiting, "counters", counters_json(s), "load_ms",
         (json_int_t)(i->load_us / 1000), "uptime_ms", (json_int_t)((clock_us() - s->started_us) / 1000));
     merge(o, rest);
+    json_object_set_new(o, "pass",
+                        json_pack("{s:o,s:o,s:o}", "first_us", number(now.first_us), "token_us", number(now.token_us),
+                                  "step_us", number(now.step_us)));
     httpd_reply_json(r, 200, o);
 }
 

@@ -5,9 +5,27 @@
 
 #include "base/json.h"
 
+/* Sessions that their owner is done with, told beside the next one: a request of their own would be too dear. */
+static void close_sessions(struct server *s, const json_t *closed)
+{
+    for (size_t i = 0; i < json_array_size(closed); i++)
+        node_session_close(s->core, json_integer_value(json_array_get(closed, i)));
+}
+
+static int check_closed(struct httpd_request *r, const json_t *closed)
+{
+    bool ok = closed == NULL || json_is_array(closed);
+    for (size_t i = 0; ok && i < json_array_size(closed); i++)
+        ok = json_is_integer(json_array_get(closed, i));
+    if (!ok)
+        httpd_reply_error(r, 400, "closed", NULL, "closed: expected a list of sessions");
+    return ok ? 0 : -1;
+}
+
 static void open_session(struct server *s, struct httpd_request *r, const json_t *o,
                          const struct sampler_params *params)
 {
+    const json_t *closed = json_object_get(o, "closed");
     const json_t *count = json_object_get(o, "prompt"), *messages = json_object_get(o, "messages"),
                  *given = json_object_get(o, "text");
     int64_t prompt = 0;
@@ -19,6 +37,8 @@ static void open_session(struct server *s, struct httpd_request *r, const json_t
         httpd_reply_error(r, 400, "prompt", NULL, "expected one of prompt (a number of tokens), messages and text");
         return;
     }
+    if (check_closed(r, closed) != 0)
+        return;
     if (count != NULL)
         rc = protocol_int(r, o, "prompt", true, 0, INT32_MAX, &prompt);
     else if (messages != NULL)
@@ -28,6 +48,7 @@ static void open_session(struct server *s, struct httpd_request *r, const json_t
     free(text);
     if (rc != 0)
         return;
+    close_sessions(s, closed);
     int64_t id = node_session_open(s->core, params, count != NULL ? (size_t)prompt : n);
     json_t *reply = json_pack("{s:I}", "session", (json_int_t)id);
     if (count == NULL)
@@ -38,7 +59,7 @@ static void open_session(struct server *s, struct httpd_request *r, const json_t
 
 void protocol_on_session(struct server *s, struct httpd_request *r)
 {
-    static const char *const keys[] = {"sampling", "prompt", "messages", "text", NULL};
+    static const char *const keys[] = {"sampling", "prompt", "messages", "text", "closed", NULL};
     struct sampler_params params;
     json_t *o = protocol_body(r, keys);
     if (o == NULL)

@@ -402,6 +402,8 @@ static void count_pass(struct sched *s, int64_t us)
     s->counters.decode_us += (uint64_t)us;
     s->counters.restored = s->slots.restored;
     count_sharers(s);
+    if (s->outputs == 0)
+        return;
     if (s->copied > 0) {
         double plain =
             s->cost.first_us + s->cost.token_us * s->batch.n_tokens + (double)(s->steps - 1) * pass_cost_step(&s->cost);
@@ -411,6 +413,9 @@ static void count_pass(struct sched *s, int64_t us)
         return;
     }
     pass_cost_add(&s->cost, s->steps, (size_t)s->batch.n_tokens, (double)us);
+    s->counters.first_us = s->cost.first_us;
+    s->counters.token_us = s->cost.token_us;
+    s->counters.step_us = pass_cost_step(&s->cost);
     if (s->batch.n_tokens >= MEASURED_MIN) {
         double cost = (double)us / s->batch.n_tokens;
         s->us_per_token = s->us_per_token > 0 ? 0.7 * s->us_per_token + 0.3 * cost : cost;
@@ -536,6 +541,8 @@ bool sched_step(struct sched *s)
     compose(s);
     int64_t start = clock_us();
     int rc = llama_decode(s->ctx, s->batch);
+    if (s->outputs > 0)
+        llama_synchronize(s->ctx); /* else a device may still be at it */
     count_pass(s, clock_us() - start);
     if (rc != 0)
         on_failure(s, rc);
