@@ -1,6 +1,7 @@
 #include "engines/drafting.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +17,6 @@ enum {
     PATIENCE_UNKNOWN_US = 500 * 1000, /* before the first draft: its prompt must go in */
     CHUNK = 8,                        /* tokens a request, of drafters that do not stream: it can't be broken off */
     TEXT_MAX = 16 * 1024 * 1024,
-    HEAR_TOKENS = 3,    /* a trip to the drafter shorter than so many tokens of it is worth a word */
     BRANCH_TOKENS = 24, /* of one branch: by then it is known whether the path went there */
 };
 
@@ -185,6 +185,10 @@ static void on_stream(void *arg, const struct backend_drafted *drafted)
         return;
     if (c == d->stream)
         measure(d, drafted->n);
+    if (getenv("TRACE"))
+        fprintf(stderr, "T %lld stream %p b=%lld at=%zu idx=%zu n=%zu cur=%d base=%zu ln=%zu\n", (long long)clock_us(),
+                (void *)c, (long long)drafted->branch, drafted->branch ? drafted->at : c->at, drafted->index,
+                drafted->n, c == d->stream, d->line.base, d->line.n);
     size_t had = d->line.n;
     for (size_t i = 0; i < drafted->n; i++) {
         int32_t token = drafted->tokens[i];
@@ -212,6 +216,8 @@ static void on_streamed(void *arg, const struct backend_status *st)
         free(c);
         return;
     }
+    if (getenv("TRACE"))
+        fprintf(stderr, "T %lld end %p\n", (long long)clock_us(), (void *)c);
     d->stream = NULL;
     free(c);
     if (st->error == BACKEND_OK)
@@ -312,27 +318,19 @@ void drafting_advance(struct drafting *d, size_t n_path, const struct backend_to
 
 /* ---- the line ---- */
 
-/* Tokens of the line that will be waited for when none is there. */
-static size_t wanted(const struct drafting *d, size_t most)
-{
-    const struct governor *g = governor(d);
-    size_t n = 1;
-    while (n < most && governor_waits(g, NULL, n, g->draft_us))
-        n++;
-    return n;
-}
-
 static void ask_stream(struct drafting *d, const int32_t *all, size_t n_all, size_t n_path, size_t n)
 {
     const struct config_proxy *settings = proxy_settings(d->a->proxy);
-    size_t first = wanted(d, n);
     struct backend_draft_ask line = {.n = n, .from = n_path, .first = n, .depth = BRANCH_TOKENS};
     if (settings->governor && settings->draft_branches && d->member->backend->info.caps.draft_branches) {
         line.branches = LINE_BRANCHES / 2;
-        line.first = first > d->line.n ? first - d->line.n : 0;
+        line.first = d->line.n == 0;
     }
     d->stream = xcalloc(1, sizeof(*d->stream));
     d->stream->d = d;
+    if (getenv("TRACE"))
+        fprintf(stderr, "T %lld ask %p n_path=%zu n_all=%zu n=%zu first=%zu br=%zu\n", (long long)clock_us(),
+                (void *)d->stream, n_path, n_all, n, line.first, line.branches);
     d->stream->at = n_all;
     d->stream->call = backend_draft_stream(d->session, all, n_all, &line, (int)settings->draft_timeout_ms, on_stream,
                                            on_streamed, d->stream);
@@ -395,14 +393,6 @@ static void leave(struct drafting *d)
     d->stale = d->call != NULL;
 }
 
-/* Whether a drafter that is still writing should hear how far the path has come: it stops growing branches that are
- * behind, at the price of what is on its way. */
-static bool should_hear(const struct drafting *d, size_t n_path)
-{
-    const struct governor *g = governor(d);
-    return d->stream != NULL && d->told < n_path && g->draft_us > 0 && g->first_us < HEAR_TOKENS * g->draft_us;
-}
-
 /* How many tokens the line should have: the next draft and, for who writes ahead, another one. */
 static size_t worth_having(const struct drafting *d, size_t most)
 {
@@ -426,14 +416,16 @@ size_t drafting_follow(struct drafting *d, const int32_t *path, size_t n_path, s
     if (streams(d) && n_path > before && d->begun)
         proxy_count_ahead(d->a->proxy, match, d->line.n);
     if (match == LINE_GOES_ON && !was_stale && !spent) {
-        if (should_hear(d, n_path))
+        /* It hears how far the path has come, and leaves the branches that are behind; what is on its way comes again.
+         */
+        if (d->told < n_path)
             leave_stream(d);
-        if (!drafting_busy(d) && !d->closed && d->line.n < reach)
-            ask(d, path, n_path, reach - d->line.n);
+        if (!drafting_busy(d) && !d->closed && (d->line.n < reach || d->told < n_path))
+            ask(d, path, n_path, d->line.n < reach ? reach - d->line.n : 1);
     } else {
         leave(d);
         if (d->call == NULL)
-            ask(d, path, n_path, reach - (d->line.n < reach ? d->line.n : reach));
+            ask(d, path, n_path, d->line.n < reach ? reach - d->line.n : 1);
     }
     *tokens = d->line.tokens;
     *probs = d->line.probs;

@@ -7,6 +7,7 @@ static const double FADE = 0.97;        /* of a verify, per newer one */
 static const double RATE_FADE_US = 2e6; /* a rate forgets in about so much time of its own */
 static const double PRIOR = 4;          /* tokens that the first guess of a chance weighs */
 static const double CLEARLY = 1.03;     /* times better, before the other way is taken for good */
+static const double WORTH_TRYING = 1.1; /* times: what is estimated roughly must promise */
 static const double HICCUP = 1.7;       /* times as long as expected */
 static const double HOPELESS = 3;       /* times better than the estimate of the other: no trial needed */
 
@@ -208,7 +209,7 @@ bool governor_waits_first(const struct governor *g, double next_us)
     if (g->k[0] < ROUNDS_KNOWN || g->draft_us <= 0)
         return true;
     double v0 = g->v[0], ready = (v0 - next_us) / g->draft_us, miss = 1 - mean_chance(g);
-    return best_rate(g, next_us, 0, 0, 0) >=
+    return best_rate(g, next_us, 0, 0, 0) * WORTH_TRYING >=
            best_rate(g, next_us, ready > 0 ? (size_t)ready : 0, 1, v0 + miss * next_us);
 }
 

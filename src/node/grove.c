@@ -8,7 +8,7 @@
 #include "node/slots.h"
 
 /* A choice that is less likely to be needed is not worth its place; a token of a branch, its time. */
-static const double CHANCE_MIN = 0.01, CHANCE_LEAST = 0.002;
+static const double CHANCE_MIN = 0.01, CHANCE_LEAST = 0.02;
 
 struct grove *grove_create(void)
 {

@@ -14,7 +14,7 @@ struct session;
 struct slot;
 
 enum {
-    GROVE_CHOICES = 4,   /* remembered of a position: the token drawn and the next best */
+    GROVE_CHOICES = 10,  /* remembered of a position: the token drawn and the next best */
     GROVE_BRANCHES = 64, /* most branches of a session */
 };
 
