@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "node/protocol.h"
 
@@ -131,6 +132,34 @@ void call_send(struct call *c, const char *content_type, const char *data, size_
         c->paused = true;
         node_core_pause(c->server->core, c->job);
     }
+}
+
+static void send_now(struct call *c)
+{
+    c->sent_us = clock_us();
+    c->send(c);
+}
+
+static void on_later(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    send_now(arg);
+}
+
+void call_pace(struct call *c, int64_t every_us, void (*send)(struct call *c))
+{
+    int64_t wait = c->sent_us + every_us - clock_us();
+    c->send = send;
+    if (c->sent_us == 0 || wait <= 0) {
+        send_now(c);
+        return;
+    }
+    if (c->later == NULL)
+        c->later = evtimer_new(c->server->base, on_later, c);
+    struct timeval tv = {.tv_usec = (suseconds_t)wait};
+    if (c->later != NULL && !evtimer_pending(c->later, NULL))
+        evtimer_add(c->later, &tv);
 }
 
 void call_end(struct call *c)

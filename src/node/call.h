@@ -14,15 +14,16 @@
 struct call {
     struct server *server;
     struct httpd_request *request;
-    struct node_job *job; /* owned; NULL before the first */
-    int64_t session;      /* owned: closed with the call; 0: none */
-    bool streaming;       /* the reply has started */
-    bool paused;          /* held for a slow reader */
-    size_t shown;         /* tokens of the job that were looked at, */
-    size_t shown_grown;   /* and of its branches */
-    int64_t sent_us;      /* when the newest line of a stream of tokens was sent */
-    struct event *later;  /* sends what was held back for a moment; NULL: none yet */
-    void *arg;            /* of whoever started it, freed by free_arg */
+    struct node_job *job;         /* owned; NULL before the first */
+    int64_t session;              /* owned: closed with the call; 0: none */
+    bool streaming;               /* the reply has started */
+    bool paused;                  /* held for a slow reader */
+    size_t shown;                 /* tokens of the job that were looked at, */
+    size_t shown_grown;           /* and of its branches */
+    int64_t sent_us;              /* when the newest line of a stream of tokens was sent */
+    struct event *later;          /* sends what was held back for a moment; NULL: none yet */
+    void (*send)(struct call *c); /* how */
+    void *arg;                    /* of whoever started it, freed by free_arg */
     void (*free_arg)(void *arg);
     /* New tokens are in job->out; NULL: nobody wants to know before the end. */
     void (*on_tokens)(struct call *c);
@@ -41,6 +42,10 @@ void call_run(struct call *c, struct node_job *job);
 
 /* Starts the streamed reply if it has not started, writes, and holds the job above the high-water mark. */
 void call_send(struct call *c, const char *content_type, const char *data, size_t len);
+
+/* New tokens are there to be sent by send(c), which sets nothing itself: at once when the newest line went out every_us
+ * ago or longer, else then.  Tokens that come fast share a line: each line costs both sides more than a token does. */
+void call_pace(struct call *c, int64_t every_us, void (*send)(struct call *c));
 
 /* Ends a streamed reply. */
 void call_end(struct call *c);

@@ -3,7 +3,6 @@
 
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "node/call.h"
 
 enum {
@@ -60,30 +59,13 @@ static void send_line(struct call *c)
         return;
     buf_init(&b, LINE_MAX_BYTES);
     add_line(&b, c);
-    c->sent_us = clock_us();
     call_send(c, ndjson, b.data, b.len);
     buf_finish(&b);
 }
 
-static void on_later(evutil_socket_t fd, short what, void *arg)
-{
-    send_line(arg);
-}
-
-/* A token that comes long after the one before goes out at once.  A fast model's tokens share lines: each line costs
- * both sides more than a token does. */
 static void on_tokens(struct call *c)
 {
-    int64_t wait = c->sent_us + LINE_EVERY_US - clock_us();
-    if (c->sent_us == 0 || wait <= 0) {
-        send_line(c);
-        return;
-    }
-    if (c->later == NULL)
-        c->later = evtimer_new(c->server->base, on_later, c);
-    struct timeval tv = {.tv_usec = (suseconds_t)wait};
-    if (c->later != NULL && !evtimer_pending(c->later, NULL))
-        evtimer_add(c->later, &tv);
+    call_pace(c, LINE_EVERY_US, send_line);
 }
 
 static void on_done(struct call *c)

@@ -6,7 +6,10 @@
 
 #include "node/call.h"
 
-enum { REPLY_MAX = 64 << 20 };
+enum {
+    REPLY_MAX = 64 << 20,
+    DRAFT_EVERY_US = 500, /* between two lines of a draft: somebody may be waiting for them */
+};
 
 /* The margin of a token that had no rival. */
 static const double MARGIN_ALONE = 1e9;
@@ -91,7 +94,7 @@ static void add_draft_line(struct buf *b, struct call *c)
     c->shown = job->n_out;
 }
 
-static void stream_draft(struct call *c)
+static void send_draft(struct call *c)
 {
     struct buf b;
     buf_init(&b, REPLY_MAX);
@@ -100,6 +103,11 @@ static void stream_draft(struct call *c)
     if (b.len > 0)
         call_send(c, "application/x-ndjson", b.data, b.len);
     buf_finish(&b);
+}
+
+static void stream_draft(struct call *c)
+{
+    call_pace(c, DRAFT_EVERY_US, send_draft);
 }
 
 static void end_draft(struct call *c)
