@@ -292,34 +292,9 @@ static struct backend_session *node_session_open(struct backend *b, const struct
     return &s->s;
 }
 
-static void on_closed(void *arg, const struct httpc_result *r)
-{
-    (void)arg;
-    (void)r; /* a server that is gone has forgotten the session as well */
-}
-
-/* Tells the server that the session is over: its slot is free for others, and for branches, at once. */
-static void tell_closed(const struct backend *b, int64_t id)
-{
-    char *url = xasprintf("%s/v1/node/close", b->cfg.url), *body = xasprintf("{\"session\":%lld}", (long long)id);
-    struct httpc_opts o = {
-        .url = url,
-        .bearer = b->cfg.api_key,
-        .body = body,
-        .len = strlen(body),
-        .timeout_ms = CALL_TIMEOUT_MS,
-        .on_done = on_closed,
-    };
-    httpc_start(b->http, &o);
-    free(url);
-    free(body);
-}
-
 static void node_session_close(struct backend_session *session)
 {
     struct node_session *s = (struct node_session *)session;
-    if (s->id >= 0 && session->b->info.known)
-        tell_closed(session->b, s->id);
     if (s->opening != NULL)
         httpc_cancel(s->opening);
     if (s->gone != NULL)

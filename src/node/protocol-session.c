@@ -1,4 +1,4 @@
-/* POST /v1/node/session: the sampling parameters and the prompt's length, once; and POST /v1/node/close. */
+/* POST /v1/node/session: the sampling parameters and the prompt's length, once. */
 #include "node/protocol.h"
 
 #include <stdlib.h>
@@ -67,20 +67,6 @@ void protocol_on_session(struct server *s, struct httpd_request *r)
     if (protocol_sampling(s, r, json_object_get(o, "sampling"), &params) == 0) {
         open_session(s, r, o, &params);
         sampler_params_finish(&params);
-    }
-    json_decref(o);
-}
-
-void protocol_on_close(struct server *s, struct httpd_request *r)
-{
-    static const char *const keys[] = {"session", NULL};
-    int64_t session;
-    json_t *o = protocol_body(r, keys);
-    if (o == NULL)
-        return;
-    if (protocol_int(r, o, "session", true, 0, INT64_MAX, &session) == 0) {
-        node_session_close(s->core, session);
-        httpd_reply_json(r, 200, json_object());
     }
     json_decref(o);
 }

@@ -19,7 +19,6 @@ static const struct {
 } calls[] = {
     {HTTPD_GET, "/v1/node", protocol_on_info},
     {HTTPD_GET, "/v1/node/vocab", protocol_on_vocab},
-    {HTTPD_POST, "/v1/node/close", protocol_on_close},
     {HTTPD_POST, "/v1/node/detokenize", protocol_on_detokenize},
     {HTTPD_POST, "/v1/node/draft", protocol_on_draft},
     {HTTPD_POST, "/v1/node/generate", protocol_on_generate},

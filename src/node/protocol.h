@@ -69,7 +69,6 @@ void protocol_add_entry(struct buf *b, struct server *s, const struct node_job *
 void protocol_on_info(struct server *s, struct httpd_request *r);
 void protocol_on_vocab(struct server *s, struct httpd_request *r);
 void protocol_on_session(struct server *s, struct httpd_request *r);
-void protocol_on_close(struct server *s, struct httpd_request *r);
 void protocol_on_draft(struct server *s, struct httpd_request *r);
 void protocol_on_verify(struct server *s, struct httpd_request *r);
 void protocol_on_score(struct server *s, struct httpd_request *r);
