@@ -4,8 +4,34 @@
 
 #include "base/mem.h"
 #include "cmd/cmd.h"
+#include "cmd/self.h"
+#include "engines/pool-plan.h"
 
 extern const struct cmd cmd_config;
+
+/* extra_args are checked against what the coordinator's binary says of itself.  How many errors. */
+static size_t check_extra_args(const struct config *c)
+{
+    struct pool_program program;
+    char *cause = NULL, *node = NULL;
+    size_t errors = 0;
+    if (!config_has_pool(c) || c->pool.coordinator.extra_args.n == 0)
+        return 0;
+    if (!c->pool.binaries.coordinator)
+        node = self_node(&cause);
+    if ((!c->pool.binaries.coordinator && !node) || pool_program_find(c, node, &program, &cause) != 0) {
+        fprintf(stderr, "warning: coordinator.extra_args could not be checked: %s\n", cause);
+    } else {
+        if (pool_argv_check_extra(c, program.help, &cause) != 0) {
+            fprintf(stderr, "%s\n", cause);
+            errors = 1;
+        }
+        pool_program_finish(&program);
+    }
+    free(cause);
+    free(node);
+    return errors;
+}
 
 static int run_check(struct cmd_env *env, const struct cmd_args *args)
 {
@@ -21,10 +47,12 @@ static int run_check(struct cmd_env *env, const struct cmd_args *args)
         fprintf(stderr, "%s: warning: no target is configured, so `proxy start` will not start\n",
                 path ? path : "environment");
     if (c)
+        errors += check_extra_args(c);
+    if (errors == 0 && c)
         printf("%s: no errors\n", what);
     else
         printf("%s: %zu error%s\n", what, errors, errors == 1 ? "" : "s");
-    int rc = c ? CMD_OK : CMD_FAILED;
+    int rc = c && errors == 0 ? CMD_OK : CMD_FAILED;
     config_destroy(c);
     config_findings_finish(&findings);
     free(path);

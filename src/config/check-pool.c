@@ -51,6 +51,11 @@ static void check_worker(struct loader *l, size_t i)
     struct config_worker *w = &p->workers[i];
     if (!w->host && !told(l, "workers[].host", i))
         findings_add(l->findings, true, l->name, w->line, "workers[] has no host");
+    if (w->host && strchr(w->host, ':'))
+        findings_add(l->findings, true, l->name, w->line,
+                     "workers[].host: %s: llama.cpp's RPC takes names and IPv4 addresses only (the port goes to "
+                     "gpus[].rpc_port)",
+                     w->host);
     if (w->n_gpus == 0) {
         size_t unused;
         walk_add_entry(l, "workers[].gpus", i, 0, &unused);

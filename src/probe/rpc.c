@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "probe/linger.h"
 #include "probe/resolve.h"
 
 enum { COMMAND_MEMORY = 11, COMMAND_HELLO = 14, COMMAND_COUNT = 15 };
@@ -41,6 +42,7 @@ struct rpc_query {
     struct event *deadline;
     int64_t connect_us; /* when the connecting began */
     bool old;           /* the empty HELLO is tried */
+    bool asked;         /* a reply is awaited */
     uint32_t devices;   /* as the server counts them */
     struct rpc_report report;
     char text[TEXT_MAX];
@@ -58,6 +60,14 @@ static void query_free(struct rpc_query *q)
     event_free(q->deadline);
     free(q->host);
     free(q);
+}
+
+/* A question that was put stays until it is answered, whoever goes on with what is known. */
+static void leave(struct rpc_query *q)
+{
+    if (q->asked && q->link != NULL)
+        linger_keep(bufferevent_getfd(q->link));
+    q->asked = false;
 }
 
 /* What is wrong and what to do, for each state; a machine is called as the configuration calls it. */
@@ -116,6 +126,7 @@ static void say(struct rpc_query *q, const char *detail)
 
 static void finish(struct rpc_query *q, enum rpc_state state, const char *detail)
 {
+    leave(q);
     q->report.state = state;
     q->report.text = q->text;
     say(q, detail);
@@ -141,6 +152,7 @@ static void command(struct rpc_query *q, uint8_t what, uint64_t size, uint32_t f
     for (size_t i = 0; i < 4; i++)
         out[9 + i] = (uint8_t)(first >> (8 * i));
     bufferevent_write(q->link, out, 9 + (size_t)size);
+    q->asked = true;
 }
 
 static void hello(struct rpc_query *q)
@@ -152,6 +164,7 @@ static void hello(struct rpc_query *q)
 /* A reply of a length that can't be: what speaks is something else. */
 static void not_rpc(struct rpc_query *q)
 {
+    q->asked = false;
     struct evbuffer *in = bufferevent_get_input(q->link);
     char begin[8] = "";
     evbuffer_copyout(in, begin, sizeof(begin) - 1);
@@ -206,6 +219,7 @@ static void on_read(struct bufferevent *link, void *arg)
         return;
     }
     evbuffer_drain(in, 8 + want);
+    q->asked = false;
     switch (q->step) {
     case STEP_COUNT:
         q->devices = (uint32_t)number(reply + 8, 4);
@@ -241,6 +255,7 @@ static void connected(struct rpc_query *q)
 /* The end of the connection while a reply was awaited. */
 static void closed(struct rpc_query *q)
 {
+    q->asked = false;
     size_t left = evbuffer_get_length(bufferevent_get_input(q->link));
     if (left > 0) {
         not_rpc(q);
@@ -332,6 +347,8 @@ struct rpc_query *rpc_query_start(struct event_base *base, const struct rpc_ask 
 
 void rpc_query_cancel(struct rpc_query *q)
 {
-    if (q != NULL)
-        query_free(q);
+    if (q == NULL)
+        return;
+    leave(q);
+    query_free(q);
 }
