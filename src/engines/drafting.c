@@ -184,10 +184,6 @@ static void on_stream(void *arg, const struct backend_drafted *drafted)
         return;
     if (c == d->stream)
         measure(d, drafted->n);
-    if (getenv("TRACE"))
-        fprintf(stderr, "T %lld stream %p b=%lld at=%zu idx=%zu n=%zu cur=%d base=%zu ln=%zu\n", (long long)clock_us(),
-                (void *)c, (long long)drafted->branch, drafted->branch ? drafted->at : c->at, drafted->index,
-                drafted->n, c == d->stream, d->line.base, d->line.n);
     size_t had = d->line.n;
     for (size_t i = 0; i < drafted->n; i++) {
         int32_t token = drafted->tokens[i];
@@ -215,8 +211,6 @@ static void on_streamed(void *arg, const struct backend_status *st)
         free(c);
         return;
     }
-    if (getenv("TRACE"))
-        fprintf(stderr, "T %lld end %p\n", (long long)clock_us(), (void *)c);
     d->stream = NULL;
     free(c);
     if (st->error == BACKEND_OK)
@@ -327,9 +321,6 @@ static void ask_stream(struct drafting *d, const int32_t *all, size_t n_all, siz
     }
     d->stream = xcalloc(1, sizeof(*d->stream));
     d->stream->d = d;
-    if (getenv("TRACE"))
-        fprintf(stderr, "T %lld ask %p n_path=%zu n_all=%zu n=%zu first=%zu br=%zu\n", (long long)clock_us(),
-                (void *)d->stream, n_path, n_all, n, line.first, line.branches);
     d->stream->at = n_all;
     d->stream->call = backend_draft_stream(d->session, all, n_all, &line, (int)settings->draft_timeout_ms, on_stream,
                                            on_streamed, d->stream);

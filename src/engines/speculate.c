@@ -237,9 +237,6 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         return;
     }
     double round_us = s->verdict_us != 0 ? (double)(clock_us() - s->verdict_us) : 0;
-    if (getenv("TRACE"))
-        fprintf(stderr, "T %lld verdict n=%zu acc=%zu branch=%zu\n", (long long)clock_us(), s->n_draft, v->accepted,
-                v->branch);
     bool prefill = s->sent < s->prompt_len;
     if (!prefill)
         measure(s, st, v, round_us);
@@ -316,9 +313,6 @@ static void verify(struct speculation *s, const int32_t *draft, size_t n)
     for (size_t i = 0; i < tree.n_branches; i++)
         s->branch_at[i] = branches[i].at;
     struct governor *g = proxy_governor(a->proxy);
-    if (getenv("TRACE"))
-        fprintf(stderr, "T %lld verify n_path=%zu n=%zu br=%zu\n", (long long)clock_us(), s->n_path, n,
-                tree.n_branches);
     double us = governor_verify_us(g, n * (1 + tree.n_branches));
     s->predicted_us = s->verdict_us == 0 || isnan(us) ? 0 : (double)(clock_us() - s->verdict_us) + us;
     if (n > 0)
