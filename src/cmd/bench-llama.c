@@ -8,7 +8,10 @@
 #include "base/cause.h"
 #include "base/mem.h"
 
-enum { READY_MS = 180000 };
+enum {
+    READY_MS = 180000,
+    GRACE_MS = 200, /* it waits for the end of connections that are kept alive */
+};
 
 /* The loader's library folder of the private prefix; NULL where there is none.  Owned by the caller. */
 static char *prefix_library(void)
@@ -117,6 +120,7 @@ struct stack_program *bench_llama_start(struct stack *s, const struct bench_llam
     if (p == NULL)
         return NULL;
     p->address = xasprintf("127.0.0.1:%d", port);
+    p->grace_ms = GRACE_MS;
     if (stack_wait_http(s, p, "/health", NULL, READY_MS, cause) == 0)
         return p;
     stack_end(s, p);

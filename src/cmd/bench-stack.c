@@ -54,13 +54,15 @@ static void make_env(struct stack *s)
     size_t n = 0;
     for (char **e = environ; *e != NULL; e++)
         n++;
-    s->env = xcalloc(n + 2, sizeof(*s->env));
+    s->env = xcalloc(n + 3, sizeof(*s->env));
     n = 0;
     for (char **e = environ; *e != NULL; e++) {
         if (strncmp(*e, "TIGHTWAD_", 9) == 0)
             s->env[n++] = xstrndup(*e, strcspn(*e, "="));
     }
-    s->env[n] = xstrdup("OMP_WAIT_POLICY=passive");
+    s->env[n++] = xstrdup("OMP_WAIT_POLICY=passive");
+    /* A llama-server that keeps old prompts fetches them from the workers, which takes seconds over a slow link. */
+    s->env[n] = xstrdup("LLAMA_ARG_CACHE_RAM=0");
 }
 
 int stack_init(struct stack *s, char **cause)
@@ -126,7 +128,7 @@ struct stack_program *stack_start(struct stack *s, const char *name, struct stac
 {
     static unsigned count;
     struct stack_program *p = xcalloc(1, sizeof(*p));
-    *p = (struct stack_program){.name = xstrdup(name), .argv = *argv, .next = s->programs};
+    *p = (struct stack_program){.name = xstrdup(name), .argv = *argv, .grace_ms = GRACE_MS, .next = s->programs};
     *argv = (struct stack_argv){0};
     p->log = xasprintf("%s/%u.log", s->dir, count++);
     s->programs = p;
@@ -150,7 +152,7 @@ void stack_end(struct stack *s, struct stack_program *p)
     while (*at != p)
         at = &(*at)->next;
     *at = p->next;
-    child_stop(&p->child, GRACE_MS);
+    child_stop(&p->child, p->grace_ms);
     unlink(p->log);
     stack_argv_finish(&p->argv);
     free(p->name);

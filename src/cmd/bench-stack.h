@@ -28,6 +28,7 @@ struct stack_program {
     struct stack_argv argv;
     char *log;     /* the file with its stdout and stderr */
     char *address; /* HOST:PORT where it listens; NULL: not known (yet) */
+    int grace_ms;  /* that it is given to end by itself */
     struct stack_program *next;
 };
 
