@@ -14,7 +14,6 @@ struct bench_rounds {
     struct httpc_call *call; /* NULL: it has ended */
     struct lines *lines;
     struct bench_counts counts;
-    uint64_t request; /* of the newest round */
 };
 
 void bench_counts_add(struct bench_counts *to, const struct bench_counts *from)
@@ -54,9 +53,8 @@ static void count(struct bench_rounds *r, const json_t *o)
                                .drafted = (int64_t)number(o, "drafted"),
                                .accepted = (int64_t)number(o, "accepted"),
                                .emitted = (int64_t)number(o, "emitted")};
-    uint64_t request = (uint64_t)number(o, "request");
     double took = number(o, "round_ms"), expected = number(o, "predicted_ms"), error = fabs(took - expected) / took;
-    if (request == r->request) {
+    if (number(o, "round") > 1) {
         one.timed = 1;
         one.timed_emitted = one.emitted;
         one.draft_ms = number(o, "draft_ms");
@@ -67,7 +65,6 @@ static void count(struct bench_rounds *r, const json_t *o)
         one.errors = &error;
         one.n_errors = 1;
     }
-    r->request = request;
     bench_counts_add(&r->counts, &one);
 }
 
