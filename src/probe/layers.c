@@ -131,7 +131,7 @@ static uint64_t kv_bytes(const struct gguf *g, size_t layer)
 {
     int64_t heads = number_or(g, "attention.head_count", layer, 0);
     int64_t heads_kv = number_or(g, "attention.head_count_kv", layer, heads);
-    int64_t one = heads > 0 ? g->n_embd / heads : 0;
+    int64_t one = heads > 0 && g->n_embd > 0 ? g->n_embd / heads : 0;
     int64_t key = number_or(g, "attention.key_length", layer, one);
     int64_t value = number_or(g, "attention.value_length", layer, one);
     uint64_t sum;

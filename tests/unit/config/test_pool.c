@@ -221,9 +221,11 @@ static void what_does_not_go_together(void **state)
           "t.yaml:7: error: workers[] has no host\n"
           "t.yaml:2: warning: workers are given but no models: there is no pool without a model to load\n");
     finds("workers: [{host: 'fd00::7'}, {host: 'a:50052'}]\nmodels: {m: {path: /m}}\n", false,
-          "t.yaml:1: error: workers[].host: fd00::7: llama.cpp's RPC takes names and IPv4 addresses only (the port goes to "
+          "t.yaml:1: error: workers[].host: fd00::7: llama.cpp's RPC takes names and IPv4 addresses only (the port "
+          "goes to "
           "gpus[].rpc_port)\n"
-          "t.yaml:1: error: workers[].host: a:50052: llama.cpp's RPC takes names and IPv4 addresses only (the port goes to "
+          "t.yaml:1: error: workers[].host: a:50052: llama.cpp's RPC takes names and IPv4 addresses only (the port "
+          "goes to "
           "gpus[].rpc_port)\n");
     finds("coordinator:\n  port: 8088\nmodels: {m: {path: /m}}\n", false,
           "t.yaml:1: error: coordinator.port is 8088, which is also proxy.port: each listens on a port of its own\n");
