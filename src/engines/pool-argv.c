@@ -211,6 +211,22 @@ static const char *extra_value(const struct config_words *extra, const char *nam
     return value;
 }
 
+bool pool_argv_places(const struct config *cfg)
+{
+    static const char *const names[] = {"-ngl",    "--n-gpu-layers", "--gpu-layers", "-ot",         "--override-tensor",
+                                        "-cmoe",   "--cpu-moe",      "-ncmoe",       "--n-cpu-moe", "-dev",
+                                        "--device"};
+    const struct config_words *extra = &cfg->pool.coordinator.extra_args;
+    for (size_t i = 0; i < extra->n; i++) {
+        size_t n = strcspn(extra->list[i], "=");
+        for (size_t k = 0; k < ARRAY_LEN(names); k++) {
+            if (strlen(names[k]) == n && strncmp(extra->list[i], names[k], n) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
 size_t pool_argv_shares(const struct config *cfg, double *shares, size_t max)
 {
     const char *text = extra_value(&cfg->pool.coordinator.extra_args, "--tensor-split", "-ts");
@@ -284,7 +300,7 @@ static void add_split(const struct pool_argv_ask *ask, struct pool_argv *a)
         buf_finish(&b);
     }
     add_pair(a, "--n-gpu-layers", ask->binary == POOL_NODE ? "all" : "999");
-    if (ask->plan->n_parts > 1) {
+    if (ask->plan->n_parts > 1 && ask->plan->missing == 0) {
         char *shares = split_shares(ask->plan);
         add_pair(a, "--tensor-split", shares);
         free(shares);

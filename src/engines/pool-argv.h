@@ -52,6 +52,10 @@ bool pool_argv_has(const char *help, const char *option);
  * and the nearest name. */
 int pool_argv_check_extra(const struct config *cfg, const char *help, char **cause);
 
+/* Whether coordinator.extra_args says itself which layers go to devices at all (--n-gpu-layers, --override-tensor and
+ * their like): the plan is then no more than a guess. */
+bool pool_argv_places(const struct config *cfg);
+
 /* The shares that coordinator.extra_args gives itself (--tensor-split, -ts).  Returns how many, 0: none. */
 size_t pool_argv_shares(const struct config *cfg, double *shares, size_t max);
 

@@ -334,6 +334,12 @@ struct pool_plan *pool_plan_make(const struct config *cfg, const struct config_m
     p->ask.shares = p->ask.n_shares > 0 ? shares : NULL;
     split(p, binary == POOL_LLAMA_SERVER && has_drafter(cfg, model));
     p->ask.shares = NULL; /* they end with this function */
+    p->by_hand = pool_argv_places(cfg);
+    if (p->by_hand) {
+        p->split->fits = true;
+        free(p->split->reason);
+        p->split->reason = xstrdup("extra_args say where the layers go; what is shown is not what happens.");
+    }
     return p;
 }
 

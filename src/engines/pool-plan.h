@@ -59,6 +59,7 @@ struct pool_plan {
     struct split_device *devices;
     size_t n_devices;
     struct split_plan *split; /* split->fits: it can be started */
+    bool by_hand;             /* extra_args place the layers: the split is a guess, and is taken to fit */
     struct split_ask ask;
     int64_t ctx;         /* tokens of one request */
     size_t verify_slots; /* of a llama-server; 0: it does not verify */

@@ -312,9 +312,24 @@ static void shares_among_the_extra_args(void **state)
         size_t n = pool_argv_shares(c, shares, 8);
         assert_int_equal(n, cases[i].n);
         assert_true(n == 0 || shares[n - 1] == cases[i].last);
+        assert_false(pool_argv_places(c));
         free(yaml);
         config_destroy(c);
     }
+}
+
+/* A plan that does not fit has no shares to give; the user's own words decide. */
+static void layers_placed_by_hand(void **state)
+{
+    struct config *c = load("coordinator: {extra_args: [-ngl, '20']}\nmodels: {m: {path: /m}}\n");
+    struct split_plan small = pooled;
+    small.missing = 1;
+    assert_true(pool_argv_places(c));
+    char *got = line(c, "m", new_help, 0, &small);
+    assert_null(strstr(got, "--tensor-split"));
+    assert_non_null(strstr(got, "--n-gpu-layers 999 -ngl 20"));
+    free(got);
+    config_destroy(c);
 }
 
 const struct CMUnitTest pool_argv_tests[] = {
@@ -322,5 +337,6 @@ const struct CMUnitTest pool_argv_tests[] = {
     cmocka_unit_test(a_server_that_verifies),        cmocka_unit_test(presets_and_what_overrides_them),
     cmocka_unit_test(only_the_cpu_and_only_workers), cmocka_unit_test(the_drafter_beside_it),
     cmocka_unit_test(extra_args_that_there_are_not), cmocka_unit_test(shares_among_the_extra_args),
+    cmocka_unit_test(layers_placed_by_hand),
 };
 const size_t pool_argv_test_count = ARRAY_LEN(pool_argv_tests);
