@@ -159,6 +159,7 @@ struct node_core *node_core_load(const struct node_core_options *o, node_progres
     sched_init(&c->sched, c->ctx, c->model, &c->outbox, &c->info, n_outputs);
     if (o->draft_rate > 0)
         c->sched.draft_us = 1e6 / o->draft_rate;
+    sched_warm_up(&c->sched);
     llama_set_abort_callback(c->ctx, on_abort, c);
     /* Large and random: a node that was restarted must not take an old session for one of its own. */
     c->next_session = (int64_t)(sampler_random_seed() | 1) + 1;

@@ -92,7 +92,8 @@ struct node_core_counters {
     uint64_t branches_taken;            /* of these, those that the accepted tokens went into */
     uint64_t trips;                     /* steps that llama.cpp took for the decodes, */
     uint64_t trips_saved;               /* and those that padding saved */
-    uint64_t padded;                    /* tokens that were computed for it */
+    uint64_t padded;                    /* tokens that were computed for that, and for known shapes */
+    uint64_t shapes;                    /* new shapes of passes over the network */
     uint64_t verified;                  /* draft tokens checked */
     uint64_t accepted;                  /* of these, accepted */
     uint64_t generated;                 /* tokens of GENERATE jobs */

@@ -74,6 +74,7 @@ static json_t *counters_json(struct server *s)
         {"trips", n.trips},
         {"trips_saved", n.trips_saved},
         {"padded", n.padded},
+        {"shapes", n.shapes},
         {"verified", n.verified},
         {"accepted", n.accepted},
         {"generated", n.generated},

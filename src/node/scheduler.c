@@ -19,6 +19,9 @@ enum {
     MEASURED_MIN = 16,       /* passes with fewer tokens say little about what a token costs */
     TAIL_MAX = 16,           /* tokens after a saved state that are computed again rather than saving another */
     SAVE_EVERY = 64,         /* tokens of a generation between saved states */
+    SMALL_VOCAB = 8192,      /* tokens: logits of so many are small beside a trip */
+    WARM_TOKENS = 40,        /* passes of each length up to this are made known to other machines at load, */
+    WARM_US = 2000000,       /* as many as this time allows */
 };
 
 static bool on_cpu(const struct node_model *m)
@@ -328,6 +331,30 @@ static void add_token(struct llama_batch *b, int32_t token, size_t pos, int32_t 
     b->n_tokens++;
 }
 
+/* Gives a pass of one step over the network a shape that was seen before, where that is cheaper than a new one. */
+static void shape(struct sched *s, const size_t *most, size_t *padded)
+{
+    struct shape least = {0};
+    size_t longest = SIZE_MAX;
+    for (size_t i = 0; i < s->slots.n; i++) {
+        if (padded[i] == 0)
+            continue;
+        least.sequences++;
+        least.length = padded[i];
+        least.cells = least.cells > s->slots.slot[i].n_kv ? least.cells : s->slots.slot[i].n_kv;
+        longest = longest < most[i] ? longest : most[i];
+    }
+    least.cells += least.length;
+    /* Where logits are small a pass takes them all: then their number makes no shapes of its own. */
+    if ((size_t)s->model->n_vocab <= SMALL_VOCAB)
+        least.outputs = least.length * least.sequences <= SHORT_TOKENS ? least.length * least.sequences : s->outputs;
+    longest = longest < s->n_outputs / least.sequences ? longest : s->n_outputs / least.sequences;
+    longest = longest > least.length ? longest : least.length;
+    s->shape = s->cuts ? shapes_choose(&s->shapes, &s->cost, least, longest) : least;
+    for (size_t i = 0; i < s->slots.n; i++)
+        padded[i] = padded[i] > 0 ? s->shape.length : 0;
+}
+
 /* How long each slot's part of the pass is best made. */
 static void pad(struct sched *s, size_t *padded)
 {
@@ -340,6 +367,9 @@ static void pad(struct sched *s, size_t *padded)
     if (saved == 0)
         memcpy(padded, len, s->slots.n * sizeof(*padded));
     s->steps = pass_steps(padded, s->slots.n);
+    s->shape = (struct shape){.outputs = s->outputs};
+    if (s->networked && s->steps == 1)
+        shape(s, most, padded);
     s->counters.trips_saved += saved;
     free(len);
 }
@@ -349,6 +379,8 @@ static void compose(struct sched *s)
 {
     size_t *padded = xcalloc(s->slots.n, sizeof(*padded));
     pad(s, padded);
+    /* logits that nobody needs, for the shape's sake */
+    size_t more = s->shape.outputs > s->outputs ? s->shape.outputs - s->outputs : 0;
     for (size_t i = 0; i < s->slots.n; i++) {
         struct slot *slot = &s->slots.slot[i];
         struct segment *g = NULL;
@@ -360,7 +392,9 @@ static void compose(struct sched *s)
             g->first = s->batch.n_tokens;
         for (size_t pos = slot->n_kv; pos < slot->n_kv + padded[i]; pos++) {
             bool real = pos < slot->n_kv + len;
-            add_token(&s->batch, real ? path[pos] : 0, pos, slot->seq, real && pos >= g->first_out);
+            bool needed = real && pos >= g->first_out;
+            add_token(&s->batch, real ? path[pos] : 0, pos, slot->seq, needed || more > 0);
+            more -= !needed && more > 0;
         }
         slot->padded = padded[i] > len;
     }
@@ -410,6 +444,11 @@ static void count_pass(struct sched *s, int64_t us)
         double extra = (double)us > plain ? ((double)us - plain) / (double)s->copied : 0;
         s->copy_us = s->copy_known ? 0.7 * s->copy_us + 0.3 * extra : extra;
         s->copy_known = true;
+        return;
+    }
+    double plain = s->cost.first_us + s->cost.token_us * s->batch.n_tokens;
+    if (s->shape.sequences > 0 && shapes_add(&s->shapes, s->shape, s->cost.known ? (double)us - plain : 0)) {
+        s->counters.shapes++;
         return;
     }
     pass_cost_add(&s->cost, s->steps, (size_t)s->batch.n_tokens, (double)us);
@@ -513,6 +552,42 @@ static void on_success(struct sched *s)
     for (size_t i = 0; i < s->n_segments; i++)
         if (s->segment[i].branch == NULL)
             draw_segment(s, &s->segment[i]);
+}
+
+/* One pass of n tokens, each with its logits. */
+static bool warm_up(struct sched *s, size_t n)
+{
+    struct slot *slot = &s->slots.slot[0];
+    s->batch.n_tokens = 0;
+    for (size_t pos = 0; pos < n; pos++)
+        add_token(&s->batch, 0, pos, slot->seq, true);
+    int64_t start = clock_us();
+    bool ok = llama_decode(s->ctx, s->batch) == 0;
+    llama_synchronize(s->ctx);
+    double us = (double)(clock_us() - start), plain = s->cost.first_us + s->cost.token_us * (double)n;
+    slot_clear(&s->slots, slot);
+    struct shape shape = {.sequences = 1, .length = n, .outputs = n, .cells = n};
+    if ((size_t)s->model->n_vocab > SMALL_VOCAB)
+        shape.outputs = 0;
+    if (ok && !shapes_add(&s->shapes, shape, s->cost.known ? us - plain : 0))
+        pass_cost_add(&s->cost, 1, n, us);
+    return ok;
+}
+
+void sched_warm_up(struct sched *s)
+{
+    static const size_t lengths[] = {1, 8, 16, 24, 32, WARM_TOKENS};
+    if (!s->networked || !s->cuts)
+        return;
+    size_t most = s->n_outputs < s->n_ctx ? s->n_outputs : s->n_ctx;
+    int64_t start = clock_us();
+    for (size_t i = 0; i < ARRAY_LEN(lengths) && lengths[i] <= most; i++)
+        for (int again = 0; again < 2; again++)
+            if (!warm_up(s, lengths[i]))
+                return;
+    for (size_t n = 2; n < WARM_TOKENS && n <= most && clock_us() - start < WARM_US; n++)
+        if (!warm_up(s, n))
+            return;
 }
 
 static void count_now(struct sched *s)

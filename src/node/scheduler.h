@@ -12,6 +12,7 @@
 #include "node/core.h"
 #include "node/passes.h"
 #include "node/session.h"
+#include "node/shapes.h"
 #include "node/slots.h"
 #include "node/work.h"
 
@@ -52,6 +53,8 @@ struct sched {
     size_t turn;           /* who is first in the pass: goes round */
     bool one_by_one;       /* the last pass did not fit */
     struct pass_cost cost;
+    struct shapes shapes;
+    struct shape shape;  /* of the pass in the making; 0 sequences: none that is kept account of */
     size_t n_tokens;     /* in the segments of the pass in the making */
     size_t steps;        /* that it takes */
     bool cuts;           /* the end of a sequence can be cut off */
@@ -64,6 +67,8 @@ struct sched {
 void sched_init(struct sched *s, struct llama_context *ctx, const struct node_model *model, struct outbox *outbox,
                 const struct node_core_info *info, size_t n_outputs);
 void sched_finish(struct sched *s); /* frees the works that are left, too */
+/* Where devices are on other machines: makes the usual shapes of passes known to them, and measures what they take. */
+void sched_warm_up(struct sched *s);
 
 void sched_open(struct sched *s, int64_t id, struct sampler_params *params, size_t prompt_len); /* params: taken over */
 void sched_close(struct sched *s, int64_t id);

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "node/grove.h"
 #include "node/passes.h"
+#include "node/shapes.h"
 
 enum { LENGTH = 48, ROOM = 512 };
 
@@ -349,9 +350,43 @@ static void test_padding(void **state)
     assert_int_equal(pass_pad(&c, (size_t[]){24, 8, 0, 0}, most, 4, 512, out), 0);
 }
 
+static struct shape shape_of(size_t sequences, size_t length, size_t outputs, size_t cells)
+{
+    return (struct shape){.sequences = sequences, .length = length, .outputs = outputs, .cells = cells};
+}
+
+static void assert_shape(struct shape got, size_t length, size_t outputs)
+{
+    assert_int_equal(got.length, length);
+    assert_int_equal(got.outputs, outputs);
+}
+
+static void test_shapes(void **state)
+{
+    struct pass_cost c = network();
+    struct shapes *t = xcalloc(1, sizeof(*t));
+    assert_true(shapes_add(t, shape_of(1, 17, 17, 100), 50000));
+    assert_false(shapes_add(t, shape_of(1, 17, 17, 200), 50000)); /* the same 256 cells */
+    /* A shape that was seen serves a shorter pass, */
+    assert_shape(shapes_choose(t, &c, shape_of(1, 17, 17, 90), 400), 17, 17);
+    assert_shape(shapes_choose(t, &c, shape_of(1, 12, 12, 90), 400), 17, 17);
+    /* but not with fewer logits than are needed, not beyond its cells, not for more sequences, not over the room */
+    assert_int_equal(shapes_choose(t, &c, shape_of(1, 12, 3, 90), 400).length, 16);
+    assert_int_equal(shapes_choose(t, &c, shape_of(1, 12, 12, 254), 400).length, 16);
+    assert_int_equal(shapes_choose(t, &c, shape_of(2, 12, 24, 90), 400).length, 16);
+    assert_int_equal(shapes_choose(t, &c, shape_of(1, 11, 11, 90), 13).length, 11);
+    /* One that is needed often enough pays for its own: 5 tokens too many are 500 us, a new shape 50000. */
+    size_t spared = 1;
+    while (shapes_choose(t, &c, shape_of(1, 12, 12, 90), 400).length == 17)
+        spared++;
+    assert_true(spared > 90 && spared < 110);
+    assert_shape(shapes_choose(t, &c, shape_of(1, 12, 12, 90), 400), 16, 16);
+    free(t);
+}
+
 const struct CMUnitTest branches_tests[] = {
     cmocka_unit_test(test_verify), cmocka_unit_test(test_verify_together), cmocka_unit_test(test_no_branches),
     cmocka_unit_test(test_drafts), cmocka_unit_test(test_stolen),          cmocka_unit_test(test_superseded),
-    cmocka_unit_test(test_steps),  cmocka_unit_test(test_padding),
+    cmocka_unit_test(test_steps),  cmocka_unit_test(test_padding),         cmocka_unit_test(test_shapes),
 };
 const size_t branches_count = sizeof(branches_tests) / sizeof(branches_tests[0]);
