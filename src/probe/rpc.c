@@ -1,12 +1,16 @@
 #include "probe/rpc.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -17,11 +21,13 @@
 #include "probe/resolve.h"
 
 enum { COMMAND_MEMORY = 11, COMMAND_HELLO = 14, COMMAND_COUNT = 15 };
+enum { ENDPOINT_MAX = 280, OPEN_MAX = 64 };
 enum { CAPS = 24, HELLO_REPLY = 4 + CAPS, HELLO_REPLY_OLD = 3, TEXT_MAX = 1024 };
 
 enum step {
     STEP_RESOLVE,
     STEP_CONNECT,   /* to one address after the other */
+    STEP_WAIT,      /* connected; a question of before is not answered yet */
     STEP_HELLO,     /* the reply is awaited */
     STEP_HELLO_OLD, /* the same, to the empty HELLO of old servers, on a connection of its own */
     STEP_COUNT,
@@ -40,10 +46,11 @@ struct rpc_query {
     struct addrinfo *list, *at; /* addresses, and the one in use */
     struct bufferevent *link;
     struct event *deadline;
-    int64_t connect_us; /* when the connecting began */
-    bool old;           /* the empty HELLO is tried */
-    bool asked;         /* a reply is awaited */
-    uint32_t devices;   /* as the server counts them */
+    struct event *answered; /* STEP_WAIT */
+    int64_t connect_us;     /* when the connecting began */
+    bool old;               /* the empty HELLO is tried */
+    bool asked;             /* a reply is awaited */
+    uint32_t devices;       /* as the server counts them */
     struct rpc_report report;
     char text[TEXT_MAX];
 };
@@ -57,17 +64,67 @@ static void query_free(struct rpc_query *q)
         bufferevent_free(q->link);
     if (q->list != NULL)
         freeaddrinfo(q->list);
+    if (q->answered != NULL) {
+        close(event_get_fd(q->answered));
+        event_free(q->answered);
+    }
     event_free(q->deadline);
     free(q->host);
     free(q);
 }
 
+/* ---- questions that no answer came to ---- */
+
+/* One a server, for the whole process: another question would only stand in line behind it. */
+static struct {
+    char endpoint[ENDPOINT_MAX];
+    int over; /* readable once it is answered */
+} open_questions[OPEN_MAX];
+static size_t n_open;
+static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void endpoint_of(const struct rpc_query *q, char out[ENDPOINT_MAX])
+{
+    snprintf(out, ENDPOINT_MAX, "%.255s:%d", q->host, q->port);
+}
+
 /* A question that was put stays until it is answered, whoever goes on with what is known. */
 static void leave(struct rpc_query *q)
 {
-    if (q->asked && q->link != NULL)
-        linger_keep(bufferevent_getfd(q->link));
+    bool asked = q->asked && q->link != NULL;
     q->asked = false;
+    if (!asked)
+        return;
+    int over = linger_keep(bufferevent_getfd(q->link));
+    pthread_mutex_lock(&open_lock);
+    if (over >= 0 && n_open < OPEN_MAX) {
+        endpoint_of(q, open_questions[n_open].endpoint);
+        open_questions[n_open++].over = over;
+    } else if (over >= 0) {
+        close(over);
+    }
+    pthread_mutex_unlock(&open_lock);
+}
+
+/* A descriptor that becomes readable when the question open at the same server is answered, owned by the caller; -1:
+ * there is none any more. */
+static int open_question(const struct rpc_query *q)
+{
+    char endpoint[ENDPOINT_MAX];
+    int found = -1;
+    endpoint_of(q, endpoint);
+    pthread_mutex_lock(&open_lock);
+    for (size_t i = n_open; i-- > 0;) {
+        struct pollfd p = {.fd = open_questions[i].over, .events = POLLIN};
+        if (poll(&p, 1, 0) > 0) {
+            close(open_questions[i].over);
+            open_questions[i] = open_questions[--n_open];
+        } else if (strcmp(open_questions[i].endpoint, endpoint) == 0) {
+            found = fcntl(open_questions[i].over, F_DUPFD_CLOEXEC, 3);
+        }
+    }
+    pthread_mutex_unlock(&open_lock);
+    return found;
 }
 
 /* What is wrong and what to do, for each state; a machine is called as the configuration calls it. */
@@ -208,7 +265,7 @@ static void on_read(struct bufferevent *link, void *arg)
     ev_ssize_t have = evbuffer_copyout(in, reply, 8 + want);
     if (have < 8)
         return;
-    if (number(reply, 8) != want) {
+    if (number(reply, 8) != want || q->step == STEP_WAIT) {
         not_rpc(q);
         return;
     }
@@ -238,6 +295,15 @@ static void on_read(struct bufferevent *link, void *arg)
     }
 }
 
+static void on_answered(evutil_socket_t fd, short what, void *arg)
+{
+    struct rpc_query *q = arg;
+    (void)fd;
+    (void)what;
+    if (q->step == STEP_WAIT)
+        hello(q);
+}
+
 static void connected(struct rpc_query *q)
 {
     int one = 1;
@@ -249,7 +315,14 @@ static void connected(struct rpc_query *q)
         return;
     }
     bufferevent_enable(q->link, EV_READ);
-    hello(q);
+    int before = open_question(q);
+    if (before < 0) {
+        hello(q);
+        return;
+    }
+    q->step = STEP_WAIT;
+    q->answered = event_new(q->base, before, EV_READ, on_answered, q);
+    event_add(q->answered, NULL);
 }
 
 /* The end of the connection while a reply was awaited. */

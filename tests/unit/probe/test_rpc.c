@@ -193,6 +193,28 @@ static void a_used_server_is_only_connected_to(void **state)
     fake_end(&f);
 }
 
+/* However often a server is asked that does not answer, one question is open there. */
+static void one_question_at_a_time(void **state)
+{
+    struct fake f;
+    fake_start(&f, SILENT);
+    for (int i = 0; i < 3; i++) {
+        struct got g = ask(f.base, "127.0.0.1", f.port, 150, false);
+        assert_int_equal(g.report.state, RPC_SILENT);
+    }
+    assert_int_equal(f.connections, 3);
+    assert_int_equal(evbuffer_get_length(bufferevent_get_input(f.links[0])), 9 + 24);
+    assert_int_equal(evbuffer_get_length(bufferevent_get_input(f.links[1])), 0);
+    assert_int_equal(evbuffer_get_length(bufferevent_get_input(f.links[2])), 0);
+    /* The answer to it comes late, to whoever holds it; then the next one is put. */
+    f.manner = GOOD;
+    on_read(f.links[0], &f);
+    struct got g = ask(f.base, "127.0.0.1", f.port, 4000, false);
+    assert_int_equal(g.report.state, RPC_OK);
+    assert_int_equal(g.report.n_devices, 2);
+    fake_end(&f);
+}
+
 static void nobody_there(void **state)
 {
     struct fake f;
@@ -261,6 +283,7 @@ const struct CMUnitTest rpc_tests[] = {
     cmocka_unit_test(devices_and_their_memory),
     cmocka_unit_test(what_is_wrong_is_told_apart),
     cmocka_unit_test(a_used_server_is_only_connected_to),
+    cmocka_unit_test(one_question_at_a_time),
     cmocka_unit_test(nobody_there),
     cmocka_unit_test(a_black_hole),
     cmocka_unit_test(cancelled_at_any_time),
