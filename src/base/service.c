@@ -245,7 +245,7 @@ static bool tells_of_error(const char *line)
     return false;
 }
 
-const char *service_last_words(struct service *s)
+const char *service_last_words(struct service *s, bool any)
 {
     size_t kept = s->n_kept < LINES_KEPT ? s->n_kept : LINES_KEPT;
     for (size_t i = 1; i <= kept; i++) {
@@ -253,5 +253,5 @@ const char *service_last_words(struct service *s)
         if (tells_of_error(line))
             return line;
     }
-    return kept > 0 ? s->kept[(s->n_kept - 1) % LINES_KEPT] : "";
+    return any && kept > 0 ? s->kept[(s->n_kept - 1) % LINES_KEPT] : "";
 }

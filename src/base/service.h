@@ -38,8 +38,8 @@ void service_end(struct service *s, int grace_ms);
 void service_destroy(struct service *s);
 
 pid_t service_pid(const struct service *s); /* 0 once it has ended */
-/* The newest lines that matter to a reader of a message: those that tell of an error, else the last one; "" when it
- * wrote nothing.  Holds until the next line. */
-const char *service_last_words(struct service *s);
+/* The newest line that tells of an error; where none does the last one, if any is set, else "".  Holds until the next
+ * line. */
+const char *service_last_words(struct service *s, bool any);
 
 #endif

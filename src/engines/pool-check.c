@@ -7,13 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cause.h"
 #include "base/child.h"
 #include "base/mem.h"
-#include "probe/gguf.h"
-#include "probe/ollama-store.h"
+
+/* Under 5 s in all.  A worker that was there a moment ago answers sooner, and open answers wait for it. */
+enum { ASK_MS = 3000, ASK_AGAIN_MS = 1200, BUSY_MS = 1500, BUSY_LOOK_MS = 50 };
 
 static void finding(struct pool_check *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
@@ -69,115 +71,177 @@ static void check_port(struct pool_check *c)
         finding(c, "this machine: nothing can listen at %s:%d: %s", k->host, (int)k->port, strerror(error));
 }
 
-/* ---- the model ---- */
+/* ---- what it takes ---- */
 
-/* The file of a model, owned by the caller, or NULL and a finding. */
-static char *find_file(struct pool_check *c, const struct config_model *m)
+/* The program, as it was found before where that is at hand. */
+static bool find_program(struct pool_check *c)
 {
-    static const char ollama[] = "ollama:";
-    char *cause = NULL, *path = NULL;
-    if (strncmp(m->path, ollama, strlen(ollama)) == 0)
-        path = ollama_store_find(m->path + strlen(ollama), &cause);
-    else
-        path = xstrdup(m->path);
-    struct gguf *g = path != NULL ? gguf_open(path, &cause) : NULL;
-    if (g == NULL) {
-        finding(c, "this machine: model %s: %s", m->name, cause != NULL ? cause : "its file is not a GGUF");
-        free(path);
-        path = NULL;
+    const char *path = c->cfg->pool.binaries.coordinator != NULL ? c->cfg->pool.binaries.coordinator : c->node;
+    char *cause = NULL;
+    if (path == NULL) {
+        finding(c, "this machine: %s", c->node_cause);
+        return false;
     }
-    gguf_destroy(g);
+    if (c->program.path != NULL && strcmp(c->program.path, path) != 0)
+        pool_program_finish(&c->program);
+    if ((c->program.path == NULL && pool_program_find(c->cfg, c->node, &c->program, &cause) != 0) ||
+        pool_argv_check_extra(c->cfg, c->program.help, &cause) != 0)
+        finding(c, "%s", cause);
+    bool found = cause == NULL;
     free(cause);
-    return path;
+    return found;
 }
 
-/* ---- the command lines ---- */
-
-static void push(char ***argv, char *word)
+static bool is_busy(const struct pool_facts *f)
 {
-    size_t n = 0;
-    while (*argv != NULL && (*argv)[n] != NULL)
-        n++;
-    *argv = xreallocarray(*argv, n + 2, sizeof(**argv));
-    (*argv)[n] = word;
-    (*argv)[n + 1] = NULL;
+    bool busy = false;
+    for (size_t i = 0; i < f->n_servers; i++)
+        busy = busy || f->servers[i].state == RPC_CLOSED;
+    return busy;
 }
 
-static void push_pair(char ***argv, const char *option, char *value)
+/* Who is there.  Workers that serve now are not asked: one that has a client answers nobody else. */
+static void find_workers(struct pool_check *c, char **trouble)
 {
-    push(argv, xstrdup(option));
-    push(argv, value);
-}
-
-static char *all_workers(const struct config_pool *k)
-{
-    char *list = xstrdup("");
-    for (size_t i = 0; i < k->n_workers; i++) {
-        for (size_t g = 0; g < k->workers[i].n_gpus; g++) {
-            char *longer = xasprintf("%s%s%s:%d", list, list[0] != '\0' ? "," : "", k->workers[i].host,
-                                     (int)k->workers[i].gpus[g].rpc_port);
-            free(list);
-            list = longer;
-        }
-    }
-    return list;
-}
-
-static void make_argv(struct pool_check *c, const struct config_model *m, struct pool_launch *l)
-{
-    const struct config_pool *k = &c->cfg->pool;
-    push(&l->argv, xstrdup(c->node));
-    push_pair(&l->argv, "-m", xstrdup(l->path));
-    push_pair(&l->argv, "--host", xstrdup(k->coordinator.host));
-    push_pair(&l->argv, "--port", xasprintf("%d", (int)k->coordinator.port));
-    push_pair(&l->argv, "--alias", xstrdup(m->name));
-    push_pair(&l->argv, "--slots", xasprintf("%d", (int)k->coordinator.slots));
-    char *rpc = all_workers(k);
-    if (rpc[0] != '\0')
-        push_pair(&l->argv, "--rpc", rpc);
-    else
-        free(rpc);
-}
-
-static void make_drafter(struct pool_check *c, const struct config_model *m, struct pool_launch *l)
-{
-    const struct config_model *d = m->draft != NULL ? config_model_find(c->cfg, m->draft) : NULL;
-    if (d == NULL)
+    if (c->serving) {
+        *trouble = NULL;
         return;
-    l->draft_path = find_file(c, d);
-    if (l->draft_path == NULL)
+    }
+    struct pool_facts before = c->facts;
+    size_t n_missing;
+    /* One that has just lost its client may need a moment to see that. */
+    for (int waited = 0; waited <= BUSY_MS; waited += BUSY_LOOK_MS) {
+        pool_facts_ask(c->cfg, c->can_do_without ? ASK_AGAIN_MS : ASK_MS, false, &before, &c->facts);
+        if (!is_busy(&c->facts))
+            break;
+        nanosleep(&(struct timespec){0, BUSY_LOOK_MS * 1000000}, NULL);
+    }
+    *trouble = pool_facts_trouble(&c->facts, &n_missing);
+    if (*trouble == NULL || c->can_do_without)
+        return;
+    finding(c, "%s", *trouble);
+    c->worker_trouble = true;
+}
+
+static bool uses_cpu(const struct pool_plan *plan)
+{
+    for (size_t i = 0; i < plan->split->n_parts; i++) {
+        const struct split_part *x = &plan->split->parts[i];
+        if (plan->devices[x->device].kind == SPLIT_CPU && (x->n > 0 || x->output))
+            return true;
+    }
+    return false;
+}
+
+static void show_devices(const struct pool_check *c, const struct pool_plan *plan, struct pool_launch *l)
+{
+    for (size_t i = 0; i < plan->split->n_parts && l->n_devices < SNAPSHOT_DEVICES; i++) {
+        const struct split_part *x = &plan->split->parts[i];
+        const struct split_device *d = &plan->devices[x->device];
+        struct snapshot_device *out = &l->device[l->n_devices++];
+        *out = (struct snapshot_device){.first_layer = (int32_t)x->first,
+                                        .n_layers = (int32_t)x->n,
+                                        .bytes = (int64_t)(x->weights + x->kv + x->compute),
+                                        .memory = (int64_t)x->usable};
+        snprintf(out->machine, sizeof(out->machine), "%s", d->machine);
+        snprintf(out->name, sizeof(out->name), "%s", d->name);
+        snprintf(out->address, sizeof(out->address), "%.95s", d->endpoint != NULL ? d->endpoint : "");
+    }
+    for (size_t i = 0; i < c->facts.n_servers && l->n_devices < SNAPSHOT_DEVICES; i++) {
+        const struct pool_server_fact *f = &c->facts.servers[i];
+        if (f->state == RPC_OK)
+            continue;
+        struct snapshot_device *out = &l->device[l->n_devices++];
+        *out = (struct snapshot_device){.first_layer = -1, .bytes = -1, .memory = -1, .health = HEALTH_DOWN};
+        const struct config_worker *w = &c->cfg->pool.workers[f->worker];
+        const char *name = w->gpus[f->gpu].name;
+        snprintf(out->machine, sizeof(out->machine), "%s", w->name);
+        snprintf(out->name, sizeof(out->name), "%s", name != NULL ? name : "");
+        snprintf(out->address, sizeof(out->address), "%.95s", f->endpoint);
+        snprintf(out->reason, sizeof(out->reason), "%.127s", f->text);
+        l->n_missing++;
+    }
+}
+
+static void make_launch(struct pool_check *c, const struct config_model *m, const struct pool_plan *plan)
+{
+    struct pool_launch *l = xcalloc(1, sizeof(*l));
+    const char *const program[] = {c->program.path, NULL}, *const node[] = {c->node, NULL};
+    struct pool_argv_ask ask = {.cfg = c->cfg,
+                                .model = m,
+                                .path = plan->path,
+                                .binary = c->program.kind,
+                                .program = program,
+                                .help = c->program.help,
+                                .plan = plan->split,
+                                .devices = plan->devices,
+                                .ctx = plan->ctx,
+                                .verify_slots = plan->verify_slots};
+    char *cause = NULL;
+    const char *slash = strrchr(c->program.path, '/');
+    c->launch = l;
+    l->url = config_pool_url(c->cfg);
+    l->program = xstrdup(slash != NULL ? slash + 1 : c->program.path);
+    l->stock = c->program.kind == POOL_LLAMA_SERVER;
+    l->path = xstrdup(plan->path);
+    l->maps_file = uses_cpu(plan);
+    show_devices(c, plan, l);
+    if (pool_argv_coordinator(&ask, &l->run, &cause) != 0) {
+        finding(c, "%s", cause);
+        free(cause);
+        return;
+    }
+    const struct config_model *d = plan->draft_path != NULL ? config_model_find(c->cfg, m->draft) : NULL;
+    if (d == NULL || c->node == NULL)
         return;
     int port = child_free_port(0);
     l->draft_url = xasprintf("http://127.0.0.1:%d", port);
-    push(&l->draft_argv, xstrdup(c->node));
-    push_pair(&l->draft_argv, "-m", xstrdup(l->draft_path));
-    push_pair(&l->draft_argv, "--port", xasprintf("%d", port));
-    push_pair(&l->draft_argv, "--alias", xstrdup(d->name));
-    push_pair(&l->draft_argv, "--slots", xasprintf("%d", (int)c->cfg->pool.coordinator.slots));
+    l->drafts = true;
+    ask = (struct pool_argv_ask){.cfg = c->cfg,
+                                 .model = d,
+                                 .path = plan->draft_path,
+                                 .binary = POOL_NODE,
+                                 .program = node,
+                                 .ctx = plan->draft_ctx};
+    pool_argv_drafter(&ask, port, plan->draft_gpu, &l->draft);
+}
+
+static void check_plan(struct pool_check *c, const struct config_model *m, const char *trouble)
+{
+    char *cause = NULL;
+    struct pool_plan *plan = pool_plan_make(c->cfg, m, c->program.kind, &c->facts, &cause);
+    if (plan == NULL) {
+        finding(c, "this machine: %s", cause);
+    } else if (!plan->split->fits) {
+        /* Where a worker is missing it is the worker that is waited for. */
+        c->waits_for_worker = plan->n_missing > 0;
+        if (trouble != NULL)
+            finding(c, "%s", trouble);
+        finding(c, "model %s: %s", m->name, plan->split->reason);
+    } else if (c->ok) {
+        make_launch(c, m, plan);
+    }
+    pool_plan_destroy(plan);
+    free(cause);
 }
 
 void pool_check_run(struct pool_check *c)
 {
-    struct pool_launch *l = xcalloc(1, sizeof(*l));
     const struct config_model *m = config_model_find(c->cfg, c->model);
+    char *trouble = NULL;
     c->ok = true;
-    c->launch = l;
-    l->url = config_pool_url(c->cfg);
-    l->program = xstrdup("tightwad-node");
-    if (c->node == NULL)
-        finding(c, "this machine: %s", c->node_cause);
     if (m == NULL) {
         finding(c, "model %s is not configured any more", c->model);
         return;
     }
-    l->path = find_file(c, m);
+    if (!find_program(c))
+        return;
     if (!c->serving)
         check_port(c);
-    if (c->ok)
-        make_argv(c, m, l);
-    if (c->ok)
-        make_drafter(c, m, l);
-    l->maps_file = c->cfg->pool.n_workers == 0;
+    find_workers(c, &trouble);
+    if (trouble == NULL || c->can_do_without)
+        check_plan(c, m, trouble);
+    free(trouble);
 }
 
 void pool_check_finish(struct pool_check *c)
@@ -186,24 +250,16 @@ void pool_check_finish(struct pool_check *c)
     free(c->model);
     free(c->node);
     free(c->node_cause);
-}
-
-static void free_words(char **words)
-{
-    for (size_t i = 0; words != NULL && words[i] != NULL; i++)
-        free(words[i]);
-    free(words);
+    pool_program_finish(&c->program);
 }
 
 void pool_launch_destroy(struct pool_launch *l)
 {
     if (l == NULL)
         return;
-    free_words(l->argv);
-    free_words(l->env);
-    free_words(l->draft_argv);
-    free_words(l->draft_env);
-    char *texts[] = {l->url, l->draft_url, l->program, l->path, l->draft_path};
+    pool_argv_finish(&l->run);
+    pool_argv_finish(&l->draft);
+    char *texts[] = {l->url, l->draft_url, l->program, l->path};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     free(l);

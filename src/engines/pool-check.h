@@ -7,17 +7,18 @@
 #include <stddef.h>
 
 #include "config/config.h"
+#include "engines/pool-plan.h"
 #include "engines/snapshot.h"
 
 /* How to start a model. */
 struct pool_launch {
-    char **argv, **env;             /* of the coordinator's program; NULL-terminated, owned */
-    char **draft_argv, **draft_env; /* of the model's drafter; NULL: it has none of its own */
-    char *url, *draft_url;          /* where they will listen */
-    char *program;                  /* in words: "tightwad-node" */
-    bool stock;                     /* a stock llama-server, not our node */
-    char *path, *draft_path;        /* the models' files */
-    bool maps_file;                 /* this machine's CPU computes with the mapped file */
+    struct pool_argv run, draft; /* of the coordinator's program, and of the model's drafter (if drafts) */
+    bool drafts;
+    char *url, *draft_url; /* where they will listen */
+    char *program;         /* in words: "tightwad-node" */
+    bool stock;            /* a stock llama-server, not our node */
+    char *path;            /* the model's file */
+    bool maps_file;        /* this machine's CPU computes with the mapped file */
     struct snapshot_device device[SNAPSHOT_DEVICES];
     size_t n_devices;
     size_t n_missing; /* workers that are left out since they are not there */
@@ -34,13 +35,14 @@ struct pool_check {
     char *node_cause;
     bool serving;        /* a program serves from the workers and the port now: they are left alone */
     bool can_do_without; /* workers that are not there may be left out where the model fits without them */
-    int draft_port;      /* of this machine, for the drafter */
-    struct snapshot_device known[SNAPSHOT_DEVICES]; /* serving: what the workers said last */
-    size_t n_known;
+    /* given and found: as they were the last time (empty: not known), and as they are now */
+    struct pool_program program;
+    struct pool_facts facts;
     /* found */
     bool ok;
-    bool waits_for_worker;      /* not ok, and nothing but a worker is missing */
-    char why[512];              /* each thing that is wrong: the machine, what, and the fix */
+    bool worker_trouble;        /* not ok, because of workers */
+    bool waits_for_worker;      /* not ok, and the model would fit if all workers were there */
+    char why[1024];             /* each thing that is wrong: the machine, what, and the fix */
     struct pool_launch *launch; /* ok: the caller's, pool_launch_destroy */
 };
 

@@ -42,6 +42,8 @@ static void on_up(void *arg)
     struct pool *p = arg;
     struct pool_drafter *d = &p->drafter;
     char *cause = NULL;
+    if (d->url != NULL && strcmp(d->url, d->server.url) != 0)
+        forget(p); /* it listens elsewhere now */
     if (d->url != NULL) {
         proxy_pool_probe_drafter(p->proxy, d->url);
         return;
@@ -79,7 +81,7 @@ static void run(struct pool *p)
 {
     const struct pool_launch *l = p->launch;
     char *cause = NULL;
-    if (pool_server_start(&p->drafter.server, (const char *const *)l->draft_argv, (const char *const *)l->draft_env,
+    if (pool_server_start(&p->drafter.server, (const char *const *)l->draft.argv, (const char *const *)l->draft.env,
                           l->draft_url, p->draft_log, &cause) != 0)
         try_later(p, cause);
     free(cause);
@@ -111,7 +113,7 @@ void pool_drafter_finish(struct pool *p)
 void pool_drafter_start(struct pool *p)
 {
     struct pool_drafter *d = &p->drafter;
-    if (p->launch == NULL || p->launch->draft_argv == NULL || d->wanted)
+    if (p->launch == NULL || !p->launch->drafts || d->wanted)
         return;
     if (pool_server_runs(&d->server)) { /* the one before has not ended yet */
         d->again = true;

@@ -37,7 +37,8 @@ struct pool {
     char *node, *node_cause, *log, *draft_log;
     enum pool_state state;
     int64_t state_us;
-    char why[512];
+    char why[1024];
+    char told[1024];    /* what was last logged of a start that failed */
     bool wanted;        /* something is meant to run */
     bool reloading;     /* next is the present model, loaded anew */
     char *model;        /* that runs or is being started */
@@ -49,8 +50,10 @@ struct pool {
     uint64_t answered;  /* requests that had been answered when it came up */
     struct pool_server server;
     struct pool_drafter drafter;
-    struct pool_launch *launch; /* of what runs, or ran last */
-    struct pool_check *check;   /* under way */
+    struct pool_launch *launch;  /* of what runs, or ran last */
+    struct pool_program program; /* as they were found last */
+    struct pool_facts facts;
+    struct pool_check *check; /* under way */
     struct task *task, *reclaim_task;
     struct event *timer; /* the next attempt */
     int64_t retry_us;    /* when that is; 0: none */
@@ -61,7 +64,7 @@ struct pool {
     char kill_why[256]; /* why it was killed by us */
     double pause_ms;
     uint64_t restarts, swaps;
-    char swap_error[512];
+    char swap_error[1024];
     int64_t reclaimed;
     uint64_t reclaims;
     char reclaim_note[256];

@@ -104,7 +104,8 @@ static void on_reap(evutil_socket_t fd, short what, void *arg)
 static void on_ended(void *arg, const char *how)
 {
     struct pool_server *s = arg;
-    const char *words = service_last_words(s->service);
+    /* Who is killed from outside had nothing to say about it. */
+    const char *words = service_last_words(s->service, strstr(how, "signal") == NULL);
     snprintf(s->why, sizeof(s->why), "%.120s%s%.380s", how, words[0] != '\0' ? ": " : "", words);
     stop_polling(s);
     s->state = POOL_SERVER_OFF;

@@ -17,9 +17,10 @@ enum {
     GRACE_MS = 3000,         /* between SIGTERM and SIGKILL */
     BACKOFF_FIRST_MS = 1000, /* before the second start in a row, doubled each time */
     BACKOFF_MOST_MS = 60 * 1000,
-    WAIT_WORKER_MS = 1000,      /* between two looks for a worker that is waited for */
-    GOOD_US = 60 * 1000 * 1000, /* up for so long, or an answer finished: what comes is another matter */
-    ATTEMPTS_WAITED = 3,        /* starts in a row that clients are made to wait for without a limit */
+    WAIT_WORKER_MS = 1000,       /* between two looks for a worker that the model ran on and can't do without */
+    WAIT_CLUSTER_MS = 10 * 1000, /* … for one that was never there */
+    GOOD_US = 60 * 1000 * 1000,  /* up for so long, or an answer finished: what comes is another matter */
+    ATTEMPTS_WAITED = 3,         /* starts in a row that clients are made to wait for without a limit */
     /* A call is never given up before a restart would pay: about what a load takes. */
     PATIENCE_LEAST_MS = 2000,
     PATIENCE_MOST_MS = 30 * 1000,
@@ -96,11 +97,11 @@ void pool_begin(struct pool *p)
         start_check(p, p->model, false);
 }
 
-/* The model can't be started.  In a swap the old one comes back. */
-static void start_failed(struct pool *p, const char *why, bool waits_for_worker)
+/* The model can't be started.  In a swap the old one comes back.  most_ms: between two attempts. */
+static void start_failed(struct pool *p, const char *why, bool waits_for_worker, int64_t most_ms)
 {
     if (p->previous != NULL) {
-        snprintf(p->swap_error, sizeof(p->swap_error), "%.480s", why);
+        snprintf(p->swap_error, sizeof(p->swap_error), "%.1000s", why);
         log_error("%s could not be loaded, %s comes back: %s", p->model, p->previous, why);
         free(p->model);
         p->model = p->previous;
@@ -110,14 +111,13 @@ static void start_failed(struct pool *p, const char *why, bool waits_for_worker)
         pool_begin(p);
         return;
     }
-    int64_t ms = waits_for_worker                      ? WAIT_WORKER_MS
-                 : p->backoff_ms == 0                  ? BACKOFF_FIRST_MS
-                 : p->backoff_ms * 2 < BACKOFF_MOST_MS ? p->backoff_ms * 2
-                                                       : BACKOFF_MOST_MS;
-    if (!waits_for_worker)
-        p->backoff_ms = ms;
-    if (p->attempts == 0 || strcmp(p->why, why) != 0)
+    int64_t ms = p->backoff_ms == 0 ? BACKOFF_FIRST_MS : p->backoff_ms * 2;
+    if (ms > most_ms)
+        ms = most_ms;
+    p->backoff_ms = ms;
+    if (p->attempts == 0 || strcmp(p->told, why) != 0)
         log_error("%s is not started: %s", p->model, why);
+    snprintf(p->told, sizeof(p->told), "%s", why);
     try_later(p, waits_for_worker ? POOL_BACKOFF : POOL_FAILED, ms, why);
 }
 
@@ -128,9 +128,9 @@ static void start_program(struct pool *p)
     pool_change_state(p, POOL_STARTING, "%s loads %s", l->program, p->model);
     if (p->attempts < ATTEMPTS_WAITED)
         proxy_pool_expect(p->proxy, PROXY_POOL_COMING, p->why);
-    if (pool_server_start(&p->server, (const char *const *)l->argv, (const char *const *)l->env, l->url, p->log,
+    if (pool_server_start(&p->server, (const char *const *)l->run.argv, (const char *const *)l->run.env, l->url, p->log,
                           &cause) != 0)
-        start_failed(p, cause, false);
+        start_failed(p, cause, false, BACKOFF_MOST_MS);
     else
         log_info("%s is started for %s (pid %ld)", l->program, p->model, (long)pool_server_pid(&p->server));
     free(cause);
@@ -152,6 +152,10 @@ static void on_checked(void *arg)
     struct pool *p = c->owner;
     p->task = NULL;
     p->check = NULL;
+    p->program = c->program;
+    c->program = (struct pool_program){0};
+    if (!c->serving)
+        p->facts = c->facts;
     const char *of = c->serving ? p->next : p->model;
     bool current = of != NULL && strcmp(of, c->model) == 0 && c->serving == (p->state == POOL_UP);
     if (p->state == POOL_PREFLIGHT && !current) {
@@ -168,7 +172,10 @@ static void on_checked(void *arg)
         c->launch = NULL;
         start_program(p);
     } else if (p->state == POOL_PREFLIGHT) {
-        start_failed(p, c->why, c->waits_for_worker);
+        start_failed(p, c->why, c->waits_for_worker,
+                     c->waits_for_worker ? WAIT_WORKER_MS
+                     : c->worker_trouble ? WAIT_CLUSTER_MS
+                                         : BACKOFF_MOST_MS);
     }
     pool_launch_destroy(c->launch);
     pool_check_finish(c);
@@ -190,10 +197,9 @@ static void start_check(struct pool *p, const char *model, bool serving)
                              .node_cause = xstrdup(p->node_cause),
                              .serving = serving,
                              .can_do_without = p->lost_before};
-    if (p->launch != NULL) {
-        memcpy(c->known, p->launch->device, sizeof(c->known));
-        c->n_known = p->launch->n_devices;
-    }
+    c->program = p->program; /* lent */
+    p->program = (struct pool_program){0};
+    c->facts = p->facts;
     p->check = c;
     p->task = task_start(p->base, check_work, on_checked, c);
     if (p->task == NULL) { /* no thread is to be had: the next attempt may find one */
@@ -203,7 +209,7 @@ static void start_check(struct pool *p, const char *model, bool serving)
         if (serving)
             swap_refused(p, "this machine gives no further thread");
         else
-            start_failed(p, "this machine gives no further thread", false);
+            start_failed(p, "this machine gives no further thread", false, BACKOFF_MOST_MS);
     }
 }
 
@@ -369,7 +375,7 @@ static void on_server_ended(void *arg, const char *how)
             died(p, why);
         break;
     case POOL_STARTING:
-        start_failed(p, why, false);
+        start_failed(p, why, false, BACKOFF_MOST_MS);
         break;
     default:
         log_warn("%s", how);
@@ -383,7 +389,7 @@ static void end_hung(struct pool *p, int64_t since_us, const char *why)
         return;
     log_error("%s hangs and is ended: %s", p->model, why);
     snprintf(p->kill_why, sizeof(p->kill_why), "%s", why);
-    if (p->lost_us == 0)
+    if (p->lost_us == 0 || since_us < p->lost_us)
         p->lost_us = since_us;
     proxy_pool_expect(p->proxy, PROXY_POOL_COMING, why);
     pool_end_program(p, 0);
@@ -484,6 +490,7 @@ void pool_destroy(struct pool *p)
     pool_drafter_finish(p);
     pool_server_finish(&p->server, GRACE_MS);
     task_destroy(p->task);
+    pool_program_finish(&p->program);
     if (p->check != NULL) {
         pool_launch_destroy(p->check->launch);
         pool_check_finish(p->check);

@@ -70,7 +70,7 @@ struct snapshot_device {
 struct snapshot_pool {
     bool configured;
     char state[16];             /* "off", "preflight", "starting", "up", "draining", "stopping", "backoff", "failed" */
-    char why[512];              /* what it waits for or what is wrong, with what would mend it; "" if nothing is */
+    char why[1024];             /* what it waits for or what is wrong, with what would mend it; "" if nothing is */
     int64_t state_ms;           /* since when it is in this state */
     char model[128], next[128]; /* what is loaded or being loaded; what a swap is bringing, "" none */
     char draft[128];            /* the model of the pool's own drafter, "" none */
@@ -81,7 +81,7 @@ struct snapshot_pool {
     double pause_ms;            /* how long the target was away last time, NAN: it never was */
     int64_t retry_ms;           /* until the next attempt, -1: none is due */
     uint64_t restarts, swaps;   /* unplanned starts; models swapped */
-    char swap_error[512];       /* why the last swap did not come about, "" when it did */
+    char swap_error[1024];      /* why the last swap did not come about, "" when it did */
     char log[256], draft_log[256]; /* files with what the programs write */
     int64_t reclaimed;             /* bytes of page cache given back by the last reclaim, -1: none was done */
     uint64_t reclaims;
