@@ -100,6 +100,19 @@ static const struct metric backend_metrics[] = {
      1e-3},
 };
 
+#define OF_POOL(f) offsetof(struct snapshot_pool, f)
+
+static const struct metric pool_metrics[] = {
+    {"tightwad_pool_up", "1 while the pool's program serves.", GAUGE, FIELD_BOOL, OF_POOL(up), 1},
+    {"tightwad_pool_restarts_total", "Starts that nobody ordered.", COUNTER, FIELD_U64, OF_POOL(restarts), 1},
+    {"tightwad_pool_swaps_total", "Models loaded in the place of a running one.", COUNTER, FIELD_U64, OF_POOL(swaps),
+     1},
+    {"tightwad_pool_load_ratio", "How far the load under way is.", GAUGE, FIELD_DOUBLE, OF_POOL(progress), 1},
+    {"tightwad_pool_load_seconds", "What the last load took.", GAUGE, FIELD_DOUBLE, OF_POOL(load_ms), 1e-3},
+    {"tightwad_pool_pause_seconds", "How long the target was away the last time.", GAUGE, FIELD_DOUBLE,
+     OF_POOL(pause_ms), 1e-3},
+};
+
 static const struct metric http_metrics[] = {
     {"tightwad_http_requests_total", "HTTP requests received.", COUNTER, FIELD_U64,
      offsetof(struct httpd_counters, requests), 1},
@@ -231,6 +244,7 @@ bool metrics_write(struct buf *out, const struct snapshot *s, const struct httpd
                    const struct events_counters *events)
 {
     return write_info(out, s) && write_table(out, snapshot_metrics, ARRAY_LEN(snapshot_metrics), s) &&
+           (!s->pool.configured || write_table(out, pool_metrics, ARRAY_LEN(pool_metrics), &s->pool)) &&
            write_backends(out, s) && write_table(out, http_metrics, ARRAY_LEN(http_metrics), http) &&
            write_table(out, events_metrics, ARRAY_LEN(events_metrics), events);
 }

@@ -217,7 +217,8 @@ static void check_plan(struct pool_check *c, const struct config_model *m, const
         c->waits_for_worker = plan->n_missing > 0;
         if (trouble != NULL)
             finding(c, "%s", trouble);
-        finding(c, "model %s: %s", m->name, plan->split->reason);
+        finding(c, "%s: model %s: %s", c->cfg->pool.n_workers > 0 ? "the pool's machines" : "this machine", m->name,
+                plan->split->reason);
     } else if (c->ok) {
         make_launch(c, m, plan);
     }

@@ -9,6 +9,7 @@
 
 enum {
     GRACE_MS = 1000,
+    MISSED_MOST = 2, /* health checks: it is quickly there again, and nobody waits for it */
     BACKOFF_FIRST_MS = 250,
     BACKOFF_MOST_MS = 60 * 1000,
     GOOD_US = 60 * 1000 * 1000,
@@ -98,7 +99,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 
 void pool_drafter_init(struct pool *p)
 {
-    pool_server_init(&p->drafter.server, p->base, p->http, "the pool's drafter", &events, p);
+    pool_server_init(&p->drafter.server, p->base, p->http, "the pool's drafter", MISSED_MOST, &events, p);
     p->drafter.retry = evtimer_new(p->base, on_retry, p);
 }
 

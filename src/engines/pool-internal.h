@@ -44,6 +44,7 @@ struct pool {
     char *model;        /* that runs or is being started */
     char *next;         /* that takes its place; NULL: none */
     char *previous;     /* that comes back when the start of model fails; NULL: none */
+    char *target_url;   /* and where; NULL: none yet */
     char *target_model; /* that the proxy's target was made for; NULL: none yet */
     bool drained;       /* nothing runs on the old model any more */
     bool came_up;       /* the model has served since it was chosen */

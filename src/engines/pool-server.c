@@ -15,9 +15,8 @@
 enum {
     LOAD_POLL_MS = 20, /* a small model is there in a fraction of a second, and answers may wait for it */
     LOAD_POLL_MOST = 500,
-    UP_POLL_MS = 2000,
+    UP_POLL_MS = 1000,
     HEALTH_TIMEOUT_MS = 2000,
-    MISSED_MOST = 4,
     LOG_MAX = 8 * 1024 * 1024,
 };
 
@@ -62,7 +61,7 @@ static void on_health(void *arg, const struct httpc_result *r)
     } else if (s->state == POOL_SERVER_UP) {
         s->missed = ok ? 0 : s->missed + 1;
         poll_again(s, UP_POLL_MS);
-        if (s->missed == MISSED_MOST)
+        if (s->missed == s->missed_most)
             s->events->silent(s->arg);
     }
 }
@@ -117,10 +116,16 @@ static void on_ended(void *arg, const char *how)
 }
 
 void pool_server_init(struct pool_server *s, struct event_base *base, struct httpc *http, const char *name,
-                      const struct pool_server_events *events, void *arg)
+                      unsigned missed_most, const struct pool_server_events *events, void *arg)
 {
-    *s = (struct pool_server){
-        .base = base, .http = http, .name = name, .events = events, .arg = arg, .progress = NAN, .load_ms = NAN};
+    *s = (struct pool_server){.base = base,
+                              .http = http,
+                              .name = name,
+                              .missed_most = missed_most,
+                              .events = events,
+                              .arg = arg,
+                              .progress = NAN,
+                              .load_ms = NAN};
     s->poll = event_new(base, -1, 0, on_poll, s);
     s->reap = event_new(base, -1, 0, on_reap, s);
 }

@@ -43,12 +43,12 @@ struct pool_server {
     int64_t started_us, up_us, ended_us; /* of the last time; 0: never */
     double progress;                     /* of the load, 0..1, NAN unknown */
     double load_ms;                      /* of the last load, NAN before the first */
-    unsigned missed;                     /* checks in a row without an answer */
+    unsigned missed, missed_most;        /* checks in a row without an answer, and when that is silence */
     char why[512];
 };
 
 void pool_server_init(struct pool_server *s, struct event_base *base, struct httpc *http, const char *name,
-                      const struct pool_server_events *events, void *arg);
+                      unsigned missed_most, const struct pool_server_events *events, void *arg);
 /* Ends the program if it runs: SIGTERM, and SIGKILL after grace_ms.  Blocks for as long. */
 void pool_server_finish(struct pool_server *s, int grace_ms);
 

@@ -26,6 +26,7 @@ void pool_fill_snapshot(void *arg, struct snapshot_pool *out)
     const struct pool *p = arg;
     int64_t now = clock_us();
     out->configured = true;
+    out->up = p->state == POOL_UP || p->state == POOL_DRAINING;
     snprintf(out->state, sizeof(out->state), "%s", pool_state_name(p->state));
     explain(p, out);
     out->state_ms = (now - p->state_us) / 1000;

@@ -23,6 +23,7 @@ enum {
     ATTEMPTS_WAITED = 3,         /* starts in a row that clients are made to wait for without a limit */
     /* A call is never given up before a restart would pay: about what a load takes. */
     PATIENCE_LEAST_MS = 2000,
+    MISSED_MOST = 4, /* health checks without an answer; calls have deadlines of their own */
     PATIENCE_MOST_MS = 30 * 1000,
 };
 
@@ -223,20 +224,20 @@ void pool_check_next(struct pool *p)
 
 static int make_target(struct pool *p, char **cause)
 {
-    char *url = config_pool_url(p->cfg);
-    struct config_server given = {.url = url,
+    struct config_server given = {.url = p->server.url,
                                   .model_name = p->model,
                                   .name = (char *)"pool",
                                   .backend = (char *)(p->launch->stock ? "llamacpp" : "node")},
                          s;
     int failed = config_server_init(&s, &given, cause);
-    free(url);
     if (failed != 0)
         return -1;
     failed = proxy_pool_set_target(p->proxy, &s, cause);
     config_server_finish(&s);
     if (failed == 0)
         replace(&p->target_model, p->model);
+    if (failed == 0)
+        replace(&p->target_url, p->server.url);
     return failed;
 }
 
@@ -246,7 +247,8 @@ static void on_server_up(void *arg)
     char *cause = NULL;
     double load = p->server.load_ms;
     log_info("%s is loaded, after %.1f s", p->model, load / 1000);
-    if (p->target_model == NULL || strcmp(p->target_model, p->model) != 0) {
+    if (p->target_model == NULL || strcmp(p->target_model, p->model) != 0 ||
+        strcmp(p->target_url, p->server.url) != 0) {
         if (make_target(p, &cause) != 0)
             log_error("the pool's target: %s", cause);
         free(cause);
@@ -476,7 +478,7 @@ struct pool *pool_create(struct event_base *base, struct httpc *http, struct con
     p->reclaimed = -1;
     p->model = xstrdup(config_model_default(cfg)->name);
     p->timer = evtimer_new(base, on_timer, p);
-    pool_server_init(&p->server, base, http, "the pool's program", &server_events, p);
+    pool_server_init(&p->server, base, http, "the pool's program", MISSED_MOST, &server_events, p);
     pool_drafter_init(p);
     proxy_pool_attach(proxy, &proxy_ops, p);
     return p;
@@ -500,7 +502,8 @@ void pool_destroy(struct pool *p)
     pool_launch_destroy(p->launch);
     event_free(p->timer);
     config_destroy(p->cfg);
-    char *texts[] = {p->node, p->node_cause, p->log, p->draft_log, p->model, p->next, p->previous, p->target_model};
+    char *texts[] = {p->node, p->node_cause, p->log,          p->draft_log, p->model,
+                     p->next, p->previous,   p->target_model, p->target_url};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     free(p);

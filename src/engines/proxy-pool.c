@@ -13,6 +13,8 @@ void proxy_pool_attach(struct proxy *p, const struct proxy_pool_ops *ops, void *
 {
     p->pool = ops;
     p->pool_arg = arg;
+    if (ops != NULL)
+        proxy_fill_snapshot(p);
 }
 
 void proxy_pool_expect(struct proxy *p, enum proxy_pool_hope hope, const char *why)

@@ -69,6 +69,7 @@ struct snapshot_device {
 /* The pool: the programs that this instance runs to have a target. */
 struct snapshot_pool {
     bool configured;
+    bool up;                    /* it serves */
     char state[16];             /* "off", "preflight", "starting", "up", "draining", "stopping", "backoff", "failed" */
     char why[1024];             /* what it waits for or what is wrong, with what would mend it; "" if nothing is */
     int64_t state_ms;           /* since when it is in this state */

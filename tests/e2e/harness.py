@@ -75,6 +75,14 @@ class Scope:
         p = self.own(Proxy(folder, target, drafters, wait=False, **options))
         return p.ready() if wait else p
 
+    def pool(self, models=None, workers=(), wait=True, **options):
+        """wait False: it listens, and its pool is whatever it is."""
+        p = self.own(Pool(tempfile.mkdtemp(dir=self.folder), models, workers, wait=False, **options))
+        wait_until("tightwad to listen", lambda: listening(p), 20)
+        if wait:
+            p.up()
+        return p
+
     def relay(self, server, **kw):
         from relay import Relay
         return self.own(Relay(server if isinstance(server, int) else server.port, **kw))
@@ -103,6 +111,14 @@ def _comment(text):
     """A TAP comment; control characters, which break readers of the log, are shown as codes."""
     for line in str(text).split("\n"):
         print("# " + "".join(c if c.isprintable() or c == "\t" else "\\x%02x" % ord(c) for c in line), flush=True)
+
+
+def listening(program):
+    """Whether its port takes connections; Failure when it has ended."""
+    if not program.running():
+        raise Failure("%s ended with status %d\n%s" % (program.name, program.popen.returncode, program.tail()))
+    with socket.socket() as s:
+        return s.connect_ex(("127.0.0.1", program.port)) == 0
 
 
 class Test(Scope):

@@ -265,7 +265,7 @@ def _yaml(value, indent=0):
                                     else " " + _scalar(v) + "\n") for k, v in value.items())
     out = ""
     for item in value:
-        body = _yaml(item, indent + 1)
+        body = _yaml(item, indent + 1) if isinstance(item, (dict, list)) else pad + "  " + _scalar(item) + "\n"
         out += pad + "- " + body[len(pad) + 2:]
     return out
 
@@ -335,3 +335,56 @@ class Proxy(Server):
 
     def command(self, what, **args):
         return post(self.url + "/v1/tightwad/command", dict(args, command=what))
+
+
+class Pool(Proxy):
+    """tightwad with a pool of its own.  workers: Worker programs, relays or ports; models: name → path or a mapping, the
+    first is the default; coordinator: more of its section; options go into `proxy`."""
+
+    def __init__(self, folder, models=None, workers=(), coordinator=None, binaries=None, vram_gb=None, **options):
+        self.models = models or {"target": "target"}
+        self.workers, self.node_port = list(workers), free_port()
+        self.vram = {"vram_gb": vram_gb} if vram_gb else {}
+        self.coordinator, self.binaries = dict(coordinator or {}), binaries
+        super().__init__(folder, None, **options)
+
+    def write_config(self):
+        proxy = {"host": "127.0.0.1", "port": self.port, "governor": False}
+        proxy.update(self.options)
+        if self.drafters:
+            proxy["drafters"] = [server_entry(d) for d in self.drafters]
+        coordinator = {"host": "127.0.0.1", "port": self.node_port, "backend": "cpu", "threads": 1}
+        coordinator.update(self.coordinator)
+        models = []
+        for name, m in self.models.items():
+            m = {"path": m} if isinstance(m, str) else dict(m)
+            models.append(dict(m, name=name, path=model_path(m["path"])))
+        models[0]["default"] = True
+        all_of_it = {"proxy": proxy, "coordinator": coordinator, "models": models}
+        if self.workers:
+            all_of_it["workers"] = [{"host": "127.0.0.1", "name": "w%d" % i,
+                                     "gpus": [dict(self.vram, name="lent", rpc_port=w if isinstance(w, int) else w.port)]}
+                                    for i, w in enumerate(self.workers, 1)]
+        if self.binaries:
+            all_of_it["binaries"] = self.binaries
+        beside = self.config + ".new"
+        with open(beside, "w") as f:
+            f.write(_yaml(all_of_it))
+        os.rename(beside, self.config)
+
+    def pool(self):
+        return self.status()["pool"]
+
+    def up(self, model=None, timeout=60):
+        """The pool once it is up and its target serves."""
+        def looks():
+            if not self.running():
+                raise Failure("tightwad ended\n" + self.tail(60))
+            s = self.status()
+            p = s["pool"]
+            good = p["state"] == "up" and not p["next"] and s["backends"][0]["health"] == "up"
+            return p if good and model in (None, p["model"]) else None
+        try:
+            return wait_until("the pool to be up", looks, timeout)
+        except Failure as e:
+            raise Failure("%s\n%s\n%s" % (e, self.pool(), self.tail(60)))
