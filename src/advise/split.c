@@ -394,8 +394,7 @@ char *split_shares(const struct split_plan *p)
     return buf_steal(&b);
 }
 
-static void part_text(struct buf *b, const struct split_plan *p, const struct split_part *x,
-                      const struct split_device *d)
+static void part_text(struct buf *b, const struct split_part *x, const struct split_device *d)
 {
     char *layers = x->n > 0    ? xasprintf("%zu–%zu%s", x->first, x->first + x->n - 1, x->output ? " + out" : "")
                    : x->output ? xstrdup("out")
@@ -404,7 +403,6 @@ static void part_text(struct buf *b, const struct split_plan *p, const struct sp
          *room = size_text(x->usable);
     /* The dash takes three bytes and one column. */
     int pad = x->n > 0 ? 14 : 12;
-    (void)p;
     buf_printf(b, "  %-16.16s %-18.18s %-*s %10s %10s %10s %10s\n", d->machine, d->name, pad, layers, weights, kv,
                compute, room);
     free(layers);
@@ -422,7 +420,7 @@ char *split_text(const struct split_plan *p, const struct split_device *devices)
     buf_printf(&b, "  %-16s %-18s %-12s %10s %10s %10s %10s\n", "machine", "device", "layers", "weights", "cache",
                "compute", "usable");
     for (size_t i = 0; i < p->n_parts; i++)
-        part_text(&b, p, &p->parts[i], &devices[p->parts[i].device]);
+        part_text(&b, &p->parts[i], &devices[p->parts[i].device]);
     buf_printf(&b, "  %-16s %-18s %-12s %10s\n", "here", "memory", "input", host);
     free(host);
     return buf_steal(&b);

@@ -197,7 +197,9 @@ const struct option_section option_sections[] = {
      "The process on this machine that holds a pool together: it has the model's file, computes on this "
      "machine's GPUs and sends the rest of the layers to the workers. Tightwad starts it, watches it and "
      "starts it again."},
-    {"coordinator.gpus[]", "This machine's GPUs, in the order in which the back end lists them."},
+    {"coordinator.gpus[]", "This machine's GPUs, in the order in which the back end lists them. Left out with backend "
+                           "`auto`, the binary takes "
+                           "what it finds, and the plan knows of this machine's memory alone."},
     {"workers[]",
      "A list of the machines that lend GPUs or CPUs to the pool (at most 16 RPC servers in all). On each runs "
      "`tightwad worker` or llama.cpp's rpc-server."},
