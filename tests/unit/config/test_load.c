@@ -13,42 +13,11 @@
 
 #include "base/mem.h"
 #include "config/config.h"
-
-/* The findings as config_findings_print shows them. */
-static char *findings_text(const struct config_findings *f)
-{
-    char *text = NULL;
-    size_t len = 0;
-    FILE *to = open_memstream(&text, &len);
-    config_findings_print(f, to);
-    fclose(to);
-    return text;
-}
+#include "rig.h"
 
 static struct config *good(const char *yaml)
 {
-    struct config_findings f = {0};
-    struct config *c = config_load_text("t.yaml", yaml, strlen(yaml), &f);
-    char *text = findings_text(&f);
-    if (!c || f.n)
-        fail_msg("%s", text);
-    free(text);
-    config_findings_finish(&f);
-    return c;
-}
-
-/* All findings, in order; loads: whether the configuration is usable all the same. */
-static void finds(const char *yaml, bool loads, const char *want)
-{
-    struct config_findings f = {0};
-    struct config *c = config_load_text("t.yaml", yaml, strlen(yaml), &f);
-    char *text = findings_text(&f);
-    if (strcmp(text, want) != 0)
-        fail_msg("wanted:\n%sgot:\n%s", want, text);
-    assert_int_equal(c != NULL, loads);
-    free(text);
-    config_findings_finish(&f);
-    config_destroy(c);
+    return rig_good("t.yaml", yaml);
 }
 
 static void defaults(void **state)
@@ -102,69 +71,72 @@ static void everything_set(void **state)
 
 static void all_errors_at_once_with_lines(void **state)
 {
-    finds("proxy:\n"
-          "  prot: 9\n"
-          "  port: 99999\n"
-          "  host: [a]\n"
-          "  auth_token: ${CONFIG_TEST_UNSET}\n"
-          "  target:\n"
-          "    url: 192.168.1.2:8081\n"
-          "    backend: lamacpp\n"
-          "  drafters:\n"
-          "    - url: http://a:1\n"
-          "      modelname: x\n"
-          "    - backend: node\n"
-          "    - http://b:2\n"
-          "port: 12\n"
-          "port: 13\n"
-          "log: loud\n",
-          false,
-          "t.yaml:2: error: unknown key \"prot\" in proxy; did you mean port?\n"
-          "t.yaml:3: error: proxy.port: \"99999\" is out of range: 0 to 65535\n"
-          "t.yaml:4: error: proxy.host: one value is expected here, not a list\n"
-          "t.yaml:5: error: proxy.auth_token: ${CONFIG_TEST_UNSET}: the environment variable CONFIG_TEST_UNSET is not "
-          "set\n"
-          "t.yaml:7: error: proxy.target.url: \"192.168.1.2:8081\" has no scheme: did you mean "
-          "http://192.168.1.2:8081?\n"
-          "t.yaml:8: error: proxy.target.backend: \"lamacpp\" is not one of auto, node, llamacpp, ollama, openai; did "
-          "you mean llamacpp?\n"
-          "t.yaml:11: error: unknown key \"modelname\" in proxy.drafters[]; did you mean model_name?\n"
-          "t.yaml:13: error: proxy.drafters: an entry is a section with a url in it: - url: …\n"
-          "t.yaml:14: error: unknown key \"port\"; did you mean proxy.port?\n"
-          "t.yaml:15: error: \"port\" is given twice: also in line 14\n"
-          "t.yaml:16: error: log: a section is expected (keys, indented below it)\n"
-          "t.yaml:12: error: proxy.drafters[] has no url\n");
-    finds("proxy.port: 1\nproxy.draft.api_key: x\nproxy.drafters[]: x\nproxy:\n  drafters[].url: x\n", false,
-          "t.yaml:1: error: \"proxy.port\" is not one key: its parts go below each other\n"
-          "t.yaml:2: error: \"proxy.draft.api_key\" is not one key: its parts go below each other\n"
-          "t.yaml:3: error: unknown key \"proxy.drafters[]\"\n"
-          "t.yaml:5: error: \"proxy.drafters[].url\" is not one key: its parts go below each other\n");
-    finds("- a\n", false, "t.yaml:1: error: a configuration begins with a section such as proxy:\n");
-    finds("proxy:\n  target:\n    model_name: x\n", false, "t.yaml:2: error: proxy.target has no url\n");
-    finds("proxy:\n  drafters: {url: 'http://a:1'}\n", false,
-          "t.yaml:2: error: proxy.drafters: a list is expected (an entry begins with \"- \")\n");
+    rig_finds(
+        "proxy:\n"
+        "  prot: 9\n"
+        "  port: 99999\n"
+        "  host: [a]\n"
+        "  auth_token: ${CONFIG_TEST_UNSET}\n"
+        "  target:\n"
+        "    url: 192.168.1.2:8081\n"
+        "    backend: lamacpp\n"
+        "  drafters:\n"
+        "    - url: http://a:1\n"
+        "      modelname: x\n"
+        "    - backend: node\n"
+        "    - http://b:2\n"
+        "port: 12\n"
+        "port: 13\n"
+        "log: loud\n",
+        false,
+        "t.yaml:2: error: unknown key \"prot\" in proxy; did you mean port?\n"
+        "t.yaml:3: error: proxy.port: \"99999\" is out of range: 0 to 65535\n"
+        "t.yaml:4: error: proxy.host: one value is expected here, not a list\n"
+        "t.yaml:5: error: proxy.auth_token: ${CONFIG_TEST_UNSET}: the environment variable CONFIG_TEST_UNSET is not "
+        "set\n"
+        "t.yaml:7: error: proxy.target.url: \"192.168.1.2:8081\" has no scheme: did you mean "
+        "http://192.168.1.2:8081?\n"
+        "t.yaml:8: error: proxy.target.backend: \"lamacpp\" is not one of auto, node, llamacpp, ollama, openai; did "
+        "you mean llamacpp?\n"
+        "t.yaml:11: error: unknown key \"modelname\" in proxy.drafters[]; did you mean model_name?\n"
+        "t.yaml:13: error: proxy.drafters: an entry is a section with a url in it: - url: …\n"
+        "t.yaml:14: error: unknown key \"port\"; did you mean proxy.port?\n"
+        "t.yaml:15: error: \"port\" is given twice: also in line 14\n"
+        "t.yaml:16: error: log: a section is expected (keys, indented below it)\n"
+        "t.yaml:12: error: proxy.drafters[] has no url\n");
+    rig_finds("proxy.port: 1\nproxy.draft.api_key: x\nproxy.drafters[]: x\nproxy:\n  drafters[].url: x\n", false,
+              "t.yaml:1: error: \"proxy.port\" is not one key: its parts go below each other\n"
+              "t.yaml:2: error: \"proxy.draft.api_key\" is not one key: its parts go below each other\n"
+              "t.yaml:3: error: unknown key \"proxy.drafters[]\"\n"
+              "t.yaml:5: error: \"proxy.drafters[].url\" is not one key: its parts go below each other\n");
+    rig_finds("- a\n", false, "t.yaml:1: error: a configuration begins with a section such as proxy:\n");
+    rig_finds("proxy:\n  target:\n    model_name: x\n", false, "t.yaml:2: error: proxy.target has no url\n");
+    rig_finds("proxy:\n  drafters: {url: 'http://a:1'}\n", false,
+              "t.yaml:2: error: proxy.drafters: a list is expected (an entry begins with \"- \")\n");
 }
 
 static void old_and_later_keys(void **state)
 {
-    finds("proxy:\n  peer: x\n  draft:\n    url: http://a:1\n    ssh_user: me\n", true,
-          "t.yaml:2: warning: \"peer\" is a key of the older Python Tightwad; it means nothing here and is ignored\n"
-          "t.yaml:5: warning: \"ssh_user\" is a key of the older Python Tightwad; it means nothing here and is "
-          "ignored\n");
-    finds("swarm: {}\nproxy:\n  consensus_mode: strict\n", false,
-          "t.yaml:1: error: \"swarm\" is not supported by this version (" TIGHTWAD_VERSION ")\n"
-          "t.yaml:3: error: \"consensus_mode\" is not supported by this version (" TIGHTWAD_VERSION ")\n");
+    rig_finds(
+        "proxy:\n  peer: x\n  draft:\n    url: http://a:1\n    ssh_user: me\n", true,
+        "t.yaml:2: warning: \"peer\" is a key of the older Python Tightwad; it means nothing here and is ignored\n"
+        "t.yaml:5: warning: \"ssh_user\" is a key of the older Python Tightwad; it means nothing here and is "
+        "ignored\n");
+    rig_finds("swarm: {}\nproxy:\n  consensus_mode: strict\n", false,
+              "t.yaml:1: error: \"swarm\" is not supported by this version (" TIGHTWAD_VERSION ")\n"
+              "t.yaml:3: error: \"consensus_mode\" is not supported by this version (" TIGHTWAD_VERSION ")\n");
 }
 
 static void drafters_go_together(void **state)
 {
-    finds("proxy:\n  draft:\n    url: http://a:1\n  drafters:\n    - url: http://b:1\n", false,
-          "t.yaml:4: error: proxy.draft and proxy.drafters are both given: keep one (drafters may have one entry)\n");
-    finds("proxy:\n  drafters:\n    - url: http://a:1\n    - url: http://a:1/v1\n", false,
-          "t.yaml:4: error: proxy.drafters[] is the same server and model as proxy.drafters[] in line 3\n");
-    finds("proxy:\n  drafters:\n    - {url: 'http://a:1', name: x}\n    - {url: 'http://a:2', name: x}\n", false,
-          "t.yaml:4: error: the name \"x\" is taken by the one in line 3\n");
-    finds(
+    rig_finds(
+        "proxy:\n  draft:\n    url: http://a:1\n  drafters:\n    - url: http://b:1\n", false,
+        "t.yaml:4: error: proxy.draft and proxy.drafters are both given: keep one (drafters may have one entry)\n");
+    rig_finds("proxy:\n  drafters:\n    - url: http://a:1\n    - url: http://a:1/v1\n", false,
+              "t.yaml:4: error: proxy.drafters[] is the same server and model as proxy.drafters[] in line 3\n");
+    rig_finds("proxy:\n  drafters:\n    - {url: 'http://a:1', name: x}\n    - {url: 'http://a:2', name: x}\n", false,
+              "t.yaml:4: error: the name \"x\" is taken by the one in line 3\n");
+    rig_finds(
         "proxy:\n  target:\n    url: http://big\n", true,
         "t.yaml:3: warning: proxy.target.url: http without a port means port 80; a node listens on 8081, llama-server "
         "on 8080 or 9931, Ollama on 11434\n");
@@ -177,7 +149,7 @@ static void drafters_go_together(void **state)
     char many[4096] = "proxy:\n  drafters:\n";
     for (int i = 0; i < 17; i++)
         snprintf(many + strlen(many), sizeof(many) - strlen(many), "    - url: http://a:%d\n", i + 1);
-    finds(many, false, "t.yaml:19: error: proxy.drafters: more than 16 drafters\n");
+    rig_finds(many, false, "t.yaml:19: error: proxy.drafters: more than 16 drafters\n");
 }
 
 static void environment_goes_first(void **state)
@@ -216,10 +188,10 @@ static void environment_goes_first(void **state)
     unsetenv("TIGHTWAD_DRAFT_URL");
     setenv("TIGHTWAD_PORT", "x", 1);
     setenv("TIGHTWAD_PROT", "1", 1);
-    finds("", false,
-          "$TIGHTWAD_PORT: error: proxy.port: \"x\" is not a whole number\n"
-          "environment: warning: TIGHTWAD_PROT means nothing; did you mean TIGHTWAD_PORT?\n"
-          "environment: error: TIGHTWAD_DRAFT_… variables are set, but not TIGHTWAD_DRAFT_URL\n");
+    rig_finds("", false,
+              "$TIGHTWAD_PORT: error: proxy.port: \"x\" is not a whole number\n"
+              "environment: warning: TIGHTWAD_PROT means nothing; did you mean TIGHTWAD_PORT?\n"
+              "environment: error: TIGHTWAD_DRAFT_… variables are set, but not TIGHTWAD_DRAFT_URL\n");
     static const char *const all[] = {
         "TIGHTWAD_TARGET_URL", "TIGHTWAD_TARGET_API_KEY", "TIGHTWAD_DRAFT_BACKEND", "TIGHTWAD_DRAFT_MODEL",
         "TIGHTWAD_PORT",       "TIGHTWAD_HOST",           "TIGHTWAD_PROT",          "TIGHTWAD_MAX_DRAFT_TOKENS",
@@ -247,7 +219,7 @@ static void files_that_can_not_be_read(void **state)
     struct config_findings f = {0};
     assert_null(config_load("/nonexistent/cluster.yaml", &f));
     assert_null(config_load("/", &f));
-    char *text = findings_text(&f);
+    char *text = rig_findings_text(&f);
     assert_string_equal(text, "/nonexistent/cluster.yaml: error: there is no such file\n"
                               "/: error: it is a folder, not a file\n");
     free(text);

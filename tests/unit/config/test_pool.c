@@ -12,40 +12,11 @@
 
 #include "base/mem.h"
 #include "config/config.h"
-
-static char *findings_text(const struct config_findings *f)
-{
-    char *text = NULL;
-    size_t len = 0;
-    FILE *to = open_memstream(&text, &len);
-    config_findings_print(f, to);
-    fclose(to);
-    return text;
-}
+#include "rig.h"
 
 static struct config *good(const char *yaml)
 {
-    struct config_findings f = {0};
-    struct config *c = config_load_text("/etc/x/t.yaml", yaml, strlen(yaml), &f);
-    char *text = findings_text(&f);
-    if (!c || f.n)
-        fail_msg("%s", text);
-    free(text);
-    config_findings_finish(&f);
-    return c;
-}
-
-static void finds(const char *yaml, bool loads, const char *want)
-{
-    struct config_findings f = {0};
-    struct config *c = config_load_text("t.yaml", yaml, strlen(yaml), &f);
-    char *text = findings_text(&f);
-    if (strcmp(text, want) != 0)
-        fail_msg("wanted:\n%sgot:\n%s", want, text);
-    assert_int_equal(c != NULL, loads);
-    free(text);
-    config_findings_finish(&f);
-    config_destroy(c);
+    return rig_good("/etc/x/t.yaml", yaml);
 }
 
 static const char guide[] = "coordinator:\n"
@@ -195,7 +166,7 @@ static void models_as_a_list(void **state)
 
 static void what_does_not_go_together(void **state)
 {
-    finds(
+    rig_finds(
         "models:\n  - {path: a.gguf, default: true}\n  - {path: b.gguf, default: yes}\n  - {path: x/a.gguf}\n"
         "  - {name: c, path: c.gguf, draft: bb}\n  - {name: d, path: d.gguf, draft: d}\n  - name: e\n",
         false,
@@ -205,66 +176,71 @@ static void what_does_not_go_together(void **state)
         "t.yaml:5: error: models[].draft: \"bb\" is neither one of models nor the name of a drafter of the proxy; did "
         "you mean b?\n"
         "t.yaml:6: error: models[].draft: \"d\" can't draft for itself\n");
-    finds(
+    rig_finds(
         "coordinator:\n  backend: cuda\n", false,
         "t.yaml:2: error: coordinator.backend is cuda, but coordinator.gpus names no GPU: - {name: …, vram_gb: …} for "
         "each\n");
-    finds("coordinator:\n  backend: cpu\n  gpus:\n    - {name: x, vram_gb: 4}\n    - name: y\n", false,
-          "t.yaml:4: error: coordinator.gpus: backend cpu uses none: leave them out, or name the back end that drives "
-          "them\n"
-          "t.yaml:5: error: coordinator.gpus[] has no vram_gb: how many GiB of memory has it?\n");
-    finds("workers:\n  - host: a\n    gpus: [{rpc_port: 1}, {rpc_port: 2}]\n  - {host: a, gpus: [{rpc_port: 2}]}\n"
-          "  - {host: b, name: n}\n  - {host: b, name: n, gpus: [{rpc_port: 7}]}\n  - name: z\n",
-          false,
-          "t.yaml:4: error: workers[].gpus[].rpc_port: a:2 is also in line 3; each RPC server has a port of its own\n"
-          "t.yaml:6: error: the name \"n\" is taken by the worker in line 5\n"
-          "t.yaml:7: error: workers[] has no host\n"
-          "t.yaml:2: warning: workers are given but no models: there is no pool without a model to load\n");
-    finds("workers: [{host: 'fd00::7'}, {host: 'a:50052'}]\nmodels: {m: {path: /m}}\n", false,
-          "t.yaml:1: error: workers[].host: fd00::7: llama.cpp's RPC takes names and IPv4 addresses only (the port "
-          "goes to "
-          "gpus[].rpc_port)\n"
-          "t.yaml:1: error: workers[].host: a:50052: llama.cpp's RPC takes names and IPv4 addresses only (the port "
-          "goes to "
-          "gpus[].rpc_port)\n");
-    finds("coordinator:\n  port: 8088\nmodels: {m: {path: /m}}\n", false,
-          "t.yaml:1: error: coordinator.port is 8088, which is also proxy.port: each listens on a port of its own\n");
-    finds(
+    rig_finds(
+        "coordinator:\n  backend: cpu\n  gpus:\n    - {name: x, vram_gb: 4}\n    - name: y\n", false,
+        "t.yaml:4: error: coordinator.gpus: backend cpu uses none: leave them out, or name the back end that drives "
+        "them\n"
+        "t.yaml:5: error: coordinator.gpus[] has no vram_gb: how many GiB of memory has it?\n");
+    rig_finds(
+        "workers:\n  - host: a\n    gpus: [{rpc_port: 1}, {rpc_port: 2}]\n  - {host: a, gpus: [{rpc_port: 2}]}\n"
+        "  - {host: b, name: n}\n  - {host: b, name: n, gpus: [{rpc_port: 7}]}\n  - name: z\n",
+        false,
+        "t.yaml:4: error: workers[].gpus[].rpc_port: a:2 is also in line 3; each RPC server has a port of its own\n"
+        "t.yaml:6: error: the name \"n\" is taken by the worker in line 5\n"
+        "t.yaml:7: error: workers[] has no host\n"
+        "t.yaml:2: warning: workers are given but no models: there is no pool without a model to load\n");
+    rig_finds("workers: [{host: 'fd00::7'}, {host: 'a:50052'}]\nmodels: {m: {path: /m}}\n", false,
+              "t.yaml:1: error: workers[].host: fd00::7: llama.cpp's RPC takes names and IPv4 addresses only (the port "
+              "goes to "
+              "gpus[].rpc_port)\n"
+              "t.yaml:1: error: workers[].host: a:50052: llama.cpp's RPC takes names and IPv4 addresses only (the port "
+              "goes to "
+              "gpus[].rpc_port)\n");
+    rig_finds(
+        "coordinator:\n  port: 8088\nmodels: {m: {path: /m}}\n", false,
+        "t.yaml:1: error: coordinator.port is 8088, which is also proxy.port: each listens on a port of its own\n");
+    rig_finds(
         "models: {m: {path: /m}}\nproxy:\n  target: {url: 'http://192.0.2.7:8080'}\n", true,
         "t.yaml:3: warning: proxy.target is http://192.0.2.7:8080, not the pool's coordinator: requests go there, and "
         "the pool answers none of them (leave proxy.target out to use the pool)\n");
-    finds("models: {m: {path: /m}}\nproxy:\n  target: {url: 'http://localhost:8080/v1'}\n", true, "");
-    finds("proxy:\n  drafters:\n    - {type: ngram, url: 'http://a:1'}\n    - {backend: ngram}\n    - {type: engram}\n",
-          false,
-          "t.yaml:5: error: proxy.drafters[].type: \"engram\" is not one of server, ngram; did you mean ngram?\n"
-          "t.yaml:3: error: proxy.drafters[]: a drafter of type ngram has no server: leave out url, model_name and "
-          "api_key\n"
-          "t.yaml:5: error: proxy.drafters[] has no url\n"
-          "t.yaml:4: error: proxy.drafters[]: one drafter of type ngram is enough: also in line 3\n");
+    rig_finds("models: {m: {path: /m}}\nproxy:\n  target: {url: 'http://localhost:8080/v1'}\n", true, "");
+    rig_finds(
+        "proxy:\n  drafters:\n    - {type: ngram, url: 'http://a:1'}\n    - {backend: ngram}\n    - {type: engram}\n",
+        false,
+        "t.yaml:5: error: proxy.drafters[].type: \"engram\" is not one of server, ngram; did you mean ngram?\n"
+        "t.yaml:3: error: proxy.drafters[]: a drafter of type ngram has no server: leave out url, model_name and "
+        "api_key\n"
+        "t.yaml:5: error: proxy.drafters[] has no url\n"
+        "t.yaml:4: error: proxy.drafters[]: one drafter of type ngram is enough: also in line 3\n");
 }
 
 static void wrong_values_have_lines(void **state)
 {
-    finds("coordinator:\n  backend: hipp\n  extra_args: --no-mmap\n  env: [A]\n  slots: 0\n  gpu: []\n"
-          "models:\n  a: x.gguf\n  b:\n    path: b.gguf\n    flash_attn: maybe\n    nmae: c\n  c: {name: d, path: c}\n"
-          "workers: {host: b}\nram_reclaim: 1\n",
-          false,
-          "t.yaml:2: error: coordinator.backend: \"hipp\" is not one of auto, cuda, hip, vulkan, metal, cpu; did you "
-          "mean hip?\n"
-          "t.yaml:3: error: coordinator.extra_args: a list, [\"--one\", \"two\"], is expected\n"
-          "t.yaml:4: error: coordinator.env: a section of names and values, {NAME: value}, is expected\n"
-          "t.yaml:5: error: coordinator.slots: \"0\" is out of range: 1 to 64\n"
-          "t.yaml:6: error: unknown key \"gpu\" in coordinator; did you mean gpus?\n"
-          "t.yaml:8: error: models: an entry is a section with a path in it: a: path: …\n"
-          "t.yaml:11: error: models[].flash_attn: \"maybe\" is not on, off or auto\n"
-          "t.yaml:12: error: unknown key \"nmae\" in models[]; did you mean name?\n"
-          "t.yaml:13: error: models[].name: it is given twice, also as the key of the section\n"
-          "t.yaml:14: error: workers: a list is expected (an entry begins with \"- \")\n"
-          "t.yaml:15: error: ram_reclaim: \"1\" is not on, off or auto\n");
-    finds("coordinator:\n  env: {1A: x, B: [y]}\n  gpus:\n    - {name: x, vram_gb: lots}\n", false,
-          "t.yaml:2: error: coordinator.env: \"1A\" can't be the name of a variable\n"
-          "t.yaml:2: error: coordinator.env: one value is expected here, not a list\n"
-          "t.yaml:4: error: coordinator.gpus[].vram_gb: \"lots\" is not a number of GiB such as 24 or 15.5\n");
+    rig_finds(
+        "coordinator:\n  backend: hipp\n  extra_args: --no-mmap\n  env: [A]\n  slots: 0\n  gpu: []\n"
+        "models:\n  a: x.gguf\n  b:\n    path: b.gguf\n    flash_attn: maybe\n    nmae: c\n  c: {name: d, path: c}\n"
+        "workers: {host: b}\nram_reclaim: 1\n",
+        false,
+        "t.yaml:2: error: coordinator.backend: \"hipp\" is not one of auto, cuda, hip, vulkan, metal, cpu; did you "
+        "mean hip?\n"
+        "t.yaml:3: error: coordinator.extra_args: a list, [\"--one\", \"two\"], is expected\n"
+        "t.yaml:4: error: coordinator.env: a section of names and values, {NAME: value}, is expected\n"
+        "t.yaml:5: error: coordinator.slots: \"0\" is out of range: 1 to 64\n"
+        "t.yaml:6: error: unknown key \"gpu\" in coordinator; did you mean gpus?\n"
+        "t.yaml:8: error: models: an entry is a section with a path in it: a: path: …\n"
+        "t.yaml:11: error: models[].flash_attn: \"maybe\" is not on, off or auto\n"
+        "t.yaml:12: error: unknown key \"nmae\" in models[]; did you mean name?\n"
+        "t.yaml:13: error: models[].name: it is given twice, also as the key of the section\n"
+        "t.yaml:14: error: workers: a list is expected (an entry begins with \"- \")\n"
+        "t.yaml:15: error: ram_reclaim: \"1\" is not on, off or auto\n");
+    rig_finds("coordinator:\n  env: {1A: x, B: [y]}\n  gpus:\n    - {name: x, vram_gb: lots}\n", false,
+              "t.yaml:2: error: coordinator.env: \"1A\" can't be the name of a variable\n"
+              "t.yaml:2: error: coordinator.env: one value is expected here, not a list\n"
+              "t.yaml:4: error: coordinator.gpus[].vram_gb: \"lots\" is not a number of GiB such as 24 or 15.5\n");
 }
 
 static void a_change_of_the_pool_needs_a_restart(void **state)
