@@ -55,7 +55,7 @@ struct pool {
     struct drawer drawer;
     struct prompts prompts, warm;
     struct client_answer *want; /* one a prompt: the pool's own first answers */
-    const char *llama; /* as given; NULL: to be found */
+    const char *llama;          /* as given; NULL: to be found */
     char *target, *drafter;
     struct drawer_link link, drafter_link;
     int64_t draft_rate, runs, tokens;

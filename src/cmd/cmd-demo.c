@@ -1,8 +1,5 @@
 /* tightwad demo: the whole thing on one machine, with the project's own tiny models and no configuration. */
 #include <errno.h>
-#include <fcntl.h>
-#include <math.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,19 +9,17 @@
 #include <event2/event.h>
 
 #include "api/control.h"
-#include "base/buf.h"
 #include "base/cause.h"
-#include "base/clock.h"
 #include "base/mem.h"
-#include "base/child.h"
-#include "cmd/client.h"
+#include "cmd/bench-stack.h"
 #include "cmd/cmd.h"
+#include "cmd/demo-drawer.h"
 #include "cmd/demo-show.h"
 #include "cmd/self.h"
 #include "cmd/term.h"
+#include "engines/pool.h"
 
 extern const struct cmd cmd_demo;
-extern char **environ;
 
 static const struct cmd_option options[] = {
     {0, "no-ui", NULL, "without the dashboard (this release has none yet)"},
@@ -34,190 +29,57 @@ static const struct cmd_option options[] = {
 };
 
 enum {
-    READY_MS = 60000, /* for a model to load on a slow machine */
+    READY_MS = 60000, /* for the pool to load on a slow machine */
     LOOK_MS = 500,    /* how often the children are looked at */
-    GRACE_MS = 5000,
     DEFAULT_PORT = 8088,
-    N_CHILDREN = 3,
+    N_WORKERS = 2,
+    CTX = 512,
+    SLOTS = 4,
 };
 
-enum part { TARGET, DRAFTER, PROXY };
+/* A fair home network's delay: long enough to be what decides the speed, short enough to load in seconds. */
+static const struct drawer_link worker_link = {.given = true, .delay_ms = 4},
+                                drafter_link = {.given = true, .delay_ms = 2};
 
 struct demo {
-    struct child child[N_CHILDREN];
-    char *argv[N_CHILDREN][8]; /* owned, NULL-terminated */
-    int port[N_CHILDREN];
-    const char **env; /* for the children: this user's TIGHTWAD_* are not meant for the demo */
-    char *dir, *config, *log;
-    int log_fd;
-    struct client client;
-    struct event *sigint, *sigterm, *sighup, *look;
-    bool stop;
+    struct stack stack;
+    struct drawer drawer;
+    struct stack_program *proxy; /* which runs the target's node, the pool's coordinator */
+    char *target, *drafter;      /* model files */
+    int port, coordinator_port;
+    char *config;
+    struct event *look;
     int exit_code;
 };
 
-static const char *const names[] = {"the target", "the drafter", "the proxy"};
-
-static void on_signal(evutil_socket_t fd, short what, void *arg)
+static char *config_text(const struct demo *d)
 {
-    struct demo *d = arg;
-    (void)fd;
-    (void)what;
-    d->stop = true;
-    d->client.interrupted = true;
-    event_base_loopbreak(d->client.base);
+    const char *w1 = strrchr(d->drawer.worker_at[0], ':') + 1, *w2 = strrchr(d->drawer.worker_at[1], ':') + 1;
+    return xasprintf("# Written by `tightwad demo`; an edit takes effect at once, and the file goes with the demo.\n"
+                     "proxy:\n  host: 127.0.0.1\n  port: %d\n  drafters:\n"
+                     "    - {name: drafter, url: 'http://%s', backend: node}\n"
+                     "coordinator:\n  host: 127.0.0.1\n  port: %d\n  backend: cpu\n  slots: %d\n  threads: 1\n"
+                     "  extra_args: [--tensor-split, '1,1']  # so small a model would fit on one worker\n"
+                     "workers:\n"
+                     "  - {host: 127.0.0.1, name: worker 1, gpus: [{rpc_port: %s}]}\n"
+                     "  - {host: 127.0.0.1, name: worker 2, gpus: [{rpc_port: %s}]}\n"
+                     "models:\n  target: {path: '%s', ctx_size: %d, draft: drafter}\n",
+                     d->port, d->drawer.drafter_at, d->coordinator_port, SLOTS, w1, w2, d->target, CTX);
 }
 
-/* The last lines of the children's log, for a failure. */
-static void print_log(const struct demo *d)
+static int pick_port(struct demo *d, int wanted, char **cause)
 {
-    FILE *f = fopen(d->log, "re");
-    char text[1500] = "";
-    if (f == NULL)
-        return;
-    if (fseek(f, -(long)sizeof(text) + 1, SEEK_END) != 0)
-        rewind(f);
-    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
-    fclose(f);
-    fprintf(stderr, "--- %s\n%s---\n", d->log, text);
-}
-
-static void make_env(struct demo *d)
-{
-    size_t n = 0;
-    for (char **e = environ; *e != NULL; e++)
-        n++;
-    d->env = xcalloc(n + 1, sizeof(*d->env));
-    n = 0;
-    for (char **e = environ; *e != NULL; e++) {
-        if (strncmp(*e, "TIGHTWAD_", 9) == 0)
-            d->env[n++] = xstrndup(*e, strcspn(*e, "="));
-    }
-}
-
-static int write_config(struct demo *d, char **cause)
-{
-    FILE *f = fopen(d->config, "we");
-    if (f == NULL)
-        return cause_set(cause, "%s cannot be written: %s", d->config, strerror(errno));
-    fprintf(f,
-            "# Written by `tightwad demo`; an edit takes effect at once, and the file goes with the demo.\n"
-            "proxy:\n  host: 127.0.0.1\n  port: %d\n"
-            "  governor: false  # so small a target is faster alone, and here drafting is what is shown\n"
-            "  draft:\n    name: draft\n    url: http://127.0.0.1:%d\n    backend: node\n"
-            "  target:\n    name: target\n    url: http://127.0.0.1:%d\n    backend: node\n",
-            d->port[PROXY], d->port[DRAFTER], d->port[TARGET]);
-    bool failed = ferror(f) != 0;
-    if (fclose(f) != 0 || failed)
-        return cause_set(cause, "%s cannot be written: %s", d->config, strerror(errno));
-    return 0;
-}
-
-static int pick_ports(struct demo *d, int wanted, char **cause)
-{
-    d->port[PROXY] = child_free_port(wanted != 0 ? wanted : DEFAULT_PORT);
-    if (d->port[PROXY] < 0 && wanted != 0)
+    d->port = child_free_port(wanted != 0 ? wanted : DEFAULT_PORT);
+    if (d->port < 0 && wanted != 0)
         return cause_set(cause, "port %d is taken: choose another one, or leave --port out", wanted);
-    if (d->port[PROXY] < 0) {
-        d->port[PROXY] = child_free_port(0);
-        printf("Port %d is taken: the demo uses %d.\n", DEFAULT_PORT, d->port[PROXY]);
+    if (d->port < 0) {
+        d->port = child_free_port(0);
+        printf("Port %d is taken: the demo uses %d.\n", DEFAULT_PORT, d->port);
     }
     do
-        d->port[TARGET] = child_free_port(0);
-    while (d->port[TARGET] == d->port[PROXY]);
-    do
-        d->port[DRAFTER] = child_free_port(0);
-    while (d->port[DRAFTER] == d->port[PROXY] || d->port[DRAFTER] == d->port[TARGET]);
-    return d->port[PROXY] < 0 || d->port[TARGET] < 0 || d->port[DRAFTER] < 0 ? cause_set(cause, "there is no free port")
-                                                                             : 0;
-}
-
-static int prepare(struct demo *d, int wanted_port, char **cause)
-{
-    static const char *const models[] = {"target.gguf", "draft.gguf"};
-    char *node = self_node(cause);
-    if (node == NULL)
-        return -1;
-    if (pick_ports(d, wanted_port, cause) != 0 || control_dir_make(cause) != 0) {
-        free(node);
-        return -1;
-    }
-    d->dir = control_dir();
-    d->config = xasprintf("%s/demo-%d.yaml", d->dir, d->port[PROXY]);
-    d->log = xasprintf("%s/demo-%d.log", d->dir, d->port[PROXY]);
-    for (enum part p = TARGET; p <= DRAFTER; p++) {
-        char *model = self_demo_model(models[p], cause);
-        if (model == NULL) {
-            free(node);
-            return -1;
-        }
-        d->argv[p][0] = xstrdup(node);
-        d->argv[p][1] = xstrdup("-m");
-        d->argv[p][2] = model;
-        d->argv[p][3] = xstrdup("--listen");
-        d->argv[p][4] = xasprintf("127.0.0.1:%d", d->port[p]);
-    }
-    free(node);
-    d->argv[PROXY][0] = self_program();
-    static const char *const words[] = {"-c", NULL, "proxy", "start", "--no-ui"};
-    for (size_t i = 0; i < ARRAY_LEN(words); i++)
-        d->argv[PROXY][i + 1] = xstrdup(words[i] != NULL ? words[i] : d->config);
-    d->log_fd = open(d->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
-    if (d->log_fd < 0)
-        return cause_set(cause, "%s cannot be written: %s", d->log, strerror(errno));
-    make_env(d);
-    return write_config(d, cause);
-}
-
-static int start_child(struct demo *d, enum part p, char **cause)
-{
-    return child_start(&d->child[p], names[p], (const char *const *)d->argv[p], d->env, d->log_fd, d->log_fd, cause);
-}
-
-/* Turns the loop for a moment, so that signals are seen. */
-static void nap(struct demo *d, int ms)
-{
-    event_base_loopexit(d->client.base, &(struct timeval){ms / 1000, ms % 1000 * 1000});
-    event_base_loop(d->client.base, EVLOOP_NO_EXIT_ON_EMPTY);
-}
-
-/* Until GET path at the child's port answers 200 and ready says so. */
-static int wait_ready(struct demo *d, enum part p, const char *path, bool (*ready)(const json_t *), char **cause)
-{
-    char *base = xasprintf("http://127.0.0.1:%d", d->port[p]), *url = d->client.url, *how = NULL;
-    int64_t until = clock_us() + READY_MS * 1000LL;
-    int rc = -1;
-    d->client.url = base;
-    while (rc != 0 && !d->stop) {
-        int status = 0;
-        json_t *reply = NULL;
-        if (client_ask(&d->client, path, NULL, 5000, &status, &reply, NULL) == 0 && status == 200 &&
-            (ready == NULL || ready(reply)))
-            rc = 0;
-        json_decref(reply);
-        if (rc == 0)
-            break;
-        if (child_ended(&d->child[p], &how)) {
-            cause_set(cause, "%s", how);
-            break;
-        }
-        if (clock_us() > until) {
-            cause_set(cause, "%s is not ready after %d s", names[p], READY_MS / 1000);
-            break;
-        }
-        nap(d, 30);
-    }
-    if (d->stop)
-        cause_set(cause, "interrupted");
-    free(how);
-    d->client.url = url;
-    free(base);
-    return rc;
-}
-
-static bool speculates(const json_t *status)
-{
-    return json_is_true(json_object_get(status, "speculating"));
+        d->coordinator_port = child_free_port(0);
+    while (d->coordinator_port == d->port);
+    return d->port < 0 || d->coordinator_port < 0 ? cause_set(cause, "there is no free port") : 0;
 }
 
 static void print_part(const char *what, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -234,40 +96,71 @@ static void print_part(const char *what, const char *fmt, ...)
     free(text);
 }
 
+static bool speculates(const json_t *status)
+{
+    return json_is_true(json_object_get(status, "speculating"));
+}
+
+static int start_proxy(struct demo *d, char **cause)
+{
+    struct stack_argv a = {0};
+    char *text = config_text(d), *self = self_program(), *name = xasprintf("demo-%d.yaml", d->port);
+    d->config = stack_write(&d->stack, name, text, cause);
+    const char *const words[] = {self, "-c", d->config, "proxy", "start", "--no-ui"};
+    for (size_t i = 0; d->config != NULL && i < ARRAY_LEN(words); i++)
+        stack_arg(&a, "%s", words[i]);
+    if (d->config != NULL)
+        d->proxy = stack_start(&d->stack, "the proxy", &a, cause);
+    free(text);
+    free(self);
+    free(name);
+    if (d->proxy == NULL)
+        return -1;
+    d->proxy->address = xasprintf("127.0.0.1:%d", d->port);
+    return stack_wait_http(&d->stack, d->proxy, "/v1/tightwad/status", speculates, READY_MS, cause);
+}
+
 static int start_all(struct demo *d, char **cause)
 {
-    if (start_child(d, TARGET, cause) != 0 || start_child(d, DRAFTER, cause) != 0)
+    struct drawer_opts o = {.target = d->target,
+                            .drafter = d->drafter,
+                            .n_workers = N_WORKERS,
+                            .link = worker_link,
+                            .drafter_link = drafter_link,
+                            .ctx = CTX,
+                            .slots = SLOTS,
+                            .threads = 1};
+    if (drawer_start(&d->drawer, &d->stack, &o, cause) != 0)
         return -1;
-    if (wait_ready(d, DRAFTER, "/health", NULL, cause) != 0)
+    print_part("workers", "two on this machine, each behind an emulated link of %g ms one way", worker_link.delay_ms);
+    print_part("drafter", "the tiny demo model `small`, a node of its own, behind %g ms one way",
+               drafter_link.delay_ms);
+    if (start_proxy(d, cause) != 0)
         return -1;
-    print_part("drafter", "the tiny demo model `draft`, a node of its own at 127.0.0.1:%d", d->port[DRAFTER]);
-    if (wait_ready(d, TARGET, "/health", NULL, cause) != 0)
-        return -1;
-    print_part("target", "the demo model `target`, 27 times as big, at 127.0.0.1:%d", d->port[TARGET]);
-    if (start_child(d, PROXY, cause) != 0 || wait_ready(d, PROXY, "/v1/tightwad/status", speculates, cause) != 0)
-        return -1;
-    print_part("listening", "%s/v1, OpenAI-compatible", d->client.url);
+    print_part("target", "the demo model `target`, 8 times as big, half of its layers on each worker");
+    print_part("listening", "http://%s/v1, OpenAI-compatible", d->proxy->address);
     return 0;
 }
 
+/* A worker, a link or the drafter that dies is started again, as on a real machine; the coordinator is the proxy's. */
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
     struct demo *d = arg;
-    (void)fd;
-    (void)what;
-    for (enum part p = TARGET; p <= PROXY; p++) {
+    for (struct stack_program *p = d->stack.programs; p != NULL; p = p->next) {
         char *how = NULL, *cause = NULL;
-        if (!child_ended(&d->child[p], &how))
+        if (!child_ended(&p->child, &how))
             continue;
-        if (p == PROXY) {
-            cmd_fail("%s: see %s", how, d->log);
+        if (p == d->proxy) {
+            char *tail = stack_tail(p);
+            cmd_fail("%s; it printed:\n%s", how, tail);
             d->exit_code = CMD_FAILED;
-            d->stop = true;
-            event_base_loopbreak(d->client.base);
+            d->stack.stop = true;
+            event_base_loopbreak(d->stack.client.base);
+            free(tail);
         } else {
             printf("\n(%s: it is started again)\n", how);
             fflush(stdout);
-            if (start_child(d, p, &cause) != 0)
+            if (stack_restart(&d->stack, p, &cause) != 0)
                 cmd_fail("%s", cause);
         }
         free(how);
@@ -281,101 +174,93 @@ static void stay_up(struct demo *d)
            "  tightwad chat --url %s Tell me a story about a bear.\n"
            "  tightwad bench exact --url %s\n"
            "It is configured by %s (an edit takes effect at once), its log is %s.\n",
-           d->client.url, d->client.url, d->config, d->log);
+           d->stack.client.url, d->stack.client.url, d->config, d->proxy->log);
     fflush(stdout);
-    while (!d->stop)
-        event_base_loop(d->client.base, EVLOOP_ONCE);
+    while (!d->stack.stop)
+        event_base_loop(d->stack.client.base, EVLOOP_ONCE);
 }
 
-static void finish(struct demo *d)
+static void show(struct demo *d, bool once, char **cause)
 {
-    for (int p = PROXY; p >= TARGET; p--)
-        child_stop(&d->child[p], GRACE_MS);
-    struct event *events[] = {d->sigint, d->sigterm, d->sighup, d->look};
-    for (size_t i = 0; i < ARRAY_LEN(events); i++) {
-        if (events[i] != NULL)
-            event_free(events[i]);
-    }
-    client_finish(&d->client);
-    for (enum part p = TARGET; p <= PROXY; p++) {
-        for (char **a = d->argv[p]; *a != NULL; a++)
-            free(*a);
-    }
-    for (size_t i = 0; d->env != NULL && d->env[i] != NULL; i++)
-        free((char *)d->env[i]);
-    free(d->env);
-    if (d->log_fd >= 0)
-        close(d->log_fd);
-    if (d->config != NULL)
-        unlink(d->config);
-    if (d->log != NULL)
-        unlink(d->log);
-    free(d->dir);
-    free(d->config);
-    free(d->log);
-}
-
-static void run_demo(struct demo *d, bool once)
-{
-    char *cause = NULL;
+    struct client *c = &d->stack.client;
     bool identical = false;
-    char *url = xasprintf("http://127.0.0.1:%d", d->port[PROXY]);
-    client_init(&d->client, NULL, url);
-    free(url);
-    d->sigint = evsignal_new(d->client.base, SIGINT, on_signal, d);
-    d->sigterm = evsignal_new(d->client.base, SIGTERM, on_signal, d);
-    d->sighup = evsignal_new(d->client.base, SIGHUP, on_signal, d);
-    d->look = event_new(d->client.base, -1, EV_PERSIST, on_look, d);
-    event_add(d->sigint, NULL);
-    event_add(d->sigterm, NULL);
-    event_add(d->sighup, NULL);
-    int rc = start_all(d, &cause);
-    event_add(d->look, &(struct timeval){0, LOOK_MS * 1000});
-    if (rc == 0)
-        rc = demo_show(&d->client, &identical, &cause);
-    if (rc != 0) {
-        if (!d->stop)
-            print_log(d);
-        cmd_fail("%s", cause);
+    free(c->url);
+    c->url = xasprintf("http://%s", d->proxy->address);
+    if (demo_show(c, &identical, cause) != 0) {
         d->exit_code = CMD_FAILED;
-    } else {
-        d->exit_code = identical ? CMD_OK : CMD_FAILED;
-        printf("\nTry it:\n  curl -s %s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-               "    -d '{\"messages\":[{\"role\":\"user\",\"content\":\"What is 2 + 2?\"}]}'\n",
-               d->client.url);
-        if (!once)
-            stay_up(d);
+        return;
     }
-    free(cause);
+    d->exit_code = identical ? CMD_OK : CMD_FAILED;
+    printf("\nTry it:\n  curl -s %s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+           "    -d '{\"messages\":[{\"role\":\"user\",\"content\":\"What is 2 + 2?\"}]}'\n",
+           c->url);
+    if (!once)
+        stay_up(d);
+}
+
+static int run_demo(struct demo *d, int port, bool once, char **cause)
+{
+    d->target = self_demo_model("target.gguf", cause);
+    d->drafter = d->target != NULL ? self_demo_model("small.gguf", cause) : NULL;
+    if (d->drafter == NULL || pick_port(d, port, cause) != 0)
+        return -1;
+    if (stack_init(&d->stack, cause) != 0 || start_all(d, cause) != 0)
+        return -1;
+    d->look = event_new(d->stack.client.base, -1, EV_PERSIST, on_look, d);
+    event_add(d->look, &(struct timeval){0, LOOK_MS * 1000});
+    show(d, once, cause);
+    return 0;
+}
+
+/* The logs of the coordinator, which the proxy leaves for its next start. */
+static void remove_logs(const struct demo *d)
+{
+    char *dir = control_dir();
+    for (int drafter = 0; d->proxy != NULL && drafter <= 1; drafter++) {
+        char *path = pool_log_path(dir, d->port, drafter != 0);
+        unlink(path);
+        free(path);
+    }
+    free(dir);
 }
 
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
-    struct demo d = {.log_fd = -1};
+    struct demo d = {.exit_code = CMD_OK};
     char *cause = NULL;
     int64_t port = 0;
-    (void)env;
     if (cmd_args_int(args, "port", 1, 65535, &port, &cause) != 0) {
         cmd_fail_cause(cause);
         return CMD_USAGE;
     }
-    if (prepare(&d, (int)port, &cause) != 0)
-        d.exit_code = cmd_fail_cause(cause);
-    else
-        run_demo(&d, cmd_args_has(args, "once"));
-    finish(&d);
+    if (run_demo(&d, (int)port, cmd_args_has(args, "once"), &cause) != 0)
+        d.exit_code = CMD_FAILED;
+    if (cause != NULL)
+        cmd_fail("%s", cause);
+    free(cause);
+    if (d.look != NULL)
+        event_free(d.look);
+    if (d.stack.client.base != NULL)
+        stack_finish(&d.stack);
+    remove_logs(&d);
+    drawer_finish(&d.drawer);
+    free(d.config);
+    free(d.target);
+    free(d.drafter);
     return d.exit_code;
 }
 
 const struct cmd cmd_demo = {
     .name = "demo",
     .usage = "[--no-ui] [--once] [--port PORT]",
-    .summary = "see it work here and now: two tiny models, one endpoint, no configuration",
-    .help = "Starts the project's own tiny target and drafter as two nodes on free loopback ports and the proxy on "
-            "8088, asks\n"
-            "a few questions both ways, shows who wrote each token, how many drafted tokens were accepted, and whether "
-            "each\n"
-            "answer is byte for byte the target's own.  Then it stays up (but for --once).  Nothing is downloaded.",
+    .summary = "see it work here and now: a drawer of machines on this one, one endpoint, no configuration",
+    .help = "Starts two workers, each behind an emulated network link, the project's own tiny target pooled over them, "
+            "a drafter\n"
+            "behind a link of its own, and the proxy on 8088.  Asks a few questions of the pool alone and with the "
+            "drafter, and shows\n"
+            "the speed of both, who wrote each token, how many drafted tokens were accepted, and whether each answer "
+            "is byte for\n"
+            "byte the target's own.  Then it stays up (but for --once).  Nothing is downloaded.",
     .options = options,
     .run = run,
 };

@@ -18,12 +18,31 @@ def children(pid):
         return [int(c) for c in f.read().split()]
 
 
+def descendants(pid):
+    """The programs that it started, and those that they started."""
+    found = []
+    for child in children(pid):
+        with contextlib.suppress(OSError):
+            found += [child] + descendants(child)
+    return found
+
+
+def command(pid):
+    with open("/proc/%d/cmdline" % pid, "rb") as f:
+        return f.read().decode().split("\0")
+
+
+# Two workers, a link before each and before the drafter, the drafter, and the proxy.
+STARTED = 7
+
+
 @test("--no-ui --once: all answers identical, exit status 0")
 def _(t):
     p = t.process([TIGHTWAD, "demo", "--no-ui", "--once"], env=environment(t), name="demo")
     p.expected_end = True
-    t.equal(p.wait(60), 0, p.output)
-    for words in (r"identical to the target alone: yes", r"(?i)accept", r"(?i)tok", r"curl "):
+    t.equal(p.wait(90), 0, p.output)
+    for words in (r"identical to the target alone: yes", r"(?i)accept", r"(?i)tok", r"curl ", r"emulated link",
+                  r"the pool alone, a trip over the network", r"(?m)^\S* *\d+ tokens, [1-9]\d* of them drafted; .*the pool alone"):
         t.check(re.search(words, p.output), "/%s/ is missing in:\n%s" % (words, p.output))
     t.equal(os.listdir(os.path.join(t.folder, "run", "tightwad")) if os.path.isdir(
         os.path.join(t.folder, "run", "tightwad")) else [], [], "files left behind")
@@ -36,23 +55,24 @@ def _(t):
     r = subprocess.run(["curl", "-s", url + "/v1/chat/completions", "-H", "Content-Type: application/json",
                         "-d", '{"messages":[{"role":"user","content":"What is 2 + 2?"}]}'], capture_output=True, text=True)
     t.check("4" in json.loads(r.stdout)["choices"][0]["message"]["content"], r.stdout)
-    started = children(p.pid)
-    t.equal(len(started), 3, "processes of the demo")
+    t.equal(len(children(p.pid)), STARTED, "processes of the demo")
+    started = descendants(p.pid)
     t.equal(p.stop(20), None)
     p.expected_end = True
     for pid in started:
         t.check(not os.path.exists("/proc/%d" % pid), "process %d is left" % pid)
 
 
-@test("what it started goes with it, however it ends; a node that dies is started again")
+@test("what it started goes with it, however it ends; a drafter and a worker that die are started again")
 def _(t):
     p = t.process([TIGHTWAD, "demo", "--no-ui"], env=environment(t), name="demo")
-    p.wait_line(r"stays up until", 60)
-    started = children(p.pid)
-    os.kill(started[1], signal.SIGKILL)
-    p.wait_line(r"the drafter was ended by signal 9 .*started again", 20)
-    wait_until("three children again", lambda: len(children(p.pid)) == 3, 10)
-    started = children(p.pid)
+    p.wait_line(r"stays up until", 90)
+    for name, words in (("the drafter", "small.gguf"), ("worker 2", "worker")):
+        pid = [c for c in sorted(children(p.pid)) if any(w.endswith(words) for w in command(c))][-1]
+        os.kill(pid, signal.SIGKILL)
+        p.wait_line(name + r" was ended by signal 9 .*started again", 20)
+        wait_until("all children again", lambda: len(children(p.pid)) == STARTED, 10)
+    started = descendants(p.pid)
     p.kill()
 
     def gone(pid):
@@ -76,7 +96,7 @@ def _(t):
             s.listen(1)
         p = t.process([TIGHTWAD, "demo", "--no-ui", "--once"], env=environment(t), name="demo")
         p.expected_end = True
-        t.equal(p.wait(60), 0, p.output)
+        t.equal(p.wait(90), 0, p.output)
         port = re.search(r"Port 8088 is taken: the demo uses (\d+)", p.output)
         t.check(port and "127.0.0.1:%s/v1" % port.group(1) in p.output, p.output)
         p = t.process([TIGHTWAD, "demo", "--once", "--port", "8088"], env=environment(t), name="demo")
