@@ -207,8 +207,8 @@ static int read_positions(struct llamacpp_ask *a, json_t *doc, char **cause)
         if (at < 0 || (size_t)at >= n)
             return cause_set(cause, "a reply without the \"index\" of its prompt");
         json_t *first = json_array_get(json_object_get(one, "completion_probabilities"), 0);
-        if (read_candidates(&a->pos[a->wanted[at]], json_object_get(first, "top_logprobs"), a->c.b->info.n_vocab,
-                            cause) < 0)
+        if (read_candidates(&a->pos[a->wanted[n - 1 - (size_t)at]], json_object_get(first, "top_logprobs"),
+                            a->c.b->info.n_vocab, cause) < 0)
             return -1;
         got++;
     }
@@ -246,10 +246,13 @@ static void ask_candidates(struct llamacpp_ask *a, size_t n)
         a->n_wanted--;
     buf_init(&body, LLAMACPP_BODY_MAX);
     buf_adds(&body, "{\"prompt\":[");
-    for (size_t i = 0; i < a->n_wanted; i++) {
-        if (i > 0)
-            buf_addc(&body, ',');
+    /* The longest first: prompts take the slots in order, each the one that holds most of it.  So after a draft that
+     * was accepted every slot has equally many tokens to read, and a server that gives each length a pass of its own
+     * (without
+     * --kv-unified) needs one. */
+    for (size_t i = a->n_wanted; i-- > 0;) {
         wire_add_tokens(&body, a->tokens, a->n_path + a->wanted[i]);
+        buf_adds(&body, i > 0 ? "," : "");
     }
     buf_printf(&body, "],\"n_predict\":1,\"n_probs\":%zu,\"post_sampling_probs\":false,\"logit_bias\":[[%d,1000]],", n,
                (int)l->filler);

@@ -19,7 +19,7 @@ enum {
     SLOTS_WANTED = 9,      /* drafts of 8: what pays over pools */
 };
 
-static const float matters = -7; /* log probability of a candidate that could be drawn */
+static const float matters = -7;       /* log probability of a candidate that could be drawn */
 static const double many_passes = 1.8; /* times the same number of tokens in one prompt */
 
 static const char sample[] =

@@ -99,7 +99,8 @@ static void on_tried_slots(struct backend_call *c, const struct httpc_result *r)
     bool tells = tells_candidates(p, doc) && i->n_vocab > 0;
     json_decref(doc);
     free(message);
-    i->caps.verify = i->caps.generate = i->caps.relay_alone = tells && i->slots > 1;
+    i->caps.verify = tells && i->slots > 1;
+    i->caps.generate = i->caps.relay_alone = i->caps.verify;
     if (i->caps.verify)
         i->verify_max = i->slots - 1;
     else if (!tells)

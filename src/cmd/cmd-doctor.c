@@ -117,6 +117,7 @@ static json_t *server_json(const struct doctor_server *s)
         json_object_set_new(o, "batch_invariant",
                             s->batch_invariant_known ? json_boolean(s->batch_invariant) : json_null());
         set_number(o, "noise", s->noise);
+        set_text(o, "advice", s->advice);
         set_number(o, "alone_ms", s->alone_ms);
         set_number(o, "pass_ms", s->pass_ms);
         set_number(o, "pass_more_ms", s->pass_more_ms);

@@ -182,15 +182,29 @@ static void judge_target(const struct doctor_facts *facts, struct doctor_finding
         f = add(out, DOCTOR_WARN, "cannot-verify", t);
         f->what = xasprintf("the target at %s can't check a draft in one pass: nothing is gained by drafting", t->url);
         f->cause = xasprintf("%s", t->cannot_verify != NULL ? t->cannot_verify : "it has no way to ask for that");
+        f->fix = xasprintf(
+            "%sserve the same model file by `tightwad node -m MODEL.gguf` (`-m ollama:NAME` finds Ollama's own "
+            "file) and name that as the target; until then its answers are passed on as they are",
+            t->kind != NULL && strcmp(t->kind, "llamacpp") == 0
+                ? "start it with `--parallel 9 --kv-unified --cache-ram 0`, or "
+                : "");
+    }
+    if (t->verifies && t->advice != NULL) {
+        f = add(out, DOCTOR_NOTE, "slot-flags", t);
+        f->what = xasprintf("the target at %s checks drafts through its slots, and its flags make that slower than it "
+                            "could be",
+                            t->url);
+        f->cause = xstrdup(t->advice);
         f->fix =
-            xasprintf("serve the same model file by `tightwad node -m MODEL.gguf` (`-m ollama:NAME` finds Ollama's own "
-                      "file) and name that as the target; until then its answers are passed on as they are");
+            xstrdup("start llama-server with `--parallel 9 --kv-unified --cache-ram 0`: nine slots check drafts of "
+                    "eight, in one pass for all of them, and keep what they hold; -c is then shared by all slots, "
+                    "so make it (draft + 1) times the longest conversation");
     }
     if (t->batch_invariant_known && !t->batch_invariant) {
         f = add(out, DOCTOR_NOTE, "near-ties", t);
         f->what = xasprintf("the target's answers are exact up to near-ties, not byte for byte");
-        f->cause = xasprintf("its self-test found that a batched pass and a single one differ by up to %.3g in a logit "
-                             "(usual on GPUs)",
+        f->cause = xasprintf("it was found by trying that a batched pass and a single one differ by up to %.3g in a "
+                             "logit (usual on GPUs)",
                              t->noise);
         f->fix = xstrdup("nothing is wrong; on a CPU node `--flash-attn off` gives bit-identity");
     }
@@ -341,8 +355,8 @@ static void judge_machine(const struct doctor_facts *facts, struct doctor_findin
         f->cause = xasprintf("%s", facts->node_missing);
         f->fix = xstrdup(
             "run `./bootstrap build` in the source tree (it fetches libllama where the system has none). Without "
-            "a node of tightwad's own, a remote draft can hardly be verified: Ollama can't, llama-server only "
-            "slowly");
+            "a node of tightwad's own, a remote draft is verified by llama-server's slots only, and by Ollama "
+            "not at all");
     }
 }
 

@@ -37,6 +37,7 @@ struct doctor_server {
     /* the target */
     bool verifies, generates;
     const char *cannot_verify; /* why */
+    const char *advice;        /* flags that are in the way of verifying fast */
     bool batch_invariant_known, batch_invariant;
     double noise;        /* largest difference of a logit between batched and single */
     double alone_ms;     /* a token of the target alone */

@@ -180,6 +180,10 @@ static void exactness(const struct proxy *p, struct snapshot *s)
         snprintf(s->exactness_note, sizeof(s->exactness_note),
                  "on this target batched and single passes differ by up to %.3g in a logit", info->noise);
     }
+    if (info->known && info->advice != NULL) {
+        size_t len = strlen(s->exactness_note);
+        snprintf(s->exactness_note + len, sizeof(s->exactness_note) - len, "%s%s", len > 0 ? "; " : "", info->advice);
+    }
 }
 
 static void rates(struct proxy *p, struct snapshot *s)

@@ -97,9 +97,9 @@ struct snapshot {
     char version[32], model[128], listen[128];
     /* speculation */
     bool speculating;
-    char why_not[256];  /* why speculation is off; "" when it is on */
-    char exactness[32]; /* "byte for byte", "up to near-ties", "unknown" */
-    char exactness_note[200];
+    char why_not[256];          /* why speculation is off; "" when it is on */
+    char exactness[32];         /* "byte for byte", "up to near-ties", "unknown" */
+    char exactness_note[400];   /* and which flags of the target are in the way of verifying fast */
     int64_t max_draft_tokens;   /* cap in force */
     char acceptance_source[16]; /* "verified", or "compared" where the target can't verify */
     uint64_t rounds, drafted, accepted,
