@@ -127,7 +127,8 @@ struct backend_verdict {
     size_t branches;                    /* how many branches were looked at */
     const struct backend_token *tokens; /* accepted + 1 of them: the accepted ones, then the target's own next one.
                                          * An end-of-generation token is always the last, never counted as accepted. */
-    float margin;                       /* smallest distance between best and second best over these, NAN unknown */
+    bool cold;    /* the server had to read more than what is new: its time says little of others */
+    float margin; /* smallest distance between best and second best over these, NAN unknown */
 };
 typedef void backend_verify_cb(void *arg, const struct backend_status *st, const struct backend_verdict *v);
 

@@ -206,6 +206,8 @@ static int read_positions(struct llamacpp_ask *a, json_t *doc, char **cause)
         json_int_t at = json_is_integer(index) ? json_integer_value(index) : -1;
         if (at < 0 || (size_t)at >= n)
             return cause_set(cause, "a reply without the \"index\" of its prompt");
+        json_int_t read = json_integer_value(json_object_get(one, "timings/prompt_n"));
+        a->read += read > 0 ? (uint64_t)read : 0;
         json_t *first = json_array_get(json_object_get(one, "completion_probabilities"), 0);
         if (read_candidates(&a->pos[a->wanted[n - 1 - (size_t)at]], json_object_get(first, "top_logprobs"),
                             a->c.b->info.n_vocab, cause) < 0)
@@ -257,7 +259,7 @@ static void ask_candidates(struct llamacpp_ask *a, size_t n)
     buf_printf(&body, "],\"n_predict\":1,\"n_probs\":%zu,\"post_sampling_probs\":false,\"logit_bias\":[[%d,1000]],", n,
                (int)l->filler);
     llamacpp_add_greedy(&body);
-    if (!buf_adds(&body, ",\"response_fields\":[\"index\",\"completion_probabilities\"]}")) {
+    if (!buf_adds(&body, ",\"response_fields\":[\"index\",\"completion_probabilities\",\"timings/prompt_n\"]}")) {
         call_fail_later(&a->c, BACKEND_TOO_LONG, "a request of more than %d bytes", LLAMACPP_BODY_MAX);
     } else {
         struct httpc_opts o = {

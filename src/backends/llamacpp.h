@@ -21,6 +21,7 @@ struct llamacpp {
     int32_t eos;    /* a token that ends generation, -1 unknown */
     uint8_t *ends;  /* by id: enum llamacpp_end */
     int32_t n_ends;
+    uint32_t verifies; /* so far, counted while they try different lengths */
     /* what the check found (llamacpp-check.c) */
     bool checked, checking, invariant_known;
     double noise; /* NAN unknown */
@@ -31,6 +32,7 @@ struct llamacpp_session {
     struct backend_session s;
     int32_t slot;    /* for drafts; -1: the server chooses */
     size_t prompts;  /* most that one verify had */
+    size_t joined;   /* tokens that slots which joined had to read */
     size_t path_len; /* of the newest verify */
 };
 
@@ -66,6 +68,7 @@ struct llamacpp_ask {
     struct llamacpp_position *pos; /* n_draft + 1: after the path, after each token of the draft */
     size_t *wanted;                /* those that the request under way asks for */
     size_t n_wanted;
+    uint64_t read;        /* prompt tokens that the server had to read for all requests so far */
     int32_t unknown;      /* the token that is being looked up */
     struct wire_tokens t; /* the result: what is accepted of the draft, then the target's own */
     float margin;         /* the smallest, NAN unknown */

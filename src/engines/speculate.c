@@ -191,6 +191,10 @@ static void measure(struct speculation *s, const struct backend_status *st, cons
     struct governor *g = proxy_governor(s->a->proxy);
     size_t emitted = v->accepted + 1;
     member_ok(s->a->target, st->elapsed_us, emitted);
+    g->bends =
+        s->a->target->backend->info.verify_max > 0; /* through slots every prompt reads what all the others read */
+    if (v->cold)                                    /* paid once an answer, not by every round */
+        return;
     governor_saw_verify(g, s->n_draft * (1 + v->branches), (double)st->elapsed_us);
     if (round_us > 0)
         governor_saw_round(g, emitted, round_us, s->predicted_us);
@@ -538,7 +542,7 @@ static void step(struct speculation *s)
     }
     size_t most = left - 1, cap = (size_t)proxy_draft_cap(a->proxy), fits = backend_verify_most(s->session);
     cap = cap < fits ? cap : fits;
-    if (d == NULL)
+    if (d == NULL || (fits == 0 && a->target->backend->info.caps.generate))
         alone(s, false);
     else if (governed(s) && a->target->backend->info.caps.generate &&
              governor_prefers_alone(proxy_governor(a->proxy), target_rtt_us(s)))
