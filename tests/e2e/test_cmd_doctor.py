@@ -183,13 +183,22 @@ def _(t):
 
 @test("a target that can't verify; the acceptance is then found by comparing")
 def _(t):
-    o = doctor(t, entry(t.llama_server("target")), entry(drafter))
+    o = doctor(t, entry(t.llama_server("target", slots=1)), entry(drafter))
     t.check("tightwad node" in found(t, o, "cannot-verify"))
+    t.check("--parallel 9" in found(t, o, "cannot-verify"))
     t.equal(o["servers"][1]["acceptance_source"], "compared")
     t.between(o["servers"][1]["acceptance"], 0.4, 0.99, "acceptance")
     with FakeOllama(model="tiny:latest") as ollama:
         o = doctor(t, entry(ollama.url, backend="ollama", model_name="tiny:latest"))
         found(t, o, "cannot-verify")
+
+
+@test("a llama-server verifies through its slots, and its flags make that slow")
+def _(t):
+    o = doctor(t, entry(t.llama_server("target", args=["--kv-unified"])), entry(drafter))
+    words = found(t, o, "slot-flags")
+    t.check("--parallel 9" in words and "--cache-ram 0" in words, words)
+    t.equal(o["servers"][1]["acceptance_source"], "verified")
 
 
 @test("no target, no drafter, no tightwad-node")

@@ -3,7 +3,7 @@ as such."""
 from harness import *
 from prompts import prompts, story_prompts
 
-target = shared.llama_server("target")
+target = shared.llama_server("target", slots=1)  # with more it would verify through them
 PROMPTS = prompts(12, "plain") + story_prompts(3, "plain")
 
 
