@@ -132,6 +132,19 @@ static size_t sum(const size_t *len, size_t n)
     return all;
 }
 
+bool pass_level(const size_t *len, const size_t *most, size_t n, size_t room, size_t *padded, size_t *more)
+{
+    size_t high = 0;
+    for (size_t i = 0; i < n; i++)
+        high = len[i] > high ? len[i] : high;
+    if (!make(len, most, n, high, high, true, padded))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        padded[i] = padded[i] > 0 ? high : 0;
+    *more = sum(padded, n) - sum(len, n);
+    return pass_steps(padded, n) == 1 && sum(padded, n) <= room;
+}
+
 size_t pass_pad(struct pass_cost *c, const size_t *len, const size_t *most, size_t n, size_t room, size_t *padded)
 {
     size_t plain = pass_steps(len, n), tokens = sum(len, n), high = 0, best_steps = plain;

@@ -32,6 +32,10 @@ double pass_cost_step(const struct pass_cost *c);
 /* len[i]: tokens of sequence i in the pass, 0: none.  Returns the steps. */
 size_t pass_steps(const size_t *len, size_t n);
 
+/* All sequences as long as the longest, those between that have none put in.  *more: the tokens that this takes.
+ * false: there is no room for it. */
+bool pass_level(const size_t *len, const size_t *most, size_t n, size_t room, size_t *padded, size_t *more);
+
 /* padded[i] >= len[i]: how long each sequence is best made, at most most[i] (0 and len 0: it may not be put in), with
  * at most room tokens in all.  Returns the steps that this saves, 0: padded is len. */
 size_t pass_pad(struct pass_cost *c, const size_t *len, const size_t *most, size_t n, size_t room, size_t *padded);

@@ -19,7 +19,8 @@ enum {
     MEASURED_MIN = 16,       /* passes with fewer tokens say little about what a token costs */
     TAIL_MAX = 16,           /* tokens after a saved state that are computed again rather than saving another */
     SAVE_EVERY = 64,         /* tokens of a generation between saved states */
-    SMALL_VOCAB = 8192,      /* tokens: logits of so many are small beside a trip */
+    SMALL_ROW = 32768,       /* bytes: logits of one token that are small beside a trip, */
+    SPARE_BYTES = 131072,    /* and those of so many that nobody needs */
     WARM_TOKENS = 40,        /* passes of each length up to this are made known to other machines at load, */
     WARM_US = 2000000,       /* as many as this time allows */
 };
@@ -346,13 +347,29 @@ static void shape(struct sched *s, const size_t *most, size_t *padded)
     }
     least.cells += least.length;
     /* Where logits are small a pass takes them all: then their number makes no shapes of its own. */
-    if ((size_t)s->model->n_vocab <= SMALL_VOCAB)
-        least.outputs = least.length * least.sequences <= SHORT_TOKENS ? least.length * least.sequences : s->outputs;
+    size_t all = least.length * least.sequences, row = (size_t)s->model->n_vocab * sizeof(float);
+    if (row <= SMALL_ROW)
+        least.outputs = (all - s->outputs) * row <= SPARE_BYTES && all <= s->n_outputs ? all : s->outputs;
     longest = longest < s->n_outputs / least.sequences ? longest : s->n_outputs / least.sequences;
     longest = longest > least.length ? longest : least.length;
     s->shape = s->cuts ? shapes_choose(&s->shapes, &s->cost, least, longest) : least;
     for (size_t i = 0; i < s->slots.n; i++)
         padded[i] = padded[i] > 0 ? s->shape.length : 0;
+}
+
+/* A pass of several steps over the network most likely has a shape of its own.  Makes it one of one step where the
+ * tokens that this takes cost less than that.  Returns the steps saved. */
+static size_t level(struct sched *s, const size_t *most, size_t *padded)
+{
+    size_t *one = xcalloc(s->slots.n, sizeof(*one)), steps = s->steps, more;
+    bool can = s->cuts && s->cost.known && pass_level(padded, most, s->slots.n, s->n_batch, one, &more);
+    can = can && (double)more * s->cost.token_us <
+                     shapes_new_us(&s->shapes, &s->cost) + (double)(steps - 1) * pass_cost_step(&s->cost);
+    if (can)
+        memcpy(padded, one, s->slots.n * sizeof(*one));
+    free(one);
+    s->counters.trips_saved += can ? steps - 1 : 0;
+    return can ? steps - 1 : 0;
 }
 
 /* How long each slot's part of the pass is best made. */
@@ -368,6 +385,8 @@ static void pad(struct sched *s, size_t *padded)
         memcpy(padded, len, s->slots.n * sizeof(*padded));
     s->steps = pass_steps(padded, s->slots.n);
     s->shape = (struct shape){.outputs = s->outputs};
+    if (s->networked && s->steps > 1)
+        s->steps -= level(s, most, padded);
     if (s->networked && s->steps == 1)
         shape(s, most, padded);
     s->counters.trips_saved += saved;
@@ -554,23 +573,24 @@ static void on_success(struct sched *s)
             draw_segment(s, &s->segment[i]);
 }
 
-/* One pass of n tokens, each with its logits. */
-static bool warm_up(struct sched *s, size_t n)
+/* One pass of so many sequences of n tokens, each with its logits. */
+static bool warm_up(struct sched *s, size_t n, size_t sequences)
 {
-    struct slot *slot = &s->slots.slot[0];
     s->batch.n_tokens = 0;
-    for (size_t pos = 0; pos < n; pos++)
-        add_token(&s->batch, 0, pos, slot->seq, true);
+    for (size_t i = 0; i < sequences; i++)
+        for (size_t pos = 0; pos < n; pos++)
+            add_token(&s->batch, 0, pos, s->slots.slot[i].seq, true);
     int64_t start = clock_us();
     bool ok = llama_decode(s->ctx, s->batch) == 0;
     llama_synchronize(s->ctx);
-    double us = (double)(clock_us() - start), plain = s->cost.first_us + s->cost.token_us * (double)n;
-    slot_clear(&s->slots, slot);
-    struct shape shape = {.sequences = 1, .length = n, .outputs = n, .cells = n};
-    if ((size_t)s->model->n_vocab > SMALL_VOCAB)
+    double us = (double)(clock_us() - start), plain = s->cost.first_us + s->cost.token_us * (double)(n * sequences);
+    for (size_t i = 0; i < sequences; i++)
+        slot_clear(&s->slots, &s->slots.slot[i]);
+    struct shape shape = {.sequences = sequences, .length = n, .outputs = n * sequences, .cells = n};
+    if ((size_t)s->model->n_vocab * sizeof(float) > SMALL_ROW)
         shape.outputs = 0;
     if (ok && !shapes_add(&s->shapes, shape, s->cost.known ? us - plain : 0))
-        pass_cost_add(&s->cost, 1, n, us);
+        pass_cost_add(&s->cost, 1, n * sequences, us);
     return ok;
 }
 
@@ -583,10 +603,13 @@ void sched_warm_up(struct sched *s)
     int64_t start = clock_us();
     for (size_t i = 0; i < ARRAY_LEN(lengths) && lengths[i] <= most; i++)
         for (int again = 0; again < 2; again++)
-            if (!warm_up(s, lengths[i]))
+            if (!warm_up(s, lengths[i], 1))
                 return;
+    for (size_t i = 1; i < ARRAY_LEN(lengths) && 2 * lengths[i] <= most && s->slots.n > 1; i++)
+        if (clock_us() - start < WARM_US && !warm_up(s, lengths[i], 2))
+            return;
     for (size_t n = 2; n < WARM_TOKENS && n <= most && clock_us() - start < WARM_US; n++)
-        if (!warm_up(s, n))
+        if (!warm_up(s, n, 1))
             return;
 }
 

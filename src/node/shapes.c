@@ -32,7 +32,7 @@ static struct shape_record *find(struct shapes *t, struct shape shape)
     return &t->record[t->n++];
 }
 
-static double new_us(const struct shapes *t, const struct pass_cost *c)
+double shapes_new_us(const struct shapes *t, const struct pass_cost *c)
 {
     return t->new_us > 0 ? t->new_us : NEW_PASSES * c->first_us;
 }
@@ -71,7 +71,7 @@ struct shape shapes_choose(struct shapes *t, const struct pass_cost *c, struct s
     if (own == NULL || own->seen)
         return least;
     struct shape best = least;
-    double cost = c->known ? new_us(t, c) : INFINITY;
+    double cost = c->known ? shapes_new_us(t, c) : INFINITY;
     for (size_t i = 0; i < t->n; i++) {
         const struct shape_record *r = &t->record[i];
         struct shape s = r->shape;
@@ -85,12 +85,12 @@ struct shape shapes_choose(struct shapes *t, const struct pass_cost *c, struct s
     }
     if (!c->known)
         return best;
-    if (best.length > least.length && own->paid_us + cost <= new_us(t, c)) {
+    if (best.length > least.length && own->paid_us + cost <= shapes_new_us(t, c)) {
         own->paid_us += cost;
         return best;
     }
     struct shape round = stretch(least, rounded(least.length));
-    return round.length <= most && price(c, round, least) <= ROUND_SHARE * new_us(t, c) ? round : least;
+    return round.length <= most && price(c, round, least) <= ROUND_SHARE * shapes_new_us(t, c) ? round : least;
 }
 
 bool shapes_add(struct shapes *t, struct shape shape, double extra_us)

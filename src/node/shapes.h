@@ -33,6 +33,8 @@ struct shapes {
 /* The shape that a pass which needs `least` is best given: at least that long, with at least so many logits.  most:
  * what no sequence may be longer than. */
 struct shape shapes_choose(struct shapes *t, const struct pass_cost *c, struct shape least, size_t most);
+/* What a new shape costs, as far as it is known. */
+double shapes_new_us(const struct shapes *t, const struct pass_cost *c);
 /* A pass had this shape; extra_us: what it took beyond what its tokens take.  Returns whether the shape was new. */
 bool shapes_add(struct shapes *t, struct shape shape, double extra_us);
 
