@@ -224,6 +224,35 @@ def _(t):
     t.equal([d["layers"] for d in pool.up()["devices"]], [1, 1])
 
 
+@test("a stock llama-server over stock RPC servers: run, killed in the middle of an answer, swapped")
+def _(t):
+    port = free_port()
+    worker = t.process(rpc_server() + ["-H", "127.0.0.1", "-p", str(port), "-d", "CPU", "-t", "1"], cwd=t.folder, name="rpc")
+    wait_until("the RPC server to listen", lambda: ":%04X" % port in open("/proc/net/tcp").read(), 20)
+    script = os.path.join(t.folder, "llama-server")
+    tool = llama_tool("llama-server")
+    with open(script, "w") as f:
+        f.write("#!/bin/sh\ncd '%s' && exec %s \"$@\"\n" % (os.path.dirname(tool[0]), " ".join("'%s'" % w for w in tool)))
+    os.chmod(script, 0o755)
+    pool = t.pool({"target": {"path": "target", "ctx_size": 512}, "mid": {"path": "mid", "ctx_size": 512}}, [port],
+                  binaries={"coordinator": script}, coordinator={"slots": 2})
+    t.equal(pool.status()["backends"][0]["kind"], "llamacpp")
+    ask = {"temperature": 0, "max_tokens": 60, "stream": True, "timeout": 90}
+    right, done = chat(pool.url, PROMPTS[9], **ask), []
+
+    def chunk(a):
+        if not done:
+            done.append(True)
+            end(pool.pool()["pid"])
+    a = chat(pool.url, PROMPTS[9], on_chunk=chunk, **ask)
+    t.check(done, "nothing was broken")
+    t.equal(a.key(), right.key())
+    r = tightwad(t, pool, "swap", "mid")
+    t.check(r.code == 0, r)
+    t.equal(chat(pool.url, PROMPTS[9], **ask).status, 200)
+    t.check(worker.running(), "the RPC server is gone")
+
+
 # ---- swaps ---------------------------------------------------------------------------------------------------------
 
 @test("swap under load: no request fails, each answer is wholly from one model, the workers stay")
