@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest answer_tests[], json_tests[], ngram_tests[], sampler_tests[], sampler_known_tests[],
+extern const struct CMUnitTest answer_tests[], json_tests[], ngram_tests[], sampler_tests[], service_tests[], sampler_known_tests[],
     stats_tests[], utf8_tests[];
-extern const size_t answer_count, json_count, ngram_count, sampler_count, sampler_known_count, stats_count, utf8_count;
+extern const size_t answer_count, json_count, ngram_count, sampler_count, service_count, sampler_known_count, stats_count, utf8_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest base[TESTS_MAX];
@@ -28,6 +28,7 @@ int main(void)
     add(ngram_tests, ngram_count);
     add(sampler_tests, sampler_count);
     add(sampler_known_tests, sampler_known_count);
+    add(service_tests, service_count);
     add(stats_tests, stats_count);
     add(utf8_tests, utf8_count);
     return _cmocka_run_group_tests("base", base, count, NULL, NULL);

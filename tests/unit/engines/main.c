@@ -10,8 +10,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-extern const struct CMUnitTest proxy_tests[], command_tests[], governor_tests[], pool_argv_tests[];
-extern const size_t proxy_count, command_test_count, governor_test_count, pool_argv_test_count;
+extern const struct CMUnitTest proxy_tests[], proxy_pool_tests[], command_tests[], governor_tests[], pool_argv_tests[];
+extern const size_t proxy_count, proxy_pool_count, command_test_count, governor_test_count, pool_argv_test_count;
 
 int main(void)
 {
@@ -21,6 +21,8 @@ int main(void)
     size_t n = 0;
     for (size_t i = 0; i < proxy_count; i++)
         all[n++] = proxy_tests[i];
+    for (size_t i = 0; i < proxy_pool_count; i++)
+        all[n++] = proxy_pool_tests[i];
     for (size_t i = 0; i < command_test_count; i++)
         all[n++] = command_tests[i];
     for (size_t i = 0; i < governor_test_count; i++)
