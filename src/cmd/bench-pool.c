@@ -27,10 +27,12 @@ const struct bench_row bench_rows[] = {
     FIXED(16),
     FIXED(32),
     {"auto-late", "auto, not ahead", BENCH_PROXY, .drafters = BENCH_MODEL, .usual = true},
-    {"auto", "auto", BENCH_PROXY, .ahead = true, .drafters = BENCH_MODEL, .usual = true, .repeats = true},
+    {"auto-line", "auto, ahead, no branches", BENCH_PROXY, .ahead = true, .drafters = BENCH_MODEL, .usual = true},
+    {"auto", "auto", BENCH_PROXY, .ahead = true, .branches = true, .drafters = BENCH_MODEL, .usual = true,
+     .repeats = true},
     {"ngram", "n-grams of the text alone", BENCH_PROXY, .ahead = true, .drafters = BENCH_NGRAM, .repeats = true},
-    {"auto-ngram", "auto, with n-grams", BENCH_PROXY, .ahead = true, .drafters = BENCH_MODEL | BENCH_NGRAM,
-     .usual = true, .repeats = true},
+    {"auto-ngram", "auto, with n-grams", BENCH_PROXY, .ahead = true, .branches = true,
+     .drafters = BENCH_MODEL | BENCH_NGRAM, .usual = true, .repeats = true},
     {"stock", "llama-server alone", BENCH_STOCK, .usual = true},
     STOCK(8, 0),
     STOCK(8, 0.6),
@@ -66,11 +68,12 @@ static int complain(const char *list, const bool *used, char **cause)
     for (const char *at = list; *at != '\0'; i++) {
         size_t len = strcspn(at, ",");
         if (!used[i])
-            return cause_set(cause,
-                             "--only: no row is called \"%.*s\"; there are pool, k4, k4-ahead, … k32-ahead, auto-late, "
-                             "auto, ngram, auto-ngram, stock, stock-8-0, stock-8-0.6, … stock-32-0.6, and patterns "
-                             "such as 'k*'",
-                             (int)len, at);
+            return cause_set(
+                cause,
+                "--only: no row is called \"%.*s\"; there are pool, k4, k4-ahead, … k32-ahead, auto-late, auto-line, "
+                "auto, ngram, auto-ngram, stock, stock-8-0, stock-8-0.6, … stock-32-0.6, and patterns "
+                "such as 'k*'",
+                (int)len, at);
         at += len + (at[len] == ',');
     }
     return 0;

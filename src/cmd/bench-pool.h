@@ -21,9 +21,10 @@ enum bench_source {
 struct bench_row {
     const char *name, *label;
     enum bench_source source;
-    int k;        /* most tokens of a draft; PROXY: 0 is auto; STOCK: 0 is no draft */
-    bool ahead;   /* PROXY: the drafter goes on while the target verifies */
-    double p_min; /* STOCK */
+    int k;         /* most tokens of a draft; PROXY: 0 is auto; STOCK: 0 is no draft */
+    bool ahead;    /* PROXY: the drafter goes on while the target verifies */
+    bool branches; /* PROXY: it prepares for corrections, and second choices are verified too */
+    double p_min;  /* STOCK */
     enum { BENCH_MODEL = 1, BENCH_NGRAM = 2 } drafters;
     bool repeats; /* measured on prompts that are to be repeated */
     bool usual;   /* and on the others */

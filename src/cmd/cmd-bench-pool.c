@@ -41,8 +41,8 @@ enum {
     CTX = 512, /* what the demo models were trained with */
     SLOTS = 4,
     THREADS = 1,      /* a demo model is too small for two */
-    WARM = 2,         /* prompts asked before a row is measured */
-    WARM_TOKENS = 24, /* of them where nothing is learnt from them */
+    WARM = 2,         /* prompts asked before a row without drafts is measured, */
+    WARM_TOKENS = 24, /* and tokens of each */
     PROXY_MS = 30000,
     SETTLE_MS = 30,  /* for the last round's event to come */
     CHANGE_MS = 500, /* for a worker to let go of a coordinator that has ended, over its link */
@@ -53,7 +53,7 @@ struct pool {
     struct bench_pool bench;
     struct stack stack;
     struct drawer drawer;
-    struct prompts prompts, warm;
+    struct prompts prompts;
     struct client_answer *want; /* one a prompt: the pool's own first answers */
     const char *llama;          /* as given; NULL: to be found */
     char *target, *drafter;
@@ -75,13 +75,14 @@ static int ask(struct pool *p, const char *prompt, int64_t max_tokens, struct cl
     return rc;
 }
 
-/* The first request after a start pays for connections and caches, and the governor learns from the first rounds. */
+/* The first use of each length of a pass costs many trips over the network, and the governor learns from the first
+ * rounds: a row with drafts answers all prompts once before it is measured. */
 static int warm_up(struct pool *p, const struct bench_row *row, char **cause)
 {
-    bool learns = row->source == BENCH_PROXY || row->k > 0;
-    for (size_t i = 0; i < p->warm.n; i++) {
+    bool drafts = row->source == BENCH_PROXY || row->k > 0;
+    for (size_t i = 0; i < p->prompts.n && (drafts || i < WARM); i++) {
         struct client_answer a;
-        int rc = ask(p, p->warm.list[i], learns ? p->tokens : WARM_TOKENS, &a, cause);
+        int rc = ask(p, p->prompts.list[i], drafts ? p->tokens : WARM_TOKENS, &a, cause);
         client_answer_finish(&a);
         if (rc != 0)
             return -1;
@@ -192,9 +193,10 @@ static char *proxy_config(const struct pool *p, const struct bench_row *row, int
                         : xstrdup("");
     char *text =
         xasprintf("proxy:\n  host: 127.0.0.1\n  port: %d\n  max_draft_tokens: %s\n  governor: %s\n"
-                  "  draft_ahead: %s\n  drafters:\n%s%s"
+                  "  draft_ahead: %s\n  draft_branches: %s\n  verify_branches: %s\n  drafters:\n%s%s"
                   "  target: {name: target, url: 'http://%s', backend: node}\n",
-                  port, k, row->k > 0 ? "false" : "true", row->ahead ? "true" : "false", drafter,
+                  port, k, row->k > 0 ? "false" : "true", row->ahead ? "true" : "false",
+                  row->branches ? "true" : "false", row->branches ? "auto" : "0", drafter,
                   (row->drafters & BENCH_NGRAM) != 0 ? "    - {type: ngram}\n" : "", p->drawer.target->address);
     free(drafter);
     return text;
@@ -331,25 +333,15 @@ static bool is_number(const char *text)
 static int choose_prompts(struct pool *p, const struct cmd_args *args, char **cause)
 {
     const char *given = cmd_args_get(args, "prompts");
-    bool repeat = cmd_args_has(args, "ngram");
     int64_t n = 8;
-    struct prompts all;
-    if (given != NULL && !is_number(given)) {
-        if (prompts_load(&p->prompts, given, cause) != 0)
-            return CMD_FAILED;
-        prompts_long(&p->warm, WARM);
-        return CMD_OK;
-    }
-    if (cmd_args_int(args, "prompts", 1, PROMPTS_LONG - WARM, &n, cause) != 0)
+    if (given != NULL && !is_number(given))
+        return prompts_load(&p->prompts, given, cause) == 0 ? CMD_OK : CMD_FAILED;
+    if (cmd_args_int(args, "prompts", 1, PROMPTS_LONG, &n, cause) != 0)
         return CMD_USAGE;
-    if (repeat)
-        prompts_repeat(&all, (size_t)n + WARM, 1);
+    if (cmd_args_has(args, "ngram"))
+        prompts_repeat(&p->prompts, (size_t)n, 1);
     else
-        prompts_long(&all, (size_t)n + WARM);
-    /* The warm-up is asked others, so that no answer is measured on a prompt that is in the cache. */
-    for (size_t i = 0; i < all.n; i++)
-        prompts_add(i < (size_t)n ? &p->prompts : &p->warm, all.list[i]);
-    prompts_finish(&all);
+        prompts_long(&p->prompts, (size_t)n);
     return CMD_OK;
 }
 
@@ -458,7 +450,6 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
         stack_finish(&p.stack);
     bench_pool_finish(&p.bench);
     prompts_finish(&p.prompts);
-    prompts_finish(&p.warm);
     free(p.target);
     free(p.drafter);
     return rc;

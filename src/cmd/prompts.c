@@ -18,11 +18,6 @@ static void add(struct prompts *p, char *text)
     p->list[p->n++] = text;
 }
 
-void prompts_add(struct prompts *p, const char *text)
-{
-    add(p, xstrdup(text));
-}
-
 int prompts_load(struct prompts *p, const char *path, char **cause)
 {
     *p = (struct prompts){0};
@@ -125,7 +120,7 @@ void prompts_long(struct prompts *p, size_t n)
     };
     *p = (struct prompts){0};
     for (size_t i = 0; i < PROMPTS_LONG && i < n; i++)
-        prompts_add(p, list[i]);
+        add(p, xstrdup(list[i]));
 }
 
 void prompts_repeat(struct prompts *p, size_t n, uint64_t seed)

@@ -14,7 +14,6 @@ struct prompts {
 
 enum { PROMPTS_LONG = 16 }; /* that prompts_long knows */
 
-void prompts_add(struct prompts *p, const char *text); /* copied */
 /* One prompt a line; empty lines and lines that start with # are skipped.  "-" is stdin.  0, or -1 and a cause. */
 int prompts_load(struct prompts *p, const char *path, char **cause);
 /* n different questions of several kinds (sums, stories, counting, copying, facts), the same ones for the same seed. */
