@@ -120,7 +120,7 @@ enum node_job_reason { NODE_REASON_N, NODE_REASON_EOG, NODE_REASON_CTX, NODE_REA
 
 struct node_token {
     int32_t id;
-    float prob;    /* DRAFT: the drafter's probability of it (raw softmax) */
+    float prob;    /* DRAFT: the chance that it is right (sampler_choices) */
     float logprob; /* SCORE, and where n_logprobs >= 0: of the raw softmax; NaN for the token at position 0 */
     float gap;     /* SCORE: how far its logit lies below the best one, 0 for the best; NaN at position 0 */
 };

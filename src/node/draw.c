@@ -211,7 +211,7 @@ static void draw_next(struct sched *s, struct node_work *w, const float *logits)
     struct node_token t = describe(s, w, pick.token, logits);
     struct sampler_choice choice[GROVE_CHOICES];
     size_t n = 0;
-    if (draft && session->grove != NULL) {
+    if (draft && (session->grove != NULL || session->params.temperature > 0)) {
         n = sampler_choices(s->sampler, &session->params, logits, session->path, session->n_path, session->prompt_len,
                             pick.token, choice, GROVE_CHOICES);
         t.prob = choice[0].chance;
@@ -224,7 +224,7 @@ static void draw_next(struct sched *s, struct node_work *w, const float *logits)
     }
     *to = pick.token;
     session->n_path++;
-    if (n > 0)
+    if (n > 0 && session->grove != NULL)
         grove_add(session, choice, n);
     *(draft ? &s->counters.drafted : &s->counters.generated) += 1;
     if (draft)
