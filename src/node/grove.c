@@ -84,7 +84,8 @@ static void cut_line(struct grove *g, size_t from, size_t to)
         return;
     size_t skip = from - g->start < g->n_drawn ? from - g->start : g->n_drawn;
     g->n_drawn -= skip;
-    memmove(g->drawn, g->drawn + skip, g->n_drawn * sizeof(*g->drawn));
+    if (g->n_drawn > 0)
+        memmove(g->drawn, g->drawn + skip, g->n_drawn * sizeof(*g->drawn));
     g->start += skip;
 }
 
