@@ -120,8 +120,8 @@ static void a_swap_parts_the_requests(void **state)
     struct client *all[] = {&running, &named, &unnamed, &coming, &late};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         buf_finish(&all[i]->text);
-    rig_stop(&r);
     fake_node_stop(&other);
+    rig_stop(&r);
 }
 
 /* Those that named the old model before the swap began are answered by it. */
