@@ -163,6 +163,17 @@ static void show_devices(const struct pool_check *c, const struct pool_plan *pla
     }
 }
 
+/* ggml looks for a debugger when it gives up, which takes seconds that open answers wait for. */
+static void no_backtrace(struct pool_argv *a)
+{
+    size_t n = 0;
+    while (a->env != NULL && a->env[n] != NULL)
+        n++;
+    a->env = xreallocarray(a->env, n + 2, sizeof(*a->env));
+    a->env[n] = xstrdup("GGML_NO_BACKTRACE=1");
+    a->env[n + 1] = NULL;
+}
+
 static void make_launch(struct pool_check *c, const struct config_model *m, const struct pool_plan *plan)
 {
     struct pool_launch *l = xcalloc(1, sizeof(*l));
@@ -191,6 +202,7 @@ static void make_launch(struct pool_check *c, const struct config_model *m, cons
         free(cause);
         return;
     }
+    no_backtrace(&l->run);
     const struct config_model *d = plan->draft_path != NULL ? config_model_find(c->cfg, m->draft) : NULL;
     if (d == NULL || c->node == NULL)
         return;
@@ -204,6 +216,7 @@ static void make_launch(struct pool_check *c, const struct config_model *m, cons
                                  .program = node,
                                  .ctx = plan->draft_ctx};
     pool_argv_drafter(&ask, port, plan->draft_gpu, &l->draft);
+    no_backtrace(&l->draft);
 }
 
 static void check_plan(struct pool_check *c, const struct config_model *m, const char *trouble)

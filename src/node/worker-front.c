@@ -253,17 +253,16 @@ static void on_guest(evutil_socket_t fd, short what, void *arg)
         guest_refuse(g, "what it says is not ggml's RPC protocol");
         return;
     }
-    if (f->state == STATE_BUSY && !worker_socket_is_suspect(f->client->fd)) {
-        refuse_busy(g);
-        return;
-    }
     g->waiting = true;
     if (f->state == STATE_LEAVING && !f->hurried) {
         f->hurried = true;
         set_timer(f->deadline, HURRY_S * 1000);
     }
+    /* ggml closes a connection and makes the next at once; over a relay the new one may be there before the old one's
+     * end.  So a client that is in order is given a moment to leave as well. */
     if (f->state == STATE_BUSY) {
-        log_info("%s waits: %s does not answer", g->name, f->client->name);
+        if (worker_socket_is_suspect(f->client->fd))
+            log_info("%s waits: %s does not answer", g->name, f->client->name);
         set_timer(f->suspect, SUSPECT_MS);
     }
     serve_next(f);
