@@ -39,8 +39,8 @@ static bool in_path(const char *name)
     return found;
 }
 
-/* The words that start it.  A program of the private prefix runs through the prefix's own loader. */
-static int find(struct stack_argv *a, const char *given, char **cause)
+/* A program of the private prefix runs through the prefix's own loader. */
+int bench_llama_find(const char *given, struct stack_argv *a, char **cause)
 {
     if (given != NULL) {
         bool there = strchr(given, '/') != NULL ? access(given, X_OK) == 0 : in_path(given);
@@ -66,49 +66,49 @@ static int find(struct stack_argv *a, const char *given, char **cause)
     return there ? 0 : cause_set(cause, "no llama-server in $PATH: name one with --llama-server PATH");
 }
 
-int bench_llama_check(const char *given, char **cause)
+static int make(struct stack_argv *a, const struct bench_llama *l, char **cause)
 {
-    struct stack_argv a = {0};
-    int rc = find(&a, given, cause);
-    stack_argv_finish(&a);
-    return rc;
+    if (bench_llama_find(l->given, a, cause) != 0)
+        return -1;
+    stack_arg(a, "-m");
+    stack_arg(a, "%s", l->target);
+    stack_arg(a, "--rpc");
+    stack_arg(a, "%s", l->workers);
+    stack_arg(a, "--host");
+    stack_arg(a, "127.0.0.1");
+    stack_arg(a, "--port");
+    stack_arg(a, "%d", l->port);
+    stack_arg(a, "-ngl");
+    stack_arg(a, "999");
+    stack_arg(a, "-c");
+    stack_arg(a, "%d", l->ctx);
+    stack_arg(a, "-np");
+    stack_arg(a, "1");
+    /* As our node has it, so that the bits of both agree; on a CPU it is the faster one, too. */
+    stack_arg(a, "-fa");
+    stack_arg(a, "off");
+    stack_arg(a, "-t");
+    stack_arg(a, "%d", l->threads);
+    stack_arg(a, "-tb");
+    stack_arg(a, "%d", l->threads);
+    return 0;
 }
 
-struct stack_program *bench_llama_start(struct stack *s, const struct bench_llama *l, char **cause)
+struct stack_program *bench_llama_start(struct stack *s, struct bench_llama *l, char **cause)
 {
-    struct stack_argv a = {0};
-    int port = child_free_port(0);
-    if (find(&a, l->given, cause) != 0)
-        return NULL;
-    stack_arg(&a, "-m");
-    stack_arg(&a, "%s", l->target);
-    stack_arg(&a, "--rpc");
-    stack_arg(&a, "%s", l->workers);
-    stack_arg(&a, "--host");
-    stack_arg(&a, "127.0.0.1");
-    stack_arg(&a, "--port");
-    stack_arg(&a, "%d", port);
-    stack_arg(&a, "-ngl");
-    stack_arg(&a, "999");
-    stack_arg(&a, "-c");
-    stack_arg(&a, "%d", l->ctx);
-    stack_arg(&a, "-np");
-    stack_arg(&a, "1");
-    /* As our node has it, so that the bits of both agree; on a CPU it is the faster one, too. */
-    stack_arg(&a, "-fa");
-    stack_arg(&a, "off");
-    if (l->threads > 0) {
-        stack_arg(&a, "-t");
-        stack_arg(&a, "%d", l->threads);
-        stack_arg(&a, "-tb");
-        stack_arg(&a, "%d", l->threads);
+    struct stack_argv a = l->made;
+    l->made = (struct stack_argv){0};
+    if (a.n == 0) {
+        l->port = child_free_port(0);
+        if (make(&a, l, cause) != 0)
+            return NULL;
     }
     if (l->drafter != NULL) {
         stack_arg(&a, "-md");
         stack_arg(&a, "%s", l->drafter);
         /* Beside the server: left to itself, it puts the draft model on the workers, and pays a trip for each token. */
         stack_arg(&a, "-devd");
-        stack_arg(&a, "none");
+        stack_arg(&a, "%s", l->draft_device);
         stack_arg(&a, "--spec-type");
         stack_arg(&a, "draft-simple");
         stack_arg(&a, "--spec-draft-n-max");
@@ -119,7 +119,7 @@ struct stack_program *bench_llama_start(struct stack *s, const struct bench_llam
     struct stack_program *p = stack_start(s, "llama-server", &a, cause);
     if (p == NULL)
         return NULL;
-    p->address = xasprintf("127.0.0.1:%d", port);
+    p->address = xasprintf("127.0.0.1:%d", l->port);
     p->grace_ms = GRACE_MS;
     if (stack_wait_http(s, p, "/health", NULL, READY_MS, cause) == 0)
         return p;

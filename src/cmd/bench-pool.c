@@ -79,7 +79,7 @@ static int complain(const char *list, const bool *used, char **cause)
     return 0;
 }
 
-int bench_pool_select(struct bench_pool *b, const char *list, bool repeats, bool stock, char **cause)
+int bench_pool_select(struct bench_pool *b, const char *list, bool repeats, bool stock, bool stock_drafts, char **cause)
 {
     bool *used = xcalloc(list != NULL ? strlen(list) + 1 : 1, sizeof(*used));
     b->results = xcalloc(bench_row_count, sizeof(*b->results));
@@ -87,7 +87,8 @@ int bench_pool_select(struct bench_pool *b, const char *list, bool repeats, bool
     for (size_t i = 0; i < bench_row_count; i++) {
         const struct bench_row *row = &bench_rows[i];
         struct bench_result *r = &b->results[i];
-        bool suits = (repeats ? row->repeats : row->usual) && (stock || row->source != BENCH_STOCK);
+        bool suits = (repeats ? row->repeats : row->usual) &&
+                     (row->source != BENCH_STOCK || (stock && (row->k == 0 || stock_drafts)));
         *r = (struct bench_result){.row = row, .status_error = NAN};
         r->wanted = list != NULL ? matches(list, row->name, used) && suits : suits;
     }

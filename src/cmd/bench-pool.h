@@ -60,8 +60,10 @@ struct bench_pool {
     json_t *settings;     /* the same for --json; owned */
 };
 
-/* list: names or patterns with commas, NULL: all that suit.  The pool alone is always wanted.  0, or -1 and a cause. */
-int bench_pool_select(struct bench_pool *b, const char *list, bool repeats, bool stock, char **cause);
+/* list: names or patterns with commas, NULL: all that suit.  stock: there is a llama-server; stock_drafts: and a model
+ * file for it to draft with.  The pool alone is always wanted.  0, or -1 and a cause. */
+int bench_pool_select(struct bench_pool *b, const char *list, bool repeats, bool stock, bool stock_drafts,
+                      char **cause);
 void bench_pool_finish(struct bench_pool *b);
 
 /* tokens a second: the median over the runs of (tokens / seconds); NAN before the first run. */

@@ -54,15 +54,27 @@ static void make_env(struct stack *s)
     size_t n = 0;
     for (char **e = environ; *e != NULL; e++)
         n++;
-    s->env = xcalloc(n + 3, sizeof(*s->env));
+    s->env = xcalloc(n + 1, sizeof(*s->env));
     n = 0;
     for (char **e = environ; *e != NULL; e++) {
         if (strncmp(*e, "TIGHTWAD_", 9) == 0)
             s->env[n++] = xstrndup(*e, strcspn(*e, "="));
     }
-    s->env[n++] = xstrdup("OMP_WAIT_POLICY=passive");
+    stack_set_env(s, "OMP_WAIT_POLICY=passive");
     /* A llama-server that keeps old prompts fetches them from the workers, which takes seconds over a slow link. */
-    s->env[n] = xstrdup("LLAMA_ARG_CACHE_RAM=0");
+    stack_set_env(s, "LLAMA_ARG_CACHE_RAM=0");
+}
+
+void stack_set_env(struct stack *s, const char *setting)
+{
+    size_t n = 0;
+    for (; s->env[n] != NULL; n++) {
+        if (strcmp(s->env[n], setting) == 0)
+            return;
+    }
+    s->env = xreallocarray(s->env, n + 2, sizeof(*s->env));
+    s->env[n] = xstrdup(setting);
+    s->env[n + 1] = NULL;
 }
 
 int stack_init(struct stack *s, char **cause)

@@ -12,7 +12,7 @@
 #include "base/child.h"
 #include "cmd/client.h"
 
-enum { STACK_SIGNALS = 3, STACK_ARGS = 64 };
+enum { STACK_SIGNALS = 3, STACK_ARGS = 128 };
 
 /* A command line that is being put together. */
 struct stack_argv {
@@ -48,6 +48,8 @@ void stack_finish(struct stack *s);
 /* Starts a program; argv is taken over in every case.  They do not get this user's TIGHTWAD_* variables, and threads
  * that wait do not spin.  NULL and a cause. */
 struct stack_program *stack_start(struct stack *s, const char *name, struct stack_argv *argv, char **cause);
+/* "NAME=VALUE" for all that are started from now on. */
+void stack_set_env(struct stack *s, const char *setting);
 /* The same program once more, at the same address, after it has ended. */
 int stack_restart(struct stack *s, struct stack_program *p, char **cause);
 void stack_end(struct stack *s, struct stack_program *p); /* stops it and forgets it; NULL is fine */

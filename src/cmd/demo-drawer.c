@@ -90,8 +90,10 @@ static void node_args(const struct drawer *d, struct stack_argv *a, const char *
     stack_arg(a, "%s", model);
     stack_arg(a, "--listen");
     stack_arg(a, "127.0.0.1:0");
-    stack_arg(a, "--ctx");
-    stack_arg(a, "%d", d->opts.ctx);
+    if (d->opts.ctx > 0) {
+        stack_arg(a, "--ctx");
+        stack_arg(a, "%d", d->opts.ctx);
+    }
     stack_arg(a, "--slots");
     stack_arg(a, "%d", d->opts.slots);
     if (d->opts.threads > 0) {
@@ -133,13 +135,13 @@ int drawer_start(struct drawer *d, struct stack *s, const struct drawer_opts *op
         if (d->worker_at[i] == NULL)
             return -1;
     }
-    if (d->drafter == NULL)
-        return 0;
-    if (stack_wait_line(s, d->drafter, UP_MS, cause) != 0 ||
-        stack_wait_http(s, d->drafter, "/health", NULL, READY_MS, cause) != 0)
+    if (d->drafter != NULL && (stack_wait_line(s, d->drafter, UP_MS, cause) != 0 ||
+                               stack_wait_http(s, d->drafter, "/health", NULL, READY_MS, cause) != 0))
         return -1;
-    d->drafter_at = front(d, &opts->drafter_link, d->drafter->address, cause);
-    return d->drafter_at != NULL ? 0 : -1;
+    const char *at = d->drafter != NULL ? d->drafter->address : opts->drafter_at;
+    if (at != NULL)
+        d->drafter_at = front(d, &opts->drafter_link, at, cause);
+    return at == NULL || d->drafter_at != NULL ? 0 : -1;
 }
 
 char *drawer_workers(const struct drawer *d)
@@ -153,19 +155,25 @@ char *drawer_workers(const struct drawer *d)
     return list;
 }
 
-int drawer_start_target(struct drawer *d, char **cause)
+static void target_args(const struct drawer *d, struct stack_argv *a)
+{
+    node_args(d, a, d->opts.target);
+    if (d->opts.n_workers == 0)
+        return;
+    char *rpc = drawer_workers(d);
+    stack_arg(a, "--rpc");
+    stack_arg(a, "%s", rpc);
+    free(rpc);
+}
+
+int drawer_start_target(struct drawer *d, struct stack_argv *made, int port, char **cause)
 {
     struct stack_argv a = {0};
-    node_args(d, &a, d->opts.target);
-    if (d->opts.n_workers > 0) {
-        char *rpc = drawer_workers(d);
-        stack_arg(&a, "--rpc");
-        stack_arg(&a, "%s", rpc);
-        free(rpc);
-    }
-    for (const char *const *more = d->opts.target_args; more != NULL && *more != NULL; more++)
-        stack_arg(&a, "%s", *more);
-    d->target = stack_start(d->stack, "the target", &a, cause);
+    if (made == NULL)
+        target_args(d, &a);
+    d->target = stack_start(d->stack, "the target", made != NULL ? made : &a, cause);
+    if (d->target != NULL && made != NULL)
+        d->target->address = xasprintf("127.0.0.1:%d", port);
     if (d->target != NULL && stack_wait_line(d->stack, d->target, UP_MS, cause) == 0 &&
         stack_wait_http(d->stack, d->target, "/health", NULL, READY_MS, cause) == 0)
         return 0;

@@ -18,15 +18,15 @@ struct drawer_link {
 };
 
 struct drawer_opts {
-    const char *target;  /* model file */
-    const char *drafter; /* model file, NULL: no drafter */
+    const char *target;     /* model file */
+    const char *drafter;    /* model file; NULL: it is not started here */
+    const char *drafter_at; /* HOST:PORT of one that runs already; NULL: none */
     size_t n_workers;
     char *const *workers;            /* HOST:PORT of those that run already; NULL: n_workers are started here */
     struct drawer_link link;         /* of each worker */
     struct drawer_link drafter_link; /* of the drafter */
     int draft_rate;                  /* tokens a second that the drafter is held to; 0: it is not */
     int ctx, slots, threads;         /* of each node; threads of the workers, too */
-    const char *const *target_args;  /* further ones for the target's node, NULL-terminated; NULL: none */
 };
 
 struct drawer {
@@ -46,7 +46,8 @@ char *drawer_link_text(const struct drawer_link *link);
 /* Workers, links and the drafter; the target comes with drawer_start_target, once or more often (a worker serves one
  * coordinator at a time).  0, or -1 and a cause.  Finish it in both cases; the programs end with the stack. */
 int drawer_start(struct drawer *d, struct stack *s, const struct drawer_opts *opts, char **cause);
-int drawer_start_target(struct drawer *d, char **cause);
+/* made: its command line, taken over, which listens at port of loopback; NULL: made here. */
+int drawer_start_target(struct drawer *d, struct stack_argv *made, int port, char **cause);
 void drawer_end_target(struct drawer *d);
 void drawer_finish(struct drawer *d);
 

@@ -11,7 +11,8 @@ def environment(t):
 
 
 def bench(t, *args):
-    p = t.process([TIGHTWAD, "bench", "pool"] + list(args), env=environment(t), name="bench")
+    before = list(args[:2]) if args[0] == "-c" else []
+    p = t.process([TIGHTWAD] + before + ["bench", "pool"] + list(args[len(before):]), env=environment(t), name="bench")
     p.expected_end = True
     return p
 
@@ -44,6 +45,36 @@ def _(t):
     t.check(k8["verify_ms"] >= 2, "a pass over links of 1 ms one way took %r ms" % k8["verify_ms"])
     t.between(k8["share_of_limit"], 0.0, 1.1)
     t.equal([n for n in os.listdir(t.folder) if n.startswith("tightwad-")], [], "left behind")
+
+
+@test("the configured pool: its own workers, its models, one further for drafting; refused while they are in use")
+def _(t):
+    workers = [t.process([os.path.join(BUILD, "tightwad-node"), "worker", "--listen", "127.0.0.1:0", "--threads", "1",
+                          "--device", "CPU", "--no-cache"], name="worker %d" % i) for i in range(2)]
+    ports = [int(w.wait_line(r"Lending at 127\.0\.0\.1:(\d+)", 20).group(1)) for w in workers]
+    config = os.path.join(t.folder, "cluster.yaml")
+    with open(config, "w") as f:
+        f.write("proxy: {port: %d}\n" % free_port() +
+                "coordinator: {port: %d, backend: cpu, threads: 1, extra_args: [--tensor-split, '1,1']}\n" % free_port() +
+                "workers:\n" + "".join("  - {host: 127.0.0.1, name: w%d, gpus: [{rpc_port: %d}]}\n" % p
+                                       for p in enumerate(ports)) +
+                "models:\n  big: {path: '%s', ctx_size: 512, draft: little, default: true}\n" % model_path("target") +
+                "  little: {path: '%s', ctx_size: 512}\n" % model_path("small"))
+    p = bench(t, "-c", config, "--link", "1", "--runs", "1", "--prompts", "1", "--only", "pool,k8-ahead,stock-8-0", "--json")
+    t.equal(p.wait(150), 0, p.output)
+    o = json.loads(p.output[p.output.index("{"):])
+    t.equal((o["settings"]["target"], o["settings"]["drafter"], o["settings"]["workers"]),
+            ("target.gguf", "small.gguf", 2))
+    for r in o["rows"]:
+        t.equal((r["answers"], r["identical"], r["failure"]), (1, 1, None), r["name"])
+    t.check(o["rows"][1]["tokens_per_round"] > 3, o["rows"][1])
+    for w in workers:
+        t.check(w.running() and "127.0.0.1" in w.output, w.output)
+    started = t.process([TIGHTWAD, "proxy", "start", "--no-ui", "-c", config], env=environment(t), name="tightwad")
+    started.wait_line(r"is loaded", 60)
+    p = bench(t, "-c", config, "--only", "pool")
+    t.equal(p.wait(20), 1, p.output)
+    t.check("tightwad stop" in p.output, p.output)
 
 
 @test("what can't be: a message, and nothing is started")
