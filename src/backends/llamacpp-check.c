@@ -15,6 +15,8 @@ enum {
     SHORT_PATH = 24,       /* tokens before the first prompt's end */
     LONG_PATH = 300,       /* where attention works in blocks, differences show late */
     ROOM = 64,             /* tokens that the prompts grow by */
+    SAVING_US = 40 * 1000, /* beside the pass: slots that change their conversation save the old one first */
+    SWITCHED = 16,         /* slots at most */
     QUICK_US = 150 * 1000, /* a round this fast is followed by one on the long path */
     SLOTS_WANTED = 9,      /* drafts of 8: what pays over pools */
 };
@@ -26,7 +28,7 @@ static const char sample[] =
     "The quick brown fox jumps over the lazy dog, and the dog sleeps on. Once upon a time there was "
     "a small town by a wide river. 3, 1, 4, 1, 5, 9, 2, 6 and 5 are digits. ";
 
-enum stage { FILL, TOGETHER, ONE_LONG, ALONE };
+enum stage { FILL, TOGETHER, ONE_LONG, ALONE, SWITCH };
 
 struct check_call {
     struct backend_call c;
@@ -37,7 +39,7 @@ struct check_call {
     struct sampler_logprob top[PROMPTS][TOP];
     int64_t together_us;
     double noise;
-    bool cleared, passes, long_path;
+    bool cleared, passes, saves, long_path;
 };
 
 static void release(struct backend_call *c)
@@ -76,8 +78,8 @@ static char *advice(const struct check_call *k)
                    SLOTS_WANTED);
     if (k->passes)
         buf_printf(&b, "%sprompts of different lengths take a pass each: --kv-unified", b.len > 0 ? "; " : "");
-    if (k->cleared)
-        buf_printf(&b, "%sidle slots are saved and cleared: --cache-ram 0", b.len > 0 ? "; " : "");
+    if (k->cleared || k->saves)
+        buf_printf(&b, "%sslots are saved before they are used anew: --cache-ram 0", b.len > 0 ? "; " : "");
     if (b.len > 0)
         return buf_steal(&b);
     buf_finish(&b);
@@ -142,6 +144,18 @@ static void read_together(struct check_call *k, const json_t *doc, int64_t elaps
     k->together_us = elapsed_us;
 }
 
+/* Time beside the pass itself, which all prompts of a request share. */
+static int64_t beside_pass_us(const json_t *doc, int64_t elapsed_us)
+{
+    double most = 0;
+    for (size_t i = 0; i < json_array_size(doc); i++) {
+        const json_t *timings = json_object_get(json_array_get(doc, i), "timings");
+        double ms = json_number_value(json_object_get(timings, "prompt_ms"));
+        most = ms > most ? ms : most;
+    }
+    return elapsed_us - (int64_t)(most * 1000);
+}
+
 /* One round: fill the slots, a request to all of them, as many tokens in one prompt, and each prompt alone. */
 static void next_stage(struct check_call *k, const json_t *doc, int64_t elapsed_us)
 {
@@ -163,10 +177,19 @@ static void next_stage(struct check_call *k, const json_t *doc, int64_t elapsed_
         read_top(json_is_array(doc) ? json_array_get(doc, 0) : doc, alone);
         compare(k, alone);
         k->next++;
+        break;
+    case SWITCH:
+        if (k->next > k->prompts) { /* the second time: all slots hold something else then */
+            k->saves = beside_pass_us(doc, elapsed_us) > SAVING_US;
+            end(k);
+            return;
+        }
+        k->next++;
     }
     if (k->stage == ALONE && k->next == k->prompts) {
         if (k->long_path || k->together_us > QUICK_US || k->n < LONG_PATH + ROOM) {
-            end(k);
+            k->stage = SWITCH;
+            ask_stage(k);
             return;
         }
         k->long_path = true;
@@ -211,6 +234,11 @@ static void ask_stage(struct check_call *k)
         add_prompt(&body, k, length(k, k->next));
     for (size_t i = 0; i < k->prompts && k->stage <= TOGETHER; i++)
         add_prompt(&body, k, length(k, i));
+    for (int32_t i = 0; i < k->c.b->info.slots && i < SWITCHED && k->stage == SWITCH; i++) {
+        buf_adds(&body, i > 0 ? "," : "");
+        /* other beginnings than the path's, all of them different */
+        wire_add_tokens(&body, k->tokens + 1 + 3 * i + (k->next > k->prompts ? 1 : 0), SHORT_PATH);
+    }
     buf_printf(&body, "],\"n_predict\":1,\"n_probs\":%d,\"post_sampling_probs\":false,\"logit_bias\":[[%d,1000]],", TOP,
                (int)l->filler);
     llamacpp_add_greedy(&body);

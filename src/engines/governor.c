@@ -26,31 +26,30 @@ void governor_init(struct governor *g)
     *g = (struct governor){.next_trial = TRIAL_FIRST, .error = NAN};
 }
 
-/* Least squares for v0 + v1 k, and for v0 + v1 k + v2 k² where that bends upwards; neither coefficient may be negative.
- */
-static bool fit_curve(struct governor *g)
+/* Least squares for v0 + w (k² + 2k): through slots each of k + 1 prompts reads about k + 1 tokens.  w may not be
+ * negative. */
+static bool fit_squares(struct governor *g)
 {
     const double *s = g->k, *t = g->kt;
-    double a = s[0] * s[2] - s[1] * s[1], b = s[0] * s[3] - s[1] * s[2], c = s[0] * s[4] - s[2] * s[2];
-    double y1 = s[0] * t[1] - s[1] * t[0], y2 = s[0] * t[2] - s[2] * t[0];
-    double det = a * c - b * b;
-    if (det <= 1e-6 * a * c) /* fewer than three lengths were tried */
+    double x = s[2] + 2 * s[1], xx = s[4] + 4 * s[3] + 4 * s[2], xt = t[2] + 2 * t[1];
+    double spread = s[0] * xx - x * x;
+    if (spread <= 1e-6 * s[0] * s[0]) /* only one length was tried */
         return false;
-    double v1 = (y1 * c - y2 * b) / det, v2 = (a * y2 - b * y1) / det;
-    double v0 = (t[0] - v1 * s[1] - v2 * s[2]) / s[0];
-    if (v0 < 0 || v1 < 0 || v2 <= 0)
+    double w = (s[0] * xt - x * t[0]) / spread, v0 = (t[0] - w * x) / s[0];
+    if (w <= 0 || v0 < 0)
         return false;
     g->v[0] = v0;
-    g->v[1] = v1;
-    g->v[2] = v2;
+    g->v[1] = 2 * w;
+    g->v[2] = w;
     return true;
 }
 
+/* Least squares for v0 + v1 k; neither may be negative. */
 static void fit(struct governor *g)
 {
     const double *s = g->k, *t = g->kt;
     double spread = s[0] * s[2] - s[1] * s[1];
-    if (g->bends && fit_curve(g))
+    if (g->bends && fit_squares(g))
         return;
     g->v[2] = 0;
     g->v[1] = spread > 1e-6 * s[0] * s[0] ? (s[0] * t[1] - s[1] * t[0]) / spread : 0;

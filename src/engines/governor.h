@@ -25,7 +25,7 @@ struct governor {
     double k[5];                        /* fading sums over verifies of length^0 … length^4 */
     double kt[3];                       /* and of time · length^0 … length^2 */
     double v[3];                        /* the curve through them */
-    bool bends;                         /* whether it may be more than a line: the caller knows the server */
+    bool bends;                         /* whether it is v0 + w (k² + 2k) instead of a line: through slots */
     double draft_us;                    /* the drafter's time for one more token, 0 unknown */
     double first_us;                    /* from asking it anew to its first token, 0 unknown */
     double branch_right, branch_hoped;  /* how often a branch was right, and how often its drafter said so; fading */
