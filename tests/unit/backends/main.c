@@ -10,12 +10,12 @@ static const struct {
     const struct CMUnitTest *tests;
     const size_t *count;
 } groups[] = {
-    {branches_tests, &branches_count},   {registry_tests, &registry_count},
-    {ngram_tests, &ngram_count},         {node_tests, &node_count},
-    {stream_tests, &stream_count},       {chat_tests, &chat_count},
-    {llamacpp_tests, &llamacpp_count},   {ollama_tests, &ollama_count},
-    {openai_tests, &openai_count},       {real_llama_tests, &real_llama_count},
-    {real_node_tests, &real_node_count},
+    {branches_tests, &branches_count},     {registry_tests, &registry_count},
+    {ngram_tests, &ngram_count},           {node_tests, &node_count},
+    {stream_tests, &stream_count},         {chat_tests, &chat_count},
+    {llamacpp_tests, &llamacpp_count},     {llamacpp_slots_tests, &llamacpp_slots_count},
+    {ollama_tests, &ollama_count},         {openai_tests, &openai_count},
+    {real_llama_tests, &real_llama_count}, {real_node_tests, &real_node_count},
 };
 
 int main(void)
