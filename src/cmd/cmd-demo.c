@@ -253,7 +253,7 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
 const struct cmd cmd_demo = {
     .name = "demo",
     .usage = "[--no-ui] [--once] [--port PORT]",
-    .summary = "see it work here and now: a drawer of machines on this one, one endpoint, no configuration",
+    .summary = "see it work here and now: a drawer of machines on this one, no configuration",
     .help = "Starts two workers, each behind an emulated network link, the project's own tiny target pooled over them, "
             "a drafter\n"
             "behind a link of its own, and the proxy on 8088.  Asks a few questions of the pool alone and with the "
