@@ -25,6 +25,7 @@ struct events {
     size_t n_readers;
     uint64_t skipped;
     bool closed;
+    char pool_state[sizeof(((struct snapshot_pool *)0)->state)];
 };
 
 static char *event_text(const char *name, json_t *body)
@@ -58,10 +59,19 @@ static void give(struct reader *r, const char *text, size_t len)
 static void on_tick(void *arg, const struct snapshot *s)
 {
     struct events *e = arg;
+    struct reader *r;
+    bool turned = strcmp(e->pool_state, s->pool.state) != 0;
+    memcpy(e->pool_state, s->pool.state, sizeof(e->pool_state));
     if (TAILQ_EMPTY(&e->readers))
         return;
-    char *text = event_text("snapshot", snapshot_to_json(s));
-    struct reader *r;
+    json_t *whole = snapshot_to_json(s);
+    if (turned) {
+        char *news = event_text("pool", json_incref(json_object_get(whole, "pool")));
+        TAILQ_FOREACH(r, &e->readers, entry)
+        give(r, news, strlen(news));
+        free(news);
+    }
+    char *text = event_text("snapshot", whole);
     TAILQ_FOREACH(r, &e->readers, entry)
     give(r, text, strlen(text));
     free(text);

@@ -195,6 +195,7 @@ static void make_launch(struct pool_check *c, const struct config_model *m, cons
     l->program = xstrdup(slash != NULL ? slash + 1 : c->program.path);
     l->stock = c->program.kind == POOL_LLAMA_SERVER;
     l->path = xstrdup(plan->path);
+    l->bytes = (int64_t)plan->split->weights;
     l->maps_file = uses_cpu(plan);
     show_devices(c, plan, l);
     if (pool_argv_coordinator(&ask, &l->run, &cause) != 0) {

@@ -18,6 +18,7 @@ struct pool_launch {
     char *program;         /* in words: "tightwad-node" */
     bool stock;            /* a stock llama-server, not our node */
     char *path;            /* the model's file */
+    int64_t bytes;         /* of its weights */
     bool maps_file;        /* this machine's CPU computes with the mapped file */
     struct snapshot_device device[SNAPSHOT_DEVICES];
     size_t n_devices;

@@ -9,6 +9,7 @@
 
 enum {
     GRACE_MS = 1000,
+    STALL_US = 60 * 1000 * 1000,
     MISSED_MOST = 2, /* health checks: it is quickly there again, and nobody waits for it */
     BACKOFF_FIRST_MS = 250,
     BACKOFF_MOST_MS = 60 * 1000,
@@ -83,7 +84,7 @@ static void run(struct pool *p)
     const struct pool_launch *l = p->launch;
     char *cause = NULL;
     if (pool_server_start(&p->drafter.server, (const char *const *)l->draft.argv, (const char *const *)l->draft.env,
-                          l->draft_url, p->draft_log, &cause) != 0)
+                          l->draft_url, p->draft_log, STALL_US, &cause) != 0)
         try_later(p, cause);
     free(cause);
 }

@@ -19,6 +19,7 @@ enum pool_state {
     POOL_FAILED,    /* it can't be started as things are; tried again in a while */
 };
 
+struct pool_look;
 struct reclaim;
 
 struct pool_drafter {
@@ -59,10 +60,14 @@ struct pool {
     struct event *timer; /* the next attempt */
     int64_t retry_us;    /* when that is; 0: none */
     int64_t backoff_ms;
-    unsigned attempts;  /* starts in a row that came to nothing */
-    int64_t lost_us;    /* since when an up target is away; 0: it is not */
-    bool lost_before;   /* it was up and went: what is missing now may be left out */
-    char kill_why[256]; /* why it was killed by us */
+    unsigned attempts;       /* starts in a row that came to nothing */
+    int64_t lost_us;         /* since when an up target is away; 0: it is not */
+    bool lost_before;        /* it was up and went: what is missing now may be left out */
+    char kill_why[256];      /* why it was killed by us */
+    struct pool_look *looks; /* for workers that are left out */
+    size_t n_looks;
+    struct event *look_timer;
+    int64_t quiet_us; /* since when nobody is answered, while such are looked for */
     double pause_ms;
     uint64_t restarts, swaps;
     char swap_error[1024];
@@ -85,6 +90,9 @@ void pool_drafter_init(struct pool *p);
 void pool_drafter_finish(struct pool *p);
 void pool_drafter_start(struct pool *p); /* the one of launch, if it has one */
 void pool_drafter_stop(struct pool *p);  /* and takes it from the proxy */
+/* pool-look.c */
+void pool_look_begin(struct pool *p); /* of launch, when it is up */
+void pool_look_end(struct pool *p);   /* before launch goes, and before its workers have a client again */
 /* pool-reclaim.c */
 void pool_loaded(struct pool *p); /* the weights are where they belong: gives the file's pages back where told to */
 void pool_reclaim_finish(struct pool *p);

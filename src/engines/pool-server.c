@@ -15,6 +15,7 @@
 enum {
     LOAD_POLL_MS = 20, /* a small model is there in a fraction of a second, and answers may wait for it */
     LOAD_POLL_MOST = 500,
+    LOAD_STALL_TIMES = 10,
     UP_POLL_MS = 1000,
     HEALTH_TIMEOUT_MS = 2000,
     LOG_MAX = 8 * 1024 * 1024,
@@ -36,9 +37,20 @@ static void take_progress(struct pool_server *s, const struct httpc_result *r)
 {
     json_t *body = json_loads(r->body, 0, NULL);
     const json_t *percent = json_object_get(body, "percent");
-    if (json_is_number(percent))
+    if (json_is_number(percent) && !(s->progress == json_number_value(percent) / 100)) {
+        int64_t now = clock_us(), took = now - s->step_us;
         s->progress = json_number_value(percent) / 100;
+        s->longest_us = took > s->longest_us ? took : s->longest_us;
+        s->step_us = now;
+    }
     json_decref(body);
+}
+
+/* A worker that is stopped while it is being loaded says nothing either. */
+static bool load_hangs(const struct pool_server *s)
+{
+    int64_t most = s->longest_us * LOAD_STALL_TIMES;
+    return !isnan(s->progress) && clock_us() - s->step_us > (most > s->stall_us ? most : s->stall_us);
 }
 
 static void on_health(void *arg, const struct httpc_result *r)
@@ -58,6 +70,8 @@ static void on_health(void *arg, const struct httpc_result *r)
         if (r->error == HTTPC_OK)
             take_progress(s, r);
         poll_again(s, load_poll_ms(s));
+        if (load_hangs(s))
+            s->events->silent(s->arg);
     } else if (s->state == POOL_SERVER_UP) {
         s->missed = ok ? 0 : s->missed + 1;
         poll_again(s, UP_POLL_MS);
@@ -146,7 +160,7 @@ void pool_server_finish(struct pool_server *s, int grace_ms)
 }
 
 int pool_server_start(struct pool_server *s, const char *const *argv, const char *const *env, const char *url,
-                      const char *log, char **cause)
+                      const char *log, int64_t stall_us, char **cause)
 {
     free(s->url);
     free(s->log);
@@ -160,6 +174,9 @@ int pool_server_start(struct pool_server *s, const char *const *argv, const char
     s->state = POOL_SERVER_LOADING;
     s->started_us = clock_us();
     s->up_us = 0;
+    s->step_us = s->started_us;
+    s->longest_us = 0;
+    s->stall_us = stall_us;
     s->progress = NAN;
     s->missed = 0;
     poll_again(s, LOAD_POLL_MS);

@@ -25,7 +25,7 @@ struct pool_server_events {
     void (*up)(void *arg);
     /* It has ended; why: how, and its last words. */
     void (*ended)(void *arg, const char *why);
-    /* It is up and has not answered for a while; it is the owner's to end it. */
+    /* It is up and has not answered for a while, or its load does not get on; it is the owner's to end it. */
     void (*silent)(void *arg);
 };
 
@@ -42,6 +42,8 @@ struct pool_server {
     struct event *poll, *reap;
     int64_t started_us, up_us, ended_us; /* of the last time; 0: never */
     double progress;                     /* of the load, 0..1, NAN unknown */
+    int64_t step_us, longest_us;         /* when the load last got on, and the longest that a step of it took */
+    int64_t stall_us;                    /* a step that takes longer than this and ten times the longest is a hang */
     double load_ms;                      /* of the last load, NAN before the first */
     unsigned missed, missed_most;        /* checks in a row without an answer, and when that is silence */
     char why[512];
@@ -52,9 +54,10 @@ void pool_server_init(struct pool_server *s, struct event_base *base, struct htt
 /* Ends the program if it runs: SIGTERM, and SIGKILL after grace_ms.  Blocks for as long. */
 void pool_server_finish(struct pool_server *s, int grace_ms);
 
-/* url: where it will listen; log: a file, NULL none.  Both copied.  0, or -1 and a cause. */
+/* url: where it will listen; log: a file, NULL none.  Both copied.  stall_us: how long a hundredth of the load may take
+ * while nothing is known of it.  0, or -1 and a cause. */
 int pool_server_start(struct pool_server *s, const char *const *argv, const char *const *env, const char *url,
-                      const char *log, char **cause);
+                      const char *log, int64_t stall_us, char **cause);
 /* grace_ms 0: SIGKILL at once.  ended follows.  Nothing happens where it does not run. */
 void pool_server_stop(struct pool_server *s, int grace_ms);
 bool pool_server_runs(const struct pool_server *s);

@@ -22,6 +22,8 @@ enum {
     GOOD_US = 60 * 1000 * 1000,  /* up for so long, or an answer finished: what comes is another matter */
     ATTEMPTS_WAITED = 3,         /* starts in a row that clients are made to wait for without a limit */
     /* A call is never given up before a restart would pay: about what a load takes. */
+    STALL_LEAST_US = 20 * 1000 * 1000,
+    LINK_LEAST = 500 * 1000, /* bytes a second */
     PATIENCE_LEAST_MS = 2000,
     MISSED_MOST = 4, /* health checks without an answer; calls have deadlines of their own */
     PATIENCE_MOST_MS = 30 * 1000,
@@ -91,6 +93,7 @@ static void start_check(struct pool *p, const char *model, bool serving);
 
 void pool_begin(struct pool *p)
 {
+    pool_look_end(p);
     pool_change_state(p, POOL_PREFLIGHT, "looking whether %s can be started", p->model);
     if (p->attempts == 0)
         proxy_pool_expect(p->proxy, PROXY_POOL_COMING, "the target is being started");
@@ -122,6 +125,13 @@ static void start_failed(struct pool *p, const char *why, bool waits_for_worker,
     try_later(p, waits_for_worker ? POOL_BACKOFF : POOL_FAILED, ms, why);
 }
 
+/* How long a hundredth of the file may take on the slowest link that is worth having. */
+static int64_t stall_us(const struct pool_launch *l)
+{
+    int64_t us = l->bytes / 100 * 1000000 / LINK_LEAST;
+    return us > STALL_LEAST_US ? us : STALL_LEAST_US;
+}
+
 static void start_program(struct pool *p)
 {
     char *cause = NULL;
@@ -130,7 +140,7 @@ static void start_program(struct pool *p)
     if (p->attempts < ATTEMPTS_WAITED)
         proxy_pool_expect(p->proxy, PROXY_POOL_COMING, p->why);
     if (pool_server_start(&p->server, (const char *const *)l->run.argv, (const char *const *)l->run.env, l->url, p->log,
-                          &cause) != 0)
+                          stall_us(l), &cause) != 0)
         start_failed(p, cause, false, BACKOFF_MOST_MS);
     else
         log_info("%s is started for %s (pid %ld)", l->program, p->model, (long)pool_server_pid(&p->server));
@@ -226,6 +236,7 @@ static int make_target(struct pool *p, char **cause)
 {
     struct config_server given = {.url = p->server.url,
                                   .model_name = p->model,
+                                  .api_key = p->cfg->proxy.target.api_key,
                                   .name = (char *)"pool",
                                   .backend = (char *)(p->launch->stock ? "llamacpp" : "node")},
                          s;
@@ -272,6 +283,7 @@ static void on_server_up(void *arg)
     } else if (proxy_pool_held(p->proxy)) {
         proxy_pool_release(p->proxy, p->swap_error[0] != '\0' ? p->swap_error : NULL);
     }
+    pool_look_begin(p);
     pool_loaded(p);
 }
 
@@ -289,7 +301,10 @@ static void on_idle(void *arg)
     p->drained = true;
     if (p->state != POOL_DRAINING)
         return; /* it is away just now: when it is up again there is nothing left to wait for */
-    proxy_pool_expect(p->proxy, p->next != NULL ? PROXY_POOL_COMING : PROXY_POOL_AWAITED, "another model is loaded");
+    if (p->next != NULL)
+        proxy_pool_expect(p->proxy, PROXY_POOL_COMING, "another model is being loaded");
+    else
+        proxy_pool_expect(p->proxy, PROXY_POOL_AWAITED, "the pool is being stopped");
     pool_drafter_stop(p);
     pool_end_program(p, GRACE_MS);
 }
@@ -307,6 +322,7 @@ void pool_drain(struct pool *p)
 
 void pool_off(struct pool *p)
 {
+    pool_look_end(p);
     pool_drafter_stop(p);
     pool_change_state(p, POOL_OFF, "stopped: `tightwad start` starts it");
     if (proxy_pool_held(p->proxy))
@@ -322,7 +338,7 @@ static void begin_next(struct pool *p)
     p->drained = false;
     p->attempts = 0;
     p->backoff_ms = 0;
-    p->lost_before = false;
+    p->lost_before = p->came_up; /* what served goes on without a worker rather than not at all */
     p->reloading = strcmp(p->next, p->model) == 0;
     if (!p->reloading)
         replace(&p->previous, p->came_up ? p->model : NULL);
@@ -400,7 +416,13 @@ static void end_hung(struct pool *p, int64_t since_us, const char *why)
 static void on_server_silent(void *arg)
 {
     struct pool *p = arg;
-    end_hung(p, clock_us(), "it does not answer its health check any more");
+    if (p->state == POOL_STARTING) {
+        snprintf(p->kill_why, sizeof(p->kill_why), "its load does not get on");
+        p->lost_before = true; /* whoever it waits for is left out, if that can be */
+        pool_server_stop(&p->server, 0);
+    } else {
+        end_hung(p, clock_us(), "it does not answer its health check any more");
+    }
 }
 
 static const struct pool_server_events server_events = {
@@ -489,6 +511,9 @@ void pool_destroy(struct pool *p)
     if (p == NULL)
         return;
     proxy_pool_attach(p->proxy, NULL, NULL);
+    pool_look_end(p);
+    if (p->look_timer != NULL)
+        event_free(p->look_timer);
     pool_drafter_finish(p);
     pool_server_finish(&p->server, GRACE_MS);
     task_destroy(p->task);

@@ -171,6 +171,7 @@ def _(t):
         one.args[one.args.index("--listen") + 1] = "127.0.0.1:%d" % one.port
         one.start()
         one.ready()
+        wait_until("the worker to be seen again", lambda: any("is back" in d["reason"] for d in pool.pool()["devices"]), 15)
         back()
 
     def thawed(pids):
