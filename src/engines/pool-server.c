@@ -17,7 +17,7 @@ enum {
     LOAD_POLL_MOST = 500,
     LOAD_STALL_TIMES = 10,
     UP_POLL_MS = 1000,
-    HEALTH_TIMEOUT_MS = 2000,
+    HEALTH_TIMEOUT_MS = 1500,
     LOG_MAX = 8 * 1024 * 1024,
 };
 

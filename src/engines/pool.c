@@ -25,7 +25,8 @@ enum {
     STALL_LEAST_US = 20 * 1000 * 1000,
     LINK_LEAST = 500 * 1000, /* bytes a second */
     PATIENCE_LEAST_MS = 2000,
-    MISSED_MOST = 4, /* health checks without an answer; calls have deadlines of their own */
+    MISSED_LEAST = 2,      /* health checks without an answer that are a hang, of a program that is soon there again */
+    MISSED_EACH_MS = 2500, /* one more for each of these that a restart takes */
     PATIENCE_MOST_MS = 30 * 1000,
 };
 
@@ -267,9 +268,11 @@ static void on_server_up(void *arg)
     pool_change_state(p, POOL_UP, "%s", "");
     p->attempts = 0;
     p->answered = proxy_snapshot(p->proxy)->requests_ok;
-    proxy_pool_set_patience(p->proxy, load < PATIENCE_LEAST_MS  ? PATIENCE_LEAST_MS
-                                      : load > PATIENCE_MOST_MS ? PATIENCE_MOST_MS
-                                                                : (int)load);
+    int patience = load < PATIENCE_LEAST_MS  ? PATIENCE_LEAST_MS
+                   : load > PATIENCE_MOST_MS ? PATIENCE_MOST_MS
+                                             : (int)load;
+    proxy_pool_set_patience(p->proxy, patience);
+    p->server.missed_most = MISSED_LEAST + (unsigned)(patience / MISSED_EACH_MS);
     proxy_pool_probe(p->proxy);
     if (p->previous != NULL || p->reloading) {
         p->swaps++;
@@ -500,7 +503,7 @@ struct pool *pool_create(struct event_base *base, struct httpc *http, struct con
     p->reclaimed = -1;
     p->model = xstrdup(config_model_default(cfg)->name);
     p->timer = evtimer_new(base, on_timer, p);
-    pool_server_init(&p->server, base, http, "the pool's program", MISSED_MOST, &server_events, p);
+    pool_server_init(&p->server, base, http, "the pool's program", MISSED_LEAST, &server_events, p);
     pool_drafter_init(p);
     proxy_pool_attach(proxy, &proxy_ops, p);
     return p;
