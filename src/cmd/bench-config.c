@@ -118,8 +118,8 @@ static char *ask_help(const char *const *program)
     return child_output(argv, HELP_MS, HELP_BYTES);
 }
 
-static int plan_argv(struct bench_config *c, const char *const *program, const char *help, struct pool_argv *out,
-                     char **cause)
+static int plan_argv(struct bench_config *c, const char *const *program, const char *help, int verify_slots,
+                     struct pool_argv *out, char **cause)
 {
     enum pool_binary kind = pool_argv_kind(help);
     struct pool_plan *plan = pool_plan_make(c->cfg, c->model, kind, &c->facts, cause);
@@ -133,14 +133,15 @@ static int plan_argv(struct bench_config *c, const char *const *program, const c
                                       .help = help,
                                       .plan = plan->split,
                                       .devices = plan->devices,
-                                      .ctx = plan->ctx};
+                                      .ctx = plan->ctx,
+                                      .verify_slots = (size_t)verify_slots};
     int rc = plan->split->fits ? pool_argv_coordinator(&ask, out, cause) : cause_set(cause, "%s", plan->split->reason);
     pool_plan_destroy(plan);
     return rc;
 }
 
-int bench_config_argv(struct bench_config *c, struct stack *s, const char *const *program, struct stack_argv *out,
-                      int *port, char **cause)
+int bench_config_argv(struct bench_config *c, struct stack *s, const char *const *program, int verify_slots,
+                      struct stack_argv *out, int *port, char **cause)
 {
     struct config_coordinator *at = &c->cfg->pool.coordinator;
     struct pool_argv made = {0};
@@ -150,7 +151,7 @@ int bench_config_argv(struct bench_config *c, struct stack *s, const char *const
     free(at->host);
     at->host = xstrdup("127.0.0.1");
     at->port = *port = child_free_port(0);
-    int rc = plan_argv(c, program, help, &made, cause);
+    int rc = plan_argv(c, program, help, verify_slots, &made, cause);
     for (char **w = made.argv; rc == 0 && *w != NULL; w++)
         stack_arg(out, "%s", *w);
     for (char **e = made.env; rc == 0 && e != NULL && *e != NULL; e++)

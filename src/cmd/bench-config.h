@@ -31,10 +31,10 @@ void bench_config_finish(struct bench_config *c);
 int bench_config_move(struct bench_config *c, char *const *addresses, char **cause);
 
 /* The coordinator's command line; what it wants in its environment is added to the stack's.  program: how it is
- * started, NULL-terminated.  It listens at a free port of loopback, *port.  -1 and a cause, also when the model does
- * not fit. */
-int bench_config_argv(struct bench_config *c, struct stack *s, const char *const *program, struct stack_argv *out,
-                      int *port, char **cause);
+ * started, NULL-terminated; verify_slots: of a llama-server that checks drafts, else 0.  It listens at a free port of
+ * loopback, *port.  -1 and a cause, also when the model does not fit. */
+int bench_config_argv(struct bench_config *c, struct stack *s, const char *const *program, int verify_slots,
+                      struct stack_argv *out, int *port, char **cause);
 
 /* The device that llama-server keeps its draft model on: this machine's first GPU, or "none". */
 const char *bench_config_draft_device(const struct bench_config *c);

@@ -81,12 +81,17 @@ static int make(struct stack_argv *a, const struct bench_llama *l, char **cause)
     stack_arg(a, "-ngl");
     stack_arg(a, "999");
     stack_arg(a, "-c");
-    stack_arg(a, "%d", l->ctx);
+    stack_arg(a, "%d", l->ctx * (l->verify_slots > 0 ? l->verify_slots : 1));
     stack_arg(a, "-np");
-    stack_arg(a, "1");
-    /* As our node has it, so that the bits of both agree; on a CPU it is the faster one, too. */
-    stack_arg(a, "-fa");
-    stack_arg(a, "off");
+    stack_arg(a, "%d", l->verify_slots > 0 ? l->verify_slots : 1);
+    if (l->verify_slots > 0) {
+        stack_arg(a,
+                  "--kv-unified"); /* all slots in one pass; flash attention, its default, is what that is made for */
+    } else {
+        /* As our node has it, so that the bits of both agree; on a CPU it is the faster one, too. */
+        stack_arg(a, "-fa");
+        stack_arg(a, "off");
+    }
     stack_arg(a, "-t");
     stack_arg(a, "%d", l->threads);
     stack_arg(a, "-tb");

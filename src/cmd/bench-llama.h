@@ -16,6 +16,7 @@ struct bench_llama {
     int ctx, threads;
     const char *draft_device; /* for the drafter: "none" is the CPU */
     int n_max;                /* tokens of a draft */
+    int verify_slots;         /* it checks drafts of one token less than that for a proxy; 0: it does not */
     double p_min;             /* least probability of a drafted token */
 };
 

@@ -42,6 +42,8 @@ const struct bench_row bench_rows[] = {
     STOCK(24, 0.6),
     STOCK(32, 0),
     STOCK(32, 0.6),
+    {"stock-verifies", "llama-server as our target, auto", BENCH_STOCK, .ahead = true, .branches = true,
+     .drafters = BENCH_MODEL, .verifies = true, .usual = true},
     {0},
 };
 const size_t bench_row_count = ARRAY_LEN(bench_rows) - 1;
@@ -71,7 +73,7 @@ static int complain(const char *list, const bool *used, char **cause)
             return cause_set(
                 cause,
                 "--only: no row is called \"%.*s\"; there are pool, k4, k4-ahead, … k32-ahead, auto-late, auto-line, "
-                "auto, ngram, auto-ngram, stock, stock-8-0, stock-8-0.6, … stock-32-0.6, and patterns "
+                "auto, ngram, auto-ngram, stock, stock-8-0, stock-8-0.6, … stock-32-0.6, stock-verifies, and patterns "
                 "such as 'k*'",
                 (int)len, at);
         at += len + (at[len] == ',');
@@ -159,7 +161,8 @@ const struct bench_result *bench_best_stock(const struct bench_pool *b)
     const struct bench_result *best = NULL;
     for (size_t i = 0; i < bench_row_count; i++) {
         const struct bench_result *r = &b->results[i];
-        if (r->row->source == BENCH_STOCK && r->n_runs > 0 && (best == NULL || bench_rate(r) > bench_rate(best)))
+        if (r->row->source == BENCH_STOCK && !r->row->verifies && r->n_runs > 0 &&
+            (best == NULL || bench_rate(r) > bench_rate(best)))
             best = r;
     }
     return best;

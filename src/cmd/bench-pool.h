@@ -25,6 +25,7 @@ struct bench_row {
     bool ahead;    /* PROXY: the drafter goes on while the target verifies */
     bool branches; /* PROXY: it prepares for corrections, and second choices are verified too */
     double p_min;  /* STOCK */
+    bool verifies; /* STOCK: it is the target of a proxy, and checks drafts through its slots */
     enum { BENCH_MODEL = 1, BENCH_NGRAM = 2 } drafters;
     bool repeats; /* measured on prompts that are to be repeated */
     bool usual;   /* and on the others */

@@ -17,9 +17,10 @@ enum {
     WARM = 2,         /* prompts asked before a row without drafts is measured, */
     WARM_TOKENS = 24, /* and tokens of each */
     PROXY_MS = 30000,
-    SETTLE_MS = 30,  /* for the last round's event to come */
-    CHANGE_MS = 500, /* for a worker to let go of a coordinator that has ended, over its link */
-    ATTEMPTS = 3,    /* to start a coordinator */
+    SETTLE_MS = 30,   /* for the last round's event to come */
+    CHANGE_MS = 500,  /* for a worker to let go of a coordinator that has ended, over its link */
+    ATTEMPTS = 3,     /* to start a coordinator */
+    VERIFY_SLOTS = 9, /* of a llama-server: drafts of 8 tokens, and one more */
 };
 
 static int ask(struct bench_setup *p, const char *prompt, int64_t max_tokens, struct client_answer *a, char **cause)
@@ -38,7 +39,7 @@ static int ask(struct bench_setup *p, const char *prompt, int64_t max_tokens, st
  * rounds: a row with drafts answers all prompts once before it is measured. */
 static int warm_up(struct bench_setup *p, const struct bench_row *row, char **cause)
 {
-    bool drafts = row->source == BENCH_PROXY || row->k > 0;
+    bool drafts = row->source == BENCH_PROXY || row->verifies || row->k > 0;
     for (size_t i = 0; i < p->prompts.n && (drafts || i < WARM); i++) {
         struct client_answer a;
         int rc = ask(p, p->prompts.list[i], drafts ? p->tokens : WARM_TOKENS, &a, cause);
@@ -120,10 +121,11 @@ static int measure_at(struct bench_setup *p, struct bench_result *r, const char 
 {
     struct client *c = &p->stack.client;
     struct bench_rounds *rounds = NULL;
+    bool proxied = r->row->source == BENCH_PROXY || r->row->verifies;
     char *url = xasprintf("http://%s", address), *before = c->url;
     c->url = url;
     int rc = warm_up(p, r->row, cause);
-    if (rc == 0 && r->row->source == BENCH_PROXY) {
+    if (rc == 0 && proxied) {
         rounds = bench_rounds_start(c);
         stack_nap(&p->stack, SETTLE_MS);
     }
@@ -154,19 +156,20 @@ static char *drafter_entry(const struct bench_setup *p)
                      key != NULL ? "'" : "");
 }
 
-static char *proxy_config(const struct bench_setup *p, const struct bench_row *row, int port)
+static char *proxy_config(const struct bench_setup *p, const struct bench_row *row, const struct stack_program *target,
+                          int port)
 {
     char k[16] = "auto";
     if (row->k > 0)
         snprintf(k, sizeof(k), "%d", row->k);
     char *drafter = (row->drafters & BENCH_MODEL) != 0 ? drafter_entry(p) : xstrdup("");
-    char *text =
-        xasprintf("proxy:\n  host: 127.0.0.1\n  port: %d\n  max_draft_tokens: %s\n  governor: %s\n"
-                  "  draft_ahead: %s\n  draft_branches: %s\n  verify_branches: %s\n  drafters:\n%s%s"
-                  "  target: {name: target, url: 'http://%s', backend: node}\n",
-                  port, k, row->k > 0 ? "false" : "true", row->ahead ? "true" : "false",
-                  row->branches ? "true" : "false", row->branches ? "auto" : "0", drafter,
-                  (row->drafters & BENCH_NGRAM) != 0 ? "    - {type: ngram}\n" : "", p->drawer.target->address);
+    char *text = xasprintf("proxy:\n  host: 127.0.0.1\n  port: %d\n  max_draft_tokens: %s\n  governor: %s\n"
+                           "  draft_ahead: %s\n  draft_branches: %s\n  verify_branches: %s\n  drafters:\n%s%s"
+                           "  target: {name: target, url: 'http://%s', backend: %s}\n",
+                           port, k, row->k > 0 ? "false" : "true", row->ahead ? "true" : "false",
+                           row->branches ? "true" : "false", row->branches ? "auto" : "0", drafter,
+                           (row->drafters & BENCH_NGRAM) != 0 ? "    - {type: ngram}\n" : "", target->address,
+                           row->verifies ? "llamacpp" : "node");
     free(drafter);
     return text;
 }
@@ -176,10 +179,11 @@ static bool speculates(const json_t *status)
     return json_is_true(json_object_get(status, "speculating"));
 }
 
-static int measure_proxy(struct bench_setup *p, struct bench_result *r, char **cause)
+static int measure_proxy(struct bench_setup *p, struct bench_result *r, const struct stack_program *target,
+                         char **cause)
 {
     int port = child_free_port(0), rc = -1;
-    char *text = proxy_config(p, r->row, port), *self = self_program();
+    char *text = proxy_config(p, r->row, target, port), *self = self_program();
     char *path = stack_write(&p->stack, "cluster.yaml", text, cause);
     struct stack_argv a = {0};
     stack_arg(&a, "%s", self);
@@ -215,6 +219,7 @@ static struct stack_program *start_stock(struct bench_setup *p, const struct ben
                             .threads = THREADS,
                             .draft_device = configured ? bench_config_draft_device(&p->config) : "none",
                             .n_max = row->k,
+                            .verify_slots = row->verifies ? VERIFY_SLOTS : 0,
                             .p_min = row->p_min};
     struct stack_argv program = {0};
     struct stack_program *server = NULL;
@@ -222,7 +227,8 @@ static struct stack_program *start_stock(struct bench_setup *p, const struct ben
     if (configured) {
         rc = bench_llama_find(p->llama, &program, cause);
         if (rc == 0)
-            rc = bench_config_argv(&p->config, &p->stack, (const char *const *)program.list, &l.made, &l.port, cause);
+            rc = bench_config_argv(&p->config, &p->stack, (const char *const *)program.list, l.verify_slots, &l.made,
+                                   &l.port, cause);
         stack_argv_finish(&program);
     }
     if (rc == 0)
@@ -239,7 +245,11 @@ static int measure_stock(struct bench_setup *p, struct bench_result *r, char **c
         stack_nap(&p->stack, CHANGE_MS << i);
         server = start_stock(p, r->row, cause);
     }
-    int rc = server != NULL ? measure_at(p, r, server->address, cause) : -1;
+    int rc = -1;
+    if (server != NULL && r->row->verifies)
+        rc = measure_proxy(p, r, server, cause);
+    else if (server != NULL)
+        rc = measure_at(p, r, server->address, cause);
     stack_end(&p->stack, server);
     return rc;
 }
@@ -257,7 +267,7 @@ static int measure_row(struct bench_setup *p, struct bench_result *r, char **cau
     if (r->row->source == BENCH_NODE)
         rc = measure_at(p, r, p->drawer.target->address, &why);
     else
-        rc = r->row->source == BENCH_PROXY ? measure_proxy(p, r, &why) : measure_stock(p, r, &why);
+        rc = r->row->source == BENCH_PROXY ? measure_proxy(p, r, p->drawer.target, &why) : measure_stock(p, r, &why);
     if (rc == 0)
         return 0;
     if (p->stack.stop || r == &p->bench.results[0]) {
@@ -276,7 +286,7 @@ static int start_target(struct bench_setup *p, char **cause)
     int port = 0;
     if (p->config.cfg == NULL)
         return drawer_start_target(&p->drawer, NULL, 0, cause);
-    if (bench_config_argv(&p->config, &p->stack, program, &made, &port, cause) != 0)
+    if (bench_config_argv(&p->config, &p->stack, program, 0, &made, &port, cause) != 0)
         return -1;
     return drawer_start_target(&p->drawer, &made, port, cause);
 }

@@ -26,6 +26,7 @@ struct bench_setup {
     struct drawer_link link, drafter_link;
     int64_t draft_rate, runs, tokens;
     bool has_stock;   /* there is a llama-server */
+    bool no_stock;    /* none is wanted */
     size_t done, all; /* rows, for the progress */
 };
 

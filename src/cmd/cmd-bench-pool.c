@@ -141,7 +141,7 @@ static int choose_stock(struct bench_setup *p, const char *given, char **cause)
 {
     struct stack_argv program = {0};
     if (given != NULL && strcmp(given, "-") == 0) {
-        p->has_stock = false;
+        p->no_stock = true;
         return CMD_OK;
     }
     p->llama = given;
@@ -190,7 +190,7 @@ static int report(const struct bench_setup *p, bool json)
         json_decref(o);
     } else {
         bench_pool_print(&p->bench, stdout);
-        if (!p->has_stock)
+        if (!p->has_stock && !p->no_stock)
             printf("No llama-server was measured: there is none in $PATH (--llama-server PATH names one).\n");
     }
     for (size_t i = 0; i < bench_row_count; i++) {

@@ -46,8 +46,8 @@ static void rows_are_chosen_by_name_and_pattern(void **state)
     assert_int_equal(wanted("pool", false, true, true), 1);
     assert_int_equal(wanted("auto", false, true, true), 2);
     assert_int_equal(wanted("k*", false, true, true), 9);
-    assert_int_equal(wanted("k8,stock*", false, true, true), 11);
-    assert_int_equal(wanted("k8,stock*", false, true, false), 3);
+    assert_int_equal(wanted("k8,stock*", false, true, true), 12);
+    assert_int_equal(wanted("k8,stock*", false, true, false), 4);
     assert_int_equal(wanted("k8,stock*", false, false, false), 2);
     assert_int_equal(wanted("ngram", true, true, true), 2);
     assert_true(wanted(NULL, false, true, true) > wanted(NULL, false, false, false));
