@@ -7,9 +7,10 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest answer_tests[], json_tests[], ngram_tests[], sampler_tests[], service_tests[], sampler_known_tests[],
-    stats_tests[], utf8_tests[];
-extern const size_t answer_count, json_count, ngram_count, sampler_count, service_count, sampler_known_count, stats_count, utf8_count;
+extern const struct CMUnitTest answer_tests[], json_tests[], ngram_tests[], sampler_tests[], service_tests[],
+    sampler_known_tests[], stats_tests[], utf8_tests[];
+extern const size_t answer_count, json_count, ngram_count, sampler_count, service_count, sampler_known_count,
+    stats_count, utf8_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest base[TESTS_MAX];
