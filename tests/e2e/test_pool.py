@@ -288,6 +288,8 @@ def _(t):
     t.equal(models, {"target", "mid"})
     t.equal((pool.pool()["swaps"], (worker.pid, worker.server_pid())), (3, pids))
     t.equal(pool.settled()["requests_failed"], 0)
+    r = tightwad(t, pool, "reclaim")
+    t.check(r.code == 0 and "given back" in r.out, r)
 
 
 @test("a swap that can't be is refused, and one that comes to nothing leaves the old model; names tell what is loaded")
@@ -298,7 +300,13 @@ def _(t):
         data = f.read()
     with open(broken, "wb") as f:
         f.write(data[:len(data) // 2])
-    pool = t.pool({"target": "target", "mid": "mid", "broken": broken, "gone": folder + "/gone.gguf"})
+    # One that looks sound from outside, and can't be loaded: its tokenizer is of a kind that nobody knows.
+    odd, key = os.path.join(folder, "odd.gguf"), b"tokenizer.ggml.model"
+    at = data.index(key) + len(key) + 4
+    n = int.from_bytes(data[at:at + 8], "little")
+    with open(odd, "wb") as f:
+        f.write(data[:at + 8] + b"x" * n + data[at + 8 + n:])
+    pool = t.pool({"target": "target", "mid": "mid", "broken": broken, "gone": folder + "/gone.gguf", "odd": odd})
     first = pool.pool()["pid"]
     for name, words in (("midd", "did you mean mid"), ("gone", "gone.gguf"), ("broken", "broken"), ("target", "loaded already")):
         begun = time.monotonic()
@@ -312,6 +320,11 @@ def _(t):
     t.check("tightwad swap mid" in r.json()["error"]["message"], r)
     r = tightwad(t, pool, "reclaim")
     t.check(r.code == 1 and "CPU computes" in r.err, r)
+    r = tightwad(t, pool, "swap", "odd")
+    t.check(r.code == 1 and "load it" in r.err, r)
+    p = pool.up("target")
+    t.check(p["pid"] != first and p["swap_error"], p)
+    t.equal(chat(pool.url, PROMPTS[3], temperature=0).key(), want(3).key(), "the old model, back again")
 
 
 # ---- what is wrong -------------------------------------------------------------------------------------------------
