@@ -274,7 +274,7 @@ void pool_launch_destroy(struct pool_launch *l)
         return;
     pool_argv_finish(&l->run);
     pool_argv_finish(&l->draft);
-    char *texts[] = {l->url, l->draft_url, l->program, l->path};
+    char *texts[] = {l->url, l->draft_url, l->program, l->path, l->line};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     free(l);

@@ -19,6 +19,7 @@ struct pool_launch {
     bool stock;            /* a stock llama-server, not our node */
     char *path;            /* the model's file */
     int64_t bytes;         /* of its weights */
+    char *line;            /* run as a shell would read it, without what restarts add */
     bool maps_file;        /* this machine's CPU computes with the mapped file */
     struct snapshot_device device[SNAPSHOT_DEVICES];
     size_t n_devices;

@@ -68,6 +68,8 @@ struct pool {
     size_t n_looks;
     struct event *look_timer;
     int64_t quiet_us; /* since when nobody is answered, while such are looked for */
+    char *noise_of;   /* command line whose self-test found noise; NULL: none yet */
+    double noise;
     double pause_ms;
     uint64_t restarts, swaps;
     char swap_error[1024];

@@ -1,5 +1,6 @@
 #include "engines/proxy-pool.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +45,15 @@ void proxy_pool_probe_drafter(struct proxy *p, const char *url)
         if (at != NULL && strcmp(at, url) == 0)
             member_probe_now(p->drafter[i]);
     }
+}
+
+bool proxy_pool_noise(const struct proxy *p, double *noise)
+{
+    const struct backend_info *info = &p->target->backend->info;
+    const char *rollback = json_string_value(json_object_get(info->raw, "rollback"));
+    *noise = info->noise;
+    return info->known && info->batch_invariant_known && isfinite(info->noise) &&
+           info->batch_invariant == (info->noise == 0) && rollback != NULL && strcmp(rollback, "truncate") == 0;
 }
 
 void proxy_pool_set_patience(struct proxy *p, int floor_ms)

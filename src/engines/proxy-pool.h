@@ -35,6 +35,9 @@ void proxy_pool_expect(struct proxy *p, enum proxy_pool_hope hope, const char *w
 /* The target has come up: it is asked now, not when its next probe is due. */
 void proxy_pool_probe(struct proxy *p);
 void proxy_pool_probe_drafter(struct proxy *p, const char *url);
+/* What the target's own test found: the largest difference of a logit between batched and single passes.  False: it
+ * does not say, or goes back by saved states, which its test has a word in. */
+bool proxy_pool_noise(const struct proxy *p, double *noise);
 /* How long a call to the target must at least be given, in milliseconds. */
 void proxy_pool_set_patience(struct proxy *p, int floor_ms);
 

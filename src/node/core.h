@@ -38,6 +38,7 @@ struct node_core_options {
     enum node_flash flash;
     double draft_rate; /* at most so many tokens drafted a second, 0: no limit */
     bool selftest;     /* off: batch_invariant is reported false and noise NaN */
+    double noise;      /* what the self-test of an earlier start found, taken for its outcome; NaN: it is run */
 };
 
 /* Everything at its default: ctx -1, slots 4, batch 512, all layers, mmap, self-test. */

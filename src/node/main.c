@@ -1,5 +1,6 @@
 /* tightwad-node: one model, served.  Listening starts before the load, so that whoever waits can see that it loads; the
  * load runs on a thread of its own. */
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -91,6 +92,7 @@ static void core_options(const struct run *run, struct node_core_options *o)
     o->batch = (int32_t)opts->batch;
     o->ubatch = (int32_t)opts->ubatch;
     o->draft_rate = (double)opts->draft_rate;
+    o->noise = opts->noise != NULL ? strtod(opts->noise, NULL) : NAN;
     o->flash = opts->flash == OPTIONS_FLASH_ON     ? NODE_FLASH_ON
                : opts->flash == OPTIONS_FLASH_AUTO ? NODE_FLASH_AUTO
                                                    : NODE_FLASH_OFF;

@@ -17,6 +17,7 @@ enum kind {
     KIND_LAYERS,
     KIND_TEXT,
     KIND_SECRET,
+    KIND_NOISE, /* a number from 0 on, kept as text */
     KIND_LISTEN,
     KIND_FLASH,
     KIND_LEVEL,
@@ -127,6 +128,12 @@ static const struct option_row table[] = {
      "0",
      "draft at most N tokens a second, those of branches included; 0: no limit. For sharing a machine, and for "
      "measuring"},
+    {{"--noise"},
+     "X",
+     KIND_NOISE,
+     AT(noise),
+     .help = "what the self-test of an earlier start found (GET /v1/node says it), with the same model, options and "
+             "devices: it is not run again. For restarts"},
     {{"--device", "-dev"},
      "LIST",
      KIND_TEXT,
@@ -275,6 +282,15 @@ static int parse_flash(const char *name, const char *value, enum options_flash *
     return cause_set(cause, "%s %s: expected on, off or auto", name, value);
 }
 
+static int parse_noise(const char *name, const char *value, char **cause)
+{
+    char *end;
+    double x = strtod(value, &end);
+    if (end == value || *end != '\0' || !(x >= 0 && x < 1e6))
+        return cause_set(cause, "%s %s: expected a number from 0 on, as GET /v1/node says it", name, value);
+    return 0;
+}
+
 static int row_set(const struct option_row *row, struct options *o, const char *name, char *value, char **cause)
 {
     char *field = (char *)o + row->offset;
@@ -291,6 +307,10 @@ static int row_set(const struct option_row *row, struct options *o, const char *
             return 0;
         }
         return options_parse_number(name, value, row->min, row->max, &o->n_gpu_layers, cause);
+    case KIND_NOISE:
+        if (parse_noise(name, value, cause) != 0)
+            return -1;
+        /* fall through */
     case KIND_TEXT:
     case KIND_SECRET:
         if (*value == '\0')
@@ -364,7 +384,7 @@ int options_parse(struct options *o, int argc, char **argv, char **cause)
 void options_finish(struct options *o)
 {
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
-        if (table[i].kind == KIND_TEXT || table[i].kind == KIND_SECRET)
+        if (table[i].kind == KIND_TEXT || table[i].kind == KIND_SECRET || table[i].kind == KIND_NOISE)
             free(*(char **)(void *)((char *)o + table[i].offset));
     }
     *o = (struct options){0};

@@ -29,6 +29,7 @@ struct options {
     char *tensor_split;    /* N0,N1,… or NULL */
     bool mmap, mlock;
     enum options_flash flash;
+    char *noise;        /* of an earlier self-test, a number from 0 on; NULL: it is run */
     int64_t draft_rate; /* tokens drafted a second at most; 0: no limit */
     char *alias;        /* the name that clients use; NULL: the model's own */
     char *api_key;      /* NULL: none wanted */

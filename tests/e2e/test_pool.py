@@ -223,6 +223,11 @@ def _(t):
     t.check(seen and "127.0.0.1:%d" % one.port in seen[0]["why"], "the worker is not named: %s" % seen)
     one.ready()
     t.equal([d["layers"] for d in pool.up()["devices"]], [1, 1])
+    # The same start as before: what its self-test found still holds.
+    r = tightwad(t, pool, "logs")
+    t.check("not tested again" in r.out, r)
+    s = pool.status()
+    t.equal(s["exactness"], "byte for byte", s["exactness_note"])
 
 
 @test("a stock llama-server over stock RPC servers: run, killed in the middle of an answer, swapped")
