@@ -153,6 +153,16 @@ static void set_speculation(json_t *o, const struct snapshot *s)
     set(o, "predicted_ms", number_or_null(s->predicted_ms));
     set(o, "measured_ms", number_or_null(s->measured_ms));
     set(o, "prediction_error", number_or_null(s->prediction_error));
+    set(o, "ahead_verdicts", json_integer((json_int_t)s->ahead_verdicts));
+    set(o, "ahead_line", json_integer((json_int_t)s->ahead_line));
+    set(o, "ahead_branch", json_integer((json_int_t)s->ahead_branch));
+    set(o, "ahead_hit_rate",
+        number_or_null(s->ahead_verdicts > 0 ? (double)(s->ahead_line + s->ahead_branch) / (double)s->ahead_verdicts
+                                             : NAN));
+    set(o, "drafts_written", json_integer((json_int_t)s->drafts_written));
+    set(o, "drafts_wasted_ms", number_or_null(s->drafts_wasted_ms));
+    set(o, "branches_checked", json_integer((json_int_t)s->branches_checked));
+    set(o, "branches_right", json_integer((json_int_t)s->branches_right));
     set(o, "exactness", text(s->exactness));
     set(o, "exactness_note", text(s->exactness_note));
     set(o, "max_draft_tokens",

@@ -9,7 +9,8 @@ static const double PRIOR = 4;          /* tokens that the first guess of a chan
 static const double CLEARLY = 1.03;     /* times better, before the other way is taken for good */
 static const double WORTH_TRYING = 1.1; /* times: what is estimated roughly must promise */
 static const double HICCUP = 1.7;       /* times as long as expected */
-static const double HOPELESS = 3;       /* times better than the estimate of the other: no trial needed */
+static const double BRANCH_NEWEST = 0.3, BRANCH_FORGET = 0.01;
+static const double HOPELESS = 3; /* times better than the estimate of the other: no trial needed */
 
 enum {
     ROUNDS_KNOWN = 6,  /* verifies that make a line */
@@ -62,10 +63,29 @@ static void fit(struct governor *g)
     }
 }
 
-void governor_saw_verify(struct governor *g, size_t k, double us)
+/* Of a token of a branch: what is seen is believed at once, and forgotten slowly, so that it is tried again. */
+static double branch_token_us(const struct governor *g)
+{
+    return g->branch_token_us > 0 ? g->branch_token_us : g->v[1];
+}
+
+static void saw_branches(struct governor *g, size_t branched, double extra_us)
+{
+    double each = extra_us / (double)branched, known = branch_token_us(g);
+    if (each < g->v[1])
+        each = g->v[1];
+    g->branch_token_us = known + BRANCH_NEWEST * (each - known);
+}
+
+void governor_saw_verify(struct governor *g, size_t k, size_t branched, double us)
 {
     /* A hiccup of the network or the machine says little about the next pass. */
-    double known = governor_verify_us(g, k);
+    double known = governor_verify_us(g, k, 0);
+    if (branched > 0 && g->k[0] >= ROUNDS_KNOWN) {
+        saw_branches(g, branched, us - known);
+        return; /* says too little of k alone */
+    }
+    g->branch_token_us += BRANCH_FORGET * (g->v[1] - g->branch_token_us);
     if (g->k[0] > ROUNDS_KNOWN && us > HICCUP * known)
         us = HICCUP * known;
     double power = 1;
@@ -157,10 +177,10 @@ double governor_chance(const struct governor *g, float prob)
     return (g->bucket[b].right + guess * PRIOR) / (g->bucket[b].all + PRIOR);
 }
 
-double governor_verify_us(const struct governor *g, size_t k)
+double governor_verify_us(const struct governor *g, size_t k, size_t branched)
 {
     double n = (double)k;
-    return g->k[0] < 1 ? NAN : g->v[0] + g->v[1] * n + g->v[2] * n * n;
+    return g->k[0] < 1 ? NAN : g->v[0] + g->v[1] * n + g->v[2] * n * n + branch_token_us(g) * (double)branched;
 }
 
 /* Of token k of a pass, in time. */
@@ -197,7 +217,7 @@ static double best_rate(const struct governor *g, double wait_us, size_t ready, 
         chance *= mean;
         tokens += chance;
         double draft_us = k > ready ? wait_us + (double)(k - ready - 1) * g->draft_us : 0;
-        double rate = tokens / (before_us + draft_us + governor_verify_us(g, k));
+        double rate = tokens / (before_us + draft_us + governor_verify_us(g, k, 0));
         best = rate > best ? rate : best;
     }
     return best;
@@ -228,7 +248,7 @@ double governor_branch_worth(const struct governor *g, double reach, double prob
         chance *= governor_chance(g, probs[i]);
         tokens += chance;
     }
-    return tokens - value_of_time(g) * g->v[1] * (double)pass;
+    return tokens - value_of_time(g) * branch_token_us(g) * (double)pass;
 }
 
 void governor_saw_branch(struct governor *g, double prob, bool right)

@@ -28,6 +28,7 @@ struct governor {
     bool bends;                         /* whether it is v0 + w (k² + 2k) instead of a line: through slots */
     double draft_us;                    /* the drafter's time for one more token, 0 unknown */
     double first_us;                    /* from asking it anew to its first token, 0 unknown */
+    double branch_token_us;             /* the target's time for a token of a branch, 0 unknown */
     double branch_right, branch_hoped;  /* how often a branch was right, and how often its drafter said so; fading */
     struct governor_rate rounds, alone; /* what speculating and the target alone have brought */
     struct {
@@ -48,7 +49,8 @@ struct governor {
 void governor_init(struct governor *g);
 
 /* What was measured. */
-void governor_saw_verify(struct governor *g, size_t k, double us);
+/* A pass that checked a draft of k tokens, and beside it branches of `branched` tokens in all. */
+void governor_saw_verify(struct governor *g, size_t k, size_t branched, double us);
 /* From one verdict to the next; predicted_us: what that was expected to take, 0 nothing. */
 void governor_saw_round(struct governor *g, size_t tokens, double us, double predicted_us);
 void governor_saw_alone(struct governor *g, size_t tokens, double us);
@@ -61,8 +63,9 @@ void governor_saw_outcome(struct governor *g, const float *probs, size_t n, size
 
 /* The chance that a token is right of which the drafter thinks prob (NAN unknown). */
 double governor_chance(const struct governor *g, float prob);
-/* Time of a verify of k tokens, microseconds; NAN while nothing is known. */
-double governor_verify_us(const struct governor *g, size_t k);
+/* Time of a verify of k tokens, and of branches of `branched` tokens beside them, microseconds; NAN while nothing is
+ * known. */
+double governor_verify_us(const struct governor *g, size_t k, size_t branched);
 /* How many of the first n tokens of a draft are worth verifying now. */
 size_t governor_length(const struct governor *g, const float *probs, size_t n);
 /* Whether to wait for another token when these n are there; next_us: until it comes, as far as is known. */

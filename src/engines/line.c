@@ -64,6 +64,8 @@ void line_add_branch(struct line *l, int64_t id, size_t at, size_t index, int32_
 
 static void drop_first(struct line *l, size_t n)
 {
+    if (n == 0)
+        return;
     l->n -= n;
     memmove(l->tokens, l->tokens + n, l->n * sizeof(*l->tokens));
     memmove(l->probs, l->probs + n, l->n * sizeof(*l->probs));

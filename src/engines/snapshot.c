@@ -217,6 +217,14 @@ static void governor(struct proxy *p, struct snapshot *s)
     s->predicted_ms = g->predicted_us > 0 ? g->predicted_us / 1000 : NAN;
     s->measured_ms = g->measured_us > 0 ? g->measured_us / 1000 : NAN;
     s->prediction_error = g->error;
+    s->ahead_verdicts = p->ahead_asked;
+    s->ahead_line = p->ahead_line;
+    s->ahead_branch = p->ahead_branch;
+    s->drafts_written = p->drawn;
+    uint64_t unused = p->drawn > p->drafted ? p->drawn - p->drafted : 0;
+    s->drafts_wasted_ms = g->draft_us > 0 ? (double)unused * g->draft_us / 1000 : NAN;
+    s->branches_checked = p->branches;
+    s->branches_right = p->branches_right;
 }
 
 static void requests(const struct proxy *p, struct snapshot *s)

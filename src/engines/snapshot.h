@@ -109,12 +109,17 @@ struct snapshot {
     double acceptance;                                 /* recent (last rounds), 0..1, NAN before the first */
     double tokens_per_second;                          /* over the last seconds, all requests */
     double tokens_per_round;                           /* recent, NAN */
-    char governor[160];                                /* what the governor does and why, in words; "off" */
+    char governor[240];                                /* what the governor does and why, in words; "off" */
     bool drafting_pays;                                /* false: it lets the target go on alone */
     double predicted_ms, measured_ms;                  /* time of the newest round, NAN */
     double prediction_error;                           /* fading mean of |measured - predicted| / measured, NAN */
     double draft_ms, verify_ms, wait_ms;               /* recent medians of a round's parts, NAN */
-    uint64_t wire_out, wire_in;                        /* bytes between proxy and servers, with headers */
+    uint64_t ahead_verdicts;                           /* verdicts that came while a drafter wrote ahead */
+    uint64_t ahead_line, ahead_branch;         /* of them, those it had tokens ready for: on its line, on a branch */
+    uint64_t drafts_written;                   /* tokens that drafters have written, checked or not */
+    double drafts_wasted_ms;                   /* time that went into those which nobody ever checked, NAN unknown */
+    uint64_t branches_checked, branches_right; /* second guesses in a pass; those that the answer went into */
+    uint64_t wire_out, wire_in;                /* bytes between proxy and servers, with headers */
     /* requests */
     uint64_t requests_ok, requests_failed, requests_cancelled, requests_refused;
     uint32_t running, queued, slots, max_queue;

@@ -195,7 +195,7 @@ static void measure(struct speculation *s, const struct backend_status *st, cons
         s->a->target->backend->info.verify_max > 0; /* through slots every prompt reads what all the others read */
     if (v->cold)                                    /* paid once an answer, not by every round */
         return;
-    governor_saw_verify(g, s->n_draft * (1 + v->branches), (double)st->elapsed_us);
+    governor_saw_verify(g, s->n_draft, s->n_draft * v->branches, (double)st->elapsed_us);
     if (round_us > 0)
         governor_saw_round(g, emitted, round_us, s->predicted_us);
 }
@@ -317,7 +317,7 @@ static void verify(struct speculation *s, const int32_t *draft, size_t n)
     for (size_t i = 0; i < tree.n_branches; i++)
         s->branch_at[i] = branches[i].at;
     struct governor *g = proxy_governor(a->proxy);
-    double us = governor_verify_us(g, n * (1 + tree.n_branches));
+    double us = governor_verify_us(g, n, n * tree.n_branches);
     s->predicted_us = s->verdict_us == 0 || isnan(us) ? 0 : (double)(clock_us() - s->verdict_us) + us;
     if (n > 0)
         snprintf(s->drafter, sizeof(s->drafter), "%s", drafting_name(s->drafting));

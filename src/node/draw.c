@@ -112,6 +112,13 @@ static void recall(struct sched *s, struct node_work *w)
     }
 }
 
+/* How far the session's line is known. */
+static size_t line_end(const struct session *session)
+{
+    const struct grove *g = session->grove;
+    return g != NULL && g->n_known > session->n_path ? g->n_known : session->n_path;
+}
+
 enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **message)
 {
     struct session *session = w->session;
@@ -121,10 +128,13 @@ enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **mes
     enum node_job_status status = check(s, w, message);
     if (status != NODE_JOB_OK)
         return status;
+    size_t known = line_end(session);
     follow(s, w);
     w->base = w->feed = session->n_path;
     w->first_out = w->base - 1;
-    w->ready_us = clock_us();
+    /* The token that a broken off draft was at is the next one of this draft, where it goes on from there. */
+    w->ready_us = session->drafting_us != 0 && line_end(session) >= known ? session->drafting_us : clock_us();
+    session->drafting_us = 0;
     switch (w->kind) {
     case NODE_JOB_VERIFY:
         if (w->n_draft > 0)

@@ -175,6 +175,8 @@ static void sweep(struct sched *s)
             continue;
         }
         struct session *session = w->session;
+        if (w->superseded && w->kind == NODE_JOB_DRAFT && w->begun && !w->over)
+            session->drafting_us = w->ready_us;
         finish(s, w, status, message);
         if (session->head != NULL)
             i = 0; /* the next one of the session may stand before this place */

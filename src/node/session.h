@@ -18,6 +18,7 @@ struct session {
     size_t prompt_len;
     int32_t *path; /* n_path tokens are settled; a draft under verification stands behind them */
     size_t n_path, cap;
+    int64_t drafting_us;    /* since when a draft was at work that was broken off in the middle, 0: none was */
     int64_t epoch;          /* newest one seen */
     struct grove *grove;    /* what was drafted with branches; NULL: never */
     struct slot *slot;      /* its place in the KV cache, NULL: none now */

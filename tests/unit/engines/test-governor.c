@@ -49,7 +49,7 @@ static double play(struct governor *g, const struct world *w, double tokens, uns
         while (right < k && chance(&seed) < w->right)
             right++;
         double pass = w->v0 + w->v1 * (double)k;
-        governor_saw_verify(g, k, pass);
+        governor_saw_verify(g, k, 0, pass);
         governor_saw_outcome(g, probs, k, right);
         governor_saw_round(g, right + 1, waited + pass, 0);
         us += waited + pass;
@@ -118,13 +118,13 @@ static void learns_the_line(void **state)
 {
     struct governor g;
     governor_init(&g);
-    assert_true(isnan(governor_verify_us(&g, 3)));
+    assert_true(isnan(governor_verify_us(&g, 3, 0)));
     for (size_t i = 0; i < 60; i++)
-        governor_saw_verify(&g, i % 17, 5000 + 120 * (double)(i % 17));
-    assert_true(fabs(governor_verify_us(&g, 0) - 5000) < 60);
-    assert_true(fabs(governor_verify_us(&g, 32) - 8840) < 120);
-    governor_saw_verify(&g, 8, 1e9); /* a hiccup */
-    assert_true(governor_verify_us(&g, 8) < 8000);
+        governor_saw_verify(&g, i % 17, 0, 5000 + 120 * (double)(i % 17));
+    assert_true(fabs(governor_verify_us(&g, 0, 0) - 5000) < 60);
+    assert_true(fabs(governor_verify_us(&g, 32, 0) - 8840) < 120);
+    governor_saw_verify(&g, 8, 0, 1e9); /* a hiccup */
+    assert_true(governor_verify_us(&g, 8, 0) < 8000);
 }
 
 /* A server that computes the prefix anew for each token of the draft. */
@@ -135,10 +135,10 @@ static void learns_a_bend(void **state)
     g.bends = true;
     for (size_t i = 0; i < 60; i++) {
         double k = (double)(i % 9);
-        governor_saw_verify(&g, i % 9, 9000 + 300 * k + 150 * k * k);
+        governor_saw_verify(&g, i % 9, 0, 9000 + 300 * k + 150 * k * k);
     }
-    assert_true(fabs(governor_verify_us(&g, 0) - 9000) < 100);
-    assert_true(fabs(governor_verify_us(&g, 8) - 21000) < 200);
+    assert_true(fabs(governor_verify_us(&g, 0, 0) - 9000) < 100);
+    assert_true(fabs(governor_verify_us(&g, 8, 0) - 21000) < 200);
 }
 
 static void learns_the_chances(void **state)
