@@ -49,6 +49,7 @@ struct drafting {
     size_t got;    /* and that it has brought */
     size_t told;   /* length of the path when the drafter was last told of it */
     size_t asks;   /* requests so far */
+    bool anew;     /* the newest one goes on from nothing that it had written */
     float *sent;   /* of the tokens under verification, the drafter's probabilities */
     size_t n_sent; /* how many they are */
     double usual;  /* what is sent at a time: the fading largest */
@@ -168,7 +169,7 @@ static void measure(struct drafting *d, size_t n)
     bool first = d->news_us == d->begun_us;
     if (!first) {
         governor_saw_draft(governor(d), n, (double)(now - d->news_us));
-    } else if (d->asks > 1) { /* before its first token of all it had to read the prompt */
+    } else if (d->anew && d->asks > 1) { /* before its first token of all it had to read the prompt */
         stats_ring_add(&d->member->first_us, (double)(now - d->begun_us));
         governor_saw_first(governor(d), (double)(now - d->begun_us));
     }
@@ -343,6 +344,7 @@ static void ask(struct drafting *d, const int32_t *path, size_t n_path, size_t n
     d->got = 0;
     d->stale = false;
     d->asks++;
+    d->anew = rest == 0;
     d->begun_us = d->news_us = clock_us();
     if (d->by_text) {
         begin_text(d, path, n_path);
@@ -442,7 +444,12 @@ double drafting_next_us(const struct drafting *d)
 {
     const struct governor *g = governor(d);
     double us = g->first_us - (double)(clock_us() - d->begun_us);
-    return d->news_us == d->begun_us && us > g->draft_us ? us : g->draft_us;
+    return d->anew && d->news_us == d->begun_us && us > g->draft_us ? us : g->draft_us;
+}
+
+int64_t drafting_news_us(const struct drafting *d)
+{
+    return d->news_us;
 }
 
 void drafting_sent(struct drafting *d, const int32_t *path, size_t n_path, size_t n, size_t ahead)

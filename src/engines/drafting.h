@@ -46,6 +46,7 @@ void drafting_result(struct drafting *d, size_t accepted);
 void drafting_advance(struct drafting *d, size_t n_path, const struct backend_token *tokens, size_t n);
 
 int64_t drafting_elapsed_us(const struct drafting *d);  /* of the newest draft, so far */
-int64_t drafting_patience_us(const struct drafting *d); /* how long waiting for its first token can pay */
+int64_t drafting_news_us(const struct drafting *d);     /* when it was asked or has last told something */
+int64_t drafting_patience_us(const struct drafting *d); /* how long silence of it can be waited through */
 
 #endif

@@ -445,13 +445,14 @@ static struct drafting *choose_drafter(struct speculation *s)
     return s->drafting;
 }
 
-/* Waits for a draft that is under way, but no longer than pays. */
+/* Waits for a draft that is under way, but not for a drafter that has fallen silent. */
 static void wait_for_draft(struct speculation *s, struct drafting *d)
 {
     if (s->state != SPEC_DRAFT)
         s->wait_start_us = clock_us();
     change_state(s, SPEC_DRAFT);
-    int64_t us = drafting_patience_us(d) - (clock_us() - s->wait_start_us);
+    int64_t heard = drafting_news_us(d) > s->wait_start_us ? drafting_news_us(d) : s->wait_start_us;
+    int64_t us = drafting_patience_us(d) - (clock_us() - heard);
     if (us < 1000)
         us = 1000;
     struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
