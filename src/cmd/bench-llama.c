@@ -72,8 +72,10 @@ static int make(struct stack_argv *a, const struct bench_llama *l, char **cause)
         return -1;
     stack_arg(a, "-m");
     stack_arg(a, "%s", l->target);
-    stack_arg(a, "--rpc");
-    stack_arg(a, "%s", l->workers);
+    if (l->workers[0] != '\0') {
+        stack_arg(a, "--rpc");
+        stack_arg(a, "%s", l->workers);
+    }
     stack_arg(a, "--host");
     stack_arg(a, "127.0.0.1");
     stack_arg(a, "--port");

@@ -12,7 +12,7 @@ struct bench_llama {
     int port;               /* that it names */
     const char *target;     /* model files */
     const char *drafter;    /* NULL: it drafts nothing */
-    const char *workers;    /* HOST:PORT,… */
+    const char *workers;    /* HOST:PORT,…; "": none */
     int ctx, threads;
     const char *draft_device; /* for the drafter: "none" is the CPU */
     int n_max;                /* tokens of a draft */

@@ -318,7 +318,7 @@ static int start_drawer(struct bench_setup *p, char **cause)
     struct drawer_opts o = {.target = p->target,
                             .drafter = drafter_at == NULL ? p->drafter : NULL,
                             .drafter_at = drafter_at,
-                            .n_workers = c->cfg != NULL ? c->n_workers : BENCH_WORKERS,
+                            .n_workers = c->cfg != NULL ? c->n_workers : (size_t)p->workers,
                             .workers = c->cfg != NULL ? c->workers : NULL,
                             .link = p->link,
                             .drafter_link = p->drafter_link,

@@ -12,7 +12,7 @@
 #include "cmd/demo-drawer.h"
 #include "cmd/prompts.h"
 
-enum { BENCH_WORKERS = 2, BENCH_CTX = 512 }; /* of the project's own models */
+enum { BENCH_CTX = 512 }; /* of the project's own models */
 
 struct bench_setup {
     struct bench_pool bench; /* its rows are chosen; filled */
@@ -24,6 +24,7 @@ struct bench_setup {
     const char *llama;          /* as given; NULL: to be found */
     char *target, *drafter;     /* model files; drafter NULL: it runs somewhere already (config) */
     struct drawer_link link, drafter_link;
+    int64_t workers; /* that are started, where none are configured; 0: the target is on this machine alone */
     int64_t draft_rate, runs, tokens;
     bool has_stock;   /* there is a llama-server */
     bool no_stock;    /* none is wanted */

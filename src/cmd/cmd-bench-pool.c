@@ -19,6 +19,7 @@ static const struct cmd_option options[] = {
     {0, "link", "MS[,MBIT]", "put an emulated link before each worker and the drafter: one-way delay, rate"},
     {0, "drafter-link", "MS[,MBIT]", "another one for the drafter"},
     {0, "drafter-rate", "N", "hold the drafter to N tokens a second"},
+    {'w', "workers", "N", "how many workers are started (2); 0: the target is on this machine alone"},
     {0, "drafter", "MODEL", "the drafter's model: a demo model by its name, or a file (small)"},
     {0, "target", "MODEL", "the target's, likewise, instead of the configured pool's (target)"},
     {0, "ngram", NULL, "prompts that are to be repeated, and drafts from the text itself"},
@@ -95,7 +96,7 @@ static void describe(struct bench_setup *p)
     char *link = drawer_link_text(&p->link), *drafter = drawer_link_text(&p->drafter_link), *where = machine();
     char *rate = p->draft_rate > 0 ? xasprintf(", held to %" PRId64 " tokens/s", p->draft_rate) : xstrdup("");
     bool emulated = p->link.given || p->drafter_link.given;
-    int workers = p->config.cfg != NULL ? (int)p->config.n_workers : BENCH_WORKERS;
+    int workers = p->config.cfg != NULL ? (int)p->config.n_workers : (int)p->workers;
     const char *who = p->config.server != NULL ? p->config.server->name : base_name(p->drafter);
     p->bench.n_prompts = p->prompts.n;
     p->bench.conditions =
@@ -156,11 +157,13 @@ static int prepare(struct bench_setup *p, struct cmd_env *env, const struct cmd_
 {
     const char *own = cmd_args_get(args, "drafter-link");
     bool ngram = cmd_args_has(args, "ngram");
+    p->workers = 2;
     p->runs = 3;
     p->tokens = 160;
     if (drawer_link_parse(&p->link, "link", cmd_args_get(args, "link"), cause) != 0 ||
         drawer_link_parse(&p->drafter_link, "drafter-link", own, cause) != 0 ||
         cmd_args_int(args, "drafter-rate", 1, 1000000, &p->draft_rate, cause) != 0 ||
+        cmd_args_int(args, "workers", 0, DRAWER_WORKERS, &p->workers, cause) != 0 ||
         cmd_args_int(args, "runs", 1, 1000, &p->runs, cause) != 0 ||
         cmd_args_int(args, "tokens", 8, 100000, &p->tokens, cause) != 0)
         return CMD_USAGE;
