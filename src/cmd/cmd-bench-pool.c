@@ -99,11 +99,12 @@ static void describe(struct bench_setup *p)
     int workers = p->config.cfg != NULL ? (int)p->config.n_workers : (int)p->workers;
     const char *who = p->config.server != NULL ? p->config.server->name : base_name(p->drafter);
     p->bench.n_prompts = p->prompts.n;
-    p->bench.conditions =
-        xasprintf("%s: %d workers, %s each; drafter: %s%s.\n%s over the workers, %s drafts; %zu prompts, "
-                  "at most %" PRId64 " tokens, greedy, %" PRId64 " runs.\n%s.",
-                  emulated ? "EMULATED LINK" : "No emulated link", workers, link, drafter, rate, base_name(p->target),
-                  who, p->prompts.n, p->tokens, p->runs, where);
+    char *over = workers > 0 ? xasprintf("over %d workers, %s each", workers, link) : xstrdup("on this machine alone");
+    p->bench.conditions = xasprintf("%s: %s %s; drafter %s: %s%s.\n%zu prompts, at most %" PRId64
+                                    " tokens, greedy, %" PRId64 " run%s.  %s.",
+                                    emulated ? "EMULATED LINK" : "No emulated link", base_name(p->target), over, who,
+                                    drafter, rate, p->prompts.n, p->tokens, p->runs, p->runs > 1 ? "s" : "", where);
+    free(over);
     p->bench.settings =
         json_pack("{s:b,s:i,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:s,s:s,s:s}", "emulated_link", emulated, "workers", workers,
                   "link_ms", p->link.delay_ms, "link_mbit", p->link.rate_mbit, "drafter_link_ms",
