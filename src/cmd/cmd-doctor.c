@@ -163,11 +163,24 @@ static void print_json(const char *path, const struct doctor_facts *facts, const
     json_decref(o);
 }
 
+/* Without a proxy.target the pool's coordinator is the target, where it runs. */
+static void name_pool(struct config *cfg)
+{
+    if (cfg == NULL || cfg->proxy.target.url != NULL || !config_has_pool(cfg))
+        return;
+    cfg->proxy.target.url = config_pool_url(cfg);
+    free(cfg->proxy.target.name);
+    cfg->proxy.target.name = xstrdup("pool");
+    if (cfg->proxy.target.backend == NULL)
+        cfg->proxy.target.backend = xstrdup("auto");
+}
+
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
     struct config_findings findings = {0};
     char *path = config_find(env->config);
     struct config *cfg = config_load(path, &findings);
+    name_pool(cfg);
     bool show = isatty(STDERR_FILENO), ok = true;
     struct doctor_survey *s = doctor_measure(cfg, &findings, show ? progress : NULL);
     if (show)
