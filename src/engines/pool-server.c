@@ -73,6 +73,8 @@ static void on_health(void *arg, const struct httpc_result *r)
         if (load_hangs(s))
             s->events->silent(s->arg);
     } else if (s->state == POOL_SERVER_UP) {
+        if (s->missed == 0)
+            s->silent_us = s->asked_us; /* should this one be the first without an answer */
         s->missed = ok ? 0 : s->missed + 1;
         poll_again(s, UP_POLL_MS);
         if (s->missed == s->missed_most)
@@ -92,6 +94,7 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
                            .max_reply = 64 * 1024,
                            .on_done = on_health,
                            .arg = s};
+    s->asked_us = clock_us();
     s->call = httpc_start(s->http, &o);
     free(url);
 }

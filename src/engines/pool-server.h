@@ -46,6 +46,7 @@ struct pool_server {
     int64_t stall_us;                    /* a step that takes longer than this and ten times the longest is a hang */
     double load_ms;                      /* of the last load, NAN before the first */
     unsigned missed, missed_most;        /* checks in a row without an answer, and when that is silence */
+    int64_t asked_us, silent_us;         /* of the last check, and of the first of those */
     char why[512];
 };
 

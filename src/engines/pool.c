@@ -273,6 +273,8 @@ static int make_target(struct pool *p, char **cause)
     return failed;
 }
 
+static void target_changed(void *arg, bool up);
+
 static void on_server_up(void *arg)
 {
     struct pool *p = arg;
@@ -308,6 +310,9 @@ static void on_server_up(void *arg)
     }
     pool_look_begin(p);
     pool_loaded(p);
+    if (proxy_pool_target_up(
+            p->proxy)) /* the proxy's own probe was sooner, and that was no news while it was starting */
+        target_changed(p, true);
 }
 
 /* ---- it ends ---- */
@@ -444,7 +449,7 @@ static void on_server_silent(void *arg)
         p->lost_before = true; /* whoever it waits for is left out, if that can be */
         pool_server_stop(&p->server, 0);
     } else {
-        end_hung(p, clock_us(), "it does not answer its health check any more");
+        end_hung(p, p->server.silent_us, "it does not answer its health check any more");
     }
 }
 

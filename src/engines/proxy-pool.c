@@ -38,6 +38,11 @@ void proxy_pool_probe(struct proxy *p)
     member_probe_now(p->target);
 }
 
+bool proxy_pool_target_up(const struct proxy *p)
+{
+    return member_up(p->target);
+}
+
 void proxy_pool_probe_drafter(struct proxy *p, const char *url)
 {
     for (size_t i = 0; i < p->n_drafters; i++) {

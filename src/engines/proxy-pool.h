@@ -34,6 +34,8 @@ enum proxy_pool_hope {
 void proxy_pool_expect(struct proxy *p, enum proxy_pool_hope hope, const char *why);
 /* The target has come up: it is asked now, not when its next probe is due. */
 void proxy_pool_probe(struct proxy *p);
+/* What was last found out about it. */
+bool proxy_pool_target_up(const struct proxy *p);
 void proxy_pool_probe_drafter(struct proxy *p, const char *url);
 /* What the target's own test found: the largest difference of a logit between batched and single passes.  False: it
  * does not say, or goes back by saved states, which its test has a word in. */

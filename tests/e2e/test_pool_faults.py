@@ -1,0 +1,240 @@
+"""Whatever dies or hangs, wherever, at whatever moment: every answer is complete, and not a byte of it differs from the
+pool's alone.  Nine faults (killed, stopped, cut off × worker, coordinator's node, drafter), two answers each; TIGHTWAD_TEST_FULL=1
+takes ten.  The moments are random: the seed is printed, and TIGHTWAD_TEST_SEED takes one again."""
+import subprocess
+
+import cmdline
+from drawer import NodeLink, StockWorker, link, send
+from exact import references, Case
+from harness import *
+from prompts import story_prompts
+
+FULL = bool(os.environ.get("TIGHTWAD_TEST_FULL"))
+ANSWERS = 10 if FULL else 2
+SEED = int(os.environ.get("TIGHTWAD_TEST_SEED") or random.SystemRandom().randrange(1 << 30))
+LINK_MS = 2 if FULL else 0  # a load takes some 700 trips
+PROMPTS = story_prompts(10, "pool faults")
+alone = shared.node("target")
+
+
+@functools.cache
+def want(i):
+    return references(alone, [Case(PROMPTS[i], temperature=0)])[0]
+
+
+class Broken:
+    """An answer in the middle of which something is broken, as its client saw it."""
+
+    def __init__(self, pool, i, break_it, at, late):
+        """Breaks it `late` seconds after the piece of text with which the answer has `at` characters."""
+        self.done, self.gap, self.last = threading.Event(), 0, time.monotonic()
+        self.broken_at, self.over = None, None
+        self.break_it, self.at, self.late = break_it, at, late
+        self.timer = None
+        if at == 0:
+            self.arm()
+        try:
+            self.answer = chat(pool.url, PROMPTS[i], stream=True, temperature=0, on_chunk=self.chunk, timeout=120)
+        finally:
+            self.over = time.monotonic()
+            if self.timer:
+                self.timer.join()
+        self.hit = self.broken_at is not None and self.broken_at < self.over
+
+    def arm(self):
+        self.timer = threading.Timer(self.late, self.do)
+        self.timer.daemon = True
+        self.timer.start()
+
+    def do(self):
+        self.break_it()
+        self.broken_at = time.monotonic()
+
+    def chunk(self, a):
+        now = time.monotonic()
+        self.gap, self.last = max(self.gap, now - self.last), now
+        if not self.timer and len(a.text) >= self.at:
+            self.arm()
+
+
+def run_case(t, name, pool, prepare):
+    """ANSWERS answers, each with one fault.  prepare(k) makes all whole and returns (break, mend) for answer k."""
+    r = random.Random("%d %s" % (SEED, name))
+    t.note("seed %d" % SEED)
+    pauses, gaps, moments, missed = [], [], [], 0
+    for k in range(ANSWERS):
+        while True:
+            break_it, mend = prepare(k)
+            before = pool.up()
+            at = r.randrange(max(1, int(0.8 * len(want(k).text)))) if r.random() < 0.9 else 0
+            b = Broken(pool, k, break_it, at, r.random() * 0.03)
+            t.equal(b.answer.key(), want(k).key(), "the answer in which it happened (%d, at character %d)" % (k, at))
+            t.check(b.answer.done and not b.answer.error, b.answer)
+            mend()
+            if b.hit:
+                break
+            missed += 1
+            t.less(missed, 3 * ANSWERS, "answers that were over before anything could be broken")
+        p = pool.up()
+        moments.append(at)
+        gaps.append(round(1000 * b.gap))
+        if p["restarts"] > before["restarts"]:
+            pauses.append(round(p["pause_ms"]))
+    s = pool.status()
+    t.note("%s: %d answers complete and identical; broken at characters %s; longest gap of each %s ms; pauses in the status %s ms"
+           % (name, ANSWERS, moments, gaps, pauses))
+    t.equal(s["requests_failed"], 0, "failed requests")
+    return pauses, gaps
+
+
+def check_pauses(t, pauses, gaps):
+    """Each fault was a restart, and the status tells the pause as the client saw it."""
+    t.equal(len(pauses), ANSWERS, "restarts")
+    for pause, gap in zip(pauses, gaps):
+        t.between(pause, gap / 2 - 300, gap + 300, "ms of pause in the status, of which the client saw %d" % gap)
+
+
+def drafting(pool):
+    return wait_until("the drafter to be in use", lambda: pool.status()["speculating"], 40)
+
+
+def pooled(t, **more):
+    """Two workers behind links, the model shared by both."""
+    workers = [t.worker(), t.own(StockWorker(t.folder)).ready()]
+    links = [link(t, w.port, LINK_MS) for w in workers]
+    pool = t.pool({"target": {"path": "target", "draft": "small"}, "small": "small"}, links,
+                  coordinator=dict({"extra_args": ["--tensor-split", "1,1"]}, **more.pop("coordinator", {})),
+                  max_draft_tokens=4, draft_timeout="500ms", **more)
+    drafting(pool)
+    return pool, workers, links
+
+
+def case(kind, place):
+    def keep(fn):
+        @test("%s, %s: every answer is complete and identical" % (kind, place))
+        def _(t):
+            fn(t, "%s of the %s" % (kind, place))
+    return keep
+
+
+# ---- a worker ------------------------------------------------------------------------------------------------------
+
+def worker_pids(w):
+    return w.pids() if isinstance(w, StockWorker) else [w.pid, w.server_pid()]
+
+
+def again(w):
+    """The worker runs, on its port."""
+    if not w.running():
+        w.wait()
+        if not isinstance(w, StockWorker):
+            w.args[w.args.index("--listen") + 1] = "127.0.0.1:%d" % w.port
+        w.start()
+        w.ready()
+
+
+def worker_case(kind, break_worker, mend_worker):
+    @case(kind, "worker")
+    def _(t, name):
+        pool, workers, links = pooled(t)
+
+        def prepare(k):
+            """Worker k % 2, by turns; every other time both take a share again first, else what is left carries all."""
+            if k % 2 == 0 and any(not d["layers"] for d in pool.up()["devices"]):
+                wait_until("the worker to be seen again", lambda: not any(
+                    d["health"] == "down" for d in pool.pool()["devices"]), 30)
+                r = cmdline.tightwad(t, "load", **cmdline.of(pool))
+                t.check(r.code == 0, r)
+            p = pool.up()
+            used = [int(d["machine"][1:]) - 1 for d in p["devices"] if d["layers"]]
+            t.check(used and (k % 2 or len(used) == 2), p["devices"])
+            drafting(pool)
+            w = used[k // 2 % len(used)]
+            return (lambda: break_worker(workers[w], links[w])), (lambda: mend_worker(workers[w], links[w]))
+        pauses, gaps = run_case(t, name, pool, prepare)
+        check_pauses(t, pauses, gaps)
+
+
+def kill_worker(w, _):
+    pids = worker_pids(w)
+    w.expected_end = True
+    send(pids, signal.SIGKILL)
+
+
+def stop_worker(w, _):
+    w.stopped = worker_pids(w)
+    send(w.stopped, signal.SIGSTOP)
+
+
+def thaw_worker(w, _):
+    # ggml's own server may end when it finds its client gone.
+    w.expected_end = isinstance(w, StockWorker)
+    send(w.stopped, signal.SIGCONT)
+    if isinstance(w, StockWorker):
+        w.kill()
+        again(w)
+
+
+worker_case("kill -9", kill_worker, lambda w, _: again(w))
+worker_case("kill -STOP", stop_worker, thaw_worker)
+worker_case("a black hole", lambda _, l: l.freeze(), lambda _, l: l.thaw())
+
+
+# ---- the coordinator's node ----------------------------------------------------------------------------------------
+
+def node_case(kind, break_node):
+    @case(kind, "coordinator's node")
+    def _(t, name):
+        own = NodeLink(t.folder)
+        pool, _, _ = pooled(t, binaries={"coordinator": own.path})
+
+        def prepare(k):
+            drafting(pool)
+            pid = pool.up()["pid"]
+            return (lambda: break_node(pid, own)), (lambda: None)
+        pauses, gaps = run_case(t, name, pool, prepare)
+        check_pauses(t, pauses, gaps)
+
+
+node_case("kill -9", lambda pid, _: send([pid], signal.SIGKILL))
+node_case("kill -STOP", lambda pid, _: send([pid], signal.SIGSTOP))
+node_case("a black hole", lambda _, own: own.hold())
+
+
+# ---- the drafter ---------------------------------------------------------------------------------------------------
+
+def drafter_case(kind, number):
+    @case(kind, "drafter")
+    def _(t, name):
+        pool, _, _ = pooled(t)
+
+        def prepare(k):
+            pid = wait_until("the drafter to run", lambda: pool.pool()["draft_pid"])
+            drafting(pool)
+            return (lambda: send([pid], number)), (
+                lambda: wait_until("another drafter", lambda: pool.pool()["draft_pid"] not in (None, pid), 40))
+        pauses, gaps = run_case(t, name, pool, prepare)
+        t.equal(pauses, [], "restarts of the target")
+
+
+drafter_case("kill -9", signal.SIGKILL)
+drafter_case("kill -STOP", signal.SIGSTOP)
+
+
+@case("a black hole", "drafter")
+def _(t, name):
+    workers = [t.worker(), t.worker()]
+    links = [link(t, w.port, LINK_MS) for w in workers]
+    far = link(t, t.node("small").port)
+    pool = t.pool({"target": {"path": "target", "draft": "far"}}, links, coordinator={"extra_args": ["--tensor-split", "1,1"]},
+                  drafters=[{"url": "http://127.0.0.1:%d" % far.port, "name": "far", "backend": "node"}],
+                  max_draft_tokens=4, draft_timeout="500ms")
+
+    def prepare(k):
+        drafting(pool)
+        return far.freeze, far.thaw
+    pauses, gaps = run_case(t, name, pool, prepare)
+    t.equal(pauses, [], "restarts of the target")
+
+
+main()
