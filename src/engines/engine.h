@@ -11,6 +11,7 @@
 #include "engines/member.h"
 #include "engines/proxy.h"
 
+struct ngram_record;
 struct proxy_answer;
 
 /* How an answer is made.  Phases that treat input differently are tables, not flags. */
@@ -53,7 +54,9 @@ struct proxy_answer {
 };
 
 /* What the runners ask of the proxy. */
-struct member *proxy_pick_drafter(struct proxy *p);
+struct member *proxy_pick_drafter(struct proxy *p); /* of those with a model the first that can, else the text itself */
+struct member *proxy_pick_quoter(struct proxy *p);  /* the drafter that is the text itself; NULL: not wanted */
+struct ngram_record *proxy_quotes(struct proxy *p);
 /* A drafter to measure with where the target can't verify: one that is up and drafts tokens from chat messages. */
 struct member *proxy_compare_drafter(struct proxy *p);
 struct governor *proxy_governor(struct proxy *p);

@@ -195,13 +195,18 @@ static double value_of_time(const struct governor *g)
     return g->k[0] < ROUNDS_KNOWN || g->rounds.us <= 0 ? 0 : g->rounds.tokens / g->rounds.us;
 }
 
+double governor_token_cost(const struct governor *g, size_t k)
+{
+    return value_of_time(g) * token_us(g, k);
+}
+
 size_t governor_length(const struct governor *g, const float *probs, size_t n)
 {
-    double chance = 1, rate = value_of_time(g);
+    double chance = 1;
     size_t k = 0;
     for (size_t i = 0; i < n; i++) {
         chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
-        if (chance <= rate * token_us(g, i + 1))
+        if (chance <= governor_token_cost(g, i + 1))
             break;
         k = i + 1;
     }

@@ -66,6 +66,8 @@ double governor_chance(const struct governor *g, float prob);
 /* Time of a verify of k tokens, and of branches of `branched` tokens beside them, microseconds; NAN while nothing is
  * known. */
 double governor_verify_us(const struct governor *g, size_t k, size_t branched);
+/* What token k of a pass costs, in tokens that the same time would bring otherwise; 0 while nothing is known. */
+double governor_token_cost(const struct governor *g, size_t k);
 /* How many of the first n tokens of a draft are worth verifying now. */
 size_t governor_length(const struct governor *g, const float *probs, size_t n);
 /* Whether to wait for another token when these n are there; next_us: until it comes, as far as is known. */

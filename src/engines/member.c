@@ -221,6 +221,11 @@ bool member_up(const struct member *m)
     return m->health == HEALTH_UP;
 }
 
+bool member_is_text(const struct member *m)
+{
+    return m->backend->ops->no_server;
+}
+
 bool member_can_draft(const struct member *m, const struct member *target)
 {
     const struct backend_caps *caps = &m->backend->info.caps;

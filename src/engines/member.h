@@ -75,6 +75,7 @@ void member_set_patience(struct member *m, int floor_ms);
 void member_set_paused(struct member *m, bool paused);
 
 bool member_up(const struct member *m);
+bool member_is_text(const struct member *m); /* the drafter that is the text itself */
 /* A drafter that can draft for target now. */
 bool member_can_draft(const struct member *m, const struct member *target);
 

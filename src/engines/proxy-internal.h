@@ -2,6 +2,7 @@
 #ifndef TIGHTWAD_ENGINES_PROXY_INTERNAL_H
 #define TIGHTWAD_ENGINES_PROXY_INTERNAL_H
 
+#include "base/ngram.h"
 #include "engines/engine.h"
 #include "engines/proxy-pool.h"
 
@@ -56,6 +57,7 @@ struct proxy {
     void (*held_idle)(void *arg); /* called once when nothing runs any more */
     void *held_idle_arg;
     struct governor governor;
+    struct ngram_record quotes; /* what the text itself was worth as a drafter */
     struct proxy_hooks hooks;
     struct proxy_listener *listeners;
     /* counts since the start */

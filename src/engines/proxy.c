@@ -259,13 +259,30 @@ int proxy_set_max_draft_tokens(struct proxy *p, int64_t n, char **cause)
     return 0;
 }
 
-struct member *proxy_pick_drafter(struct proxy *p)
+static struct member *first_drafter(struct proxy *p, bool is_text)
 {
     for (size_t i = 0; i < p->n_drafters; i++) {
-        if (member_can_draft(p->drafter[i], p->target))
-            return p->drafter[i];
+        struct member *m = p->drafter[i];
+        if (member_is_text(m) == is_text && member_can_draft(m, p->target))
+            return m;
     }
     return NULL;
+}
+
+struct member *proxy_pick_drafter(struct proxy *p)
+{
+    struct member *m = first_drafter(p, false);
+    return m != NULL ? m : first_drafter(p, true);
+}
+
+struct member *proxy_pick_quoter(struct proxy *p)
+{
+    return p->settings.governor ? first_drafter(p, true) : NULL;
+}
+
+struct ngram_record *proxy_quotes(struct proxy *p)
+{
+    return &p->quotes;
 }
 
 struct member *proxy_compare_drafter(struct proxy *p)

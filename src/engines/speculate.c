@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engines/drafting.h"
+#include "engines/quote.h"
 
 enum spec_state {
     SPEC_RENDER,   /* the target turns the prompt into tokens */
@@ -35,6 +36,8 @@ struct speculation {
     size_t n_ctx;                           /* tokens that path may reach; 0 unknown */
     size_t sent;                            /* tokens of path that the target has seen: for deadlines */
     struct drafting *drafting;              /* NULL: the target alone */
+    struct quote *quote;                    /* the text itself as a drafter; NULL: none is configured */
+    bool quoted;                            /* the draft under verification is a quote */
     struct event *patience;                 /* ends the waiting for a draft */
     bool impatient;                         /* generating while a draft is still under way */
     bool chosen;                            /* generating because it is faster than drafting */
@@ -118,6 +121,7 @@ static void lose_target(struct speculation *s, const struct backend_status *st)
 enum { EMIT_MOST = 256 };
 
 static const float DRAFT_P_MIN = 0.3f;
+static const double QUOTE_NOW = 4; /* tokens: for so many one need not wait for a drafter */
 
 static void fill_token(struct oai_token *to, const struct backend_token *from, struct oai_top *tops)
 {
@@ -196,7 +200,7 @@ static void measure(struct speculation *s, const struct backend_status *st, cons
     if (v->cold)                                    /* paid once an answer, not by every round */
         return;
     governor_saw_verify(g, s->n_draft, s->n_draft * v->branches, (double)st->elapsed_us);
-    if (round_us > 0)
+    if (round_us > 0 && !(s->quoted && g->use_alone)) /* a quote says nothing for the drafter that does not pay */
         governor_saw_round(g, emitted, round_us, s->predicted_us);
 }
 
@@ -224,7 +228,12 @@ static void count_round(struct speculation *s, const struct backend_status *st, 
         a->accepted += (int64_t)v->accepted;
         proxy_count_branches(a->proxy, v->branches, v->branch != 0);
     }
-    if (s->n_draft > 0 && s->drafting != NULL)
+    struct member *quoter = s->quoted ? proxy_pick_quoter(a->proxy) : NULL;
+    if (quoter != NULL) {
+        quoter->drafted += s->n_draft;
+        quoter->accepted += v->accepted;
+    }
+    if (s->n_draft > 0 && !s->quoted && s->drafting != NULL)
         drafting_result(s->drafting, v->branch != 0 ? s->branch_at[v->branch - 1] : v->accepted);
     proxy_count_round(a, &r, near);
 }
@@ -276,7 +285,7 @@ static size_t choose_branches(struct speculation *s, size_t k, struct backend_br
 {
     const struct config_proxy *settings = proxy_settings(s->a->proxy);
     const struct governor *g = proxy_governor(s->a->proxy);
-    if (!governed(s) || k == 0 || !s->a->target->backend->info.caps.verify_branches)
+    if (!governed(s) || k == 0 || s->quoted || !s->a->target->backend->info.caps.verify_branches)
         return 0;
     size_t most = settings->verify_branches == CONFIG_AUTO ? BACKEND_BRANCHES_MAX : (size_t)settings->verify_branches;
     const struct line *l = drafting_line(s->drafting);
@@ -319,8 +328,10 @@ static void verify(struct speculation *s, const int32_t *draft, size_t n)
     struct governor *g = proxy_governor(a->proxy);
     double us = governor_verify_us(g, n, n * tree.n_branches);
     s->predicted_us = s->verdict_us == 0 || isnan(us) ? 0 : (double)(clock_us() - s->verdict_us) + us;
+    const struct member *quoter = s->quoted ? proxy_pick_quoter(a->proxy) : NULL;
     if (n > 0)
-        snprintf(s->drafter, sizeof(s->drafter), "%s", drafting_name(s->drafting));
+        snprintf(s->drafter, sizeof(s->drafter), "%s",
+                 s->quoted ? (quoter != NULL ? quoter->name : "") : drafting_name(s->drafting));
     s->call = backend_verify_tree(s->session, s->path, s->n_path, &tree, a->req.logprobs,
                                   member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
 }
@@ -333,10 +344,41 @@ static double target_rtt_us(const struct speculation *s)
     return isnan(us) ? 0 : us;
 }
 
+/* How many tokens the next draft may have. */
+static size_t draft_room(const struct speculation *s)
+{
+    size_t left = room(s), cap = (size_t)proxy_draft_cap(s->a->proxy), fits = backend_verify_most(s->session);
+    cap = cap < fits ? cap : fits;
+    return left == 0 ? 0 : left - 1 < cap ? left - 1 : cap;
+}
+
+static bool may_draft(const struct speculation *s)
+{
+    const struct proxy_answer *a = s->a;
+    const struct backend_caps *caps = &a->target->backend->info.caps;
+    if (a->mode != PROXY_SPECULATE || !caps->verify || proxy_draft_cap(a->proxy) == 0)
+        return false;
+    return !caps->verify_greedy_only || a->req.sampling.temperature == 0;
+}
+
+/* Whether the text itself has something to say. */
+static bool look_for_quote(struct speculation *s, size_t most)
+{
+    struct proxy *p = s->a->proxy;
+    if (s->sent < s->prompt_len || !may_draft(s) || proxy_pick_quoter(p) == NULL)
+        return false;
+    if (s->quote == NULL)
+        s->quote = quote_create(proxy_quotes(p), s->prompt_len);
+    quote_look(s->quote, proxy_governor(p), s->path, s->n_path, most);
+    return s->quote->n > 0;
+}
+
 /* Whether the stream should be broken off and turned into rounds. */
 static bool back_to_rounds(struct speculation *s)
 {
     struct proxy *p = s->a->proxy;
+    if (look_for_quote(s, draft_room(s)) && quote_pays(s->quote, proxy_governor(p), true))
+        return true;
     if (s->drafting == NULL)
         return false;
     if (s->chosen)
@@ -425,10 +467,7 @@ static void on_impatient(evutil_socket_t fd, short what, void *arg)
 static struct drafting *choose_drafter(struct speculation *s)
 {
     struct proxy_answer *a = s->a;
-    const struct backend_caps *caps = &a->target->backend->info.caps;
-    if (a->mode != PROXY_SPECULATE || !caps->verify || proxy_draft_cap(a->proxy) == 0)
-        return NULL;
-    if (caps->verify_greedy_only && a->req.sampling.temperature != 0)
+    if (!may_draft(s))
         return NULL;
     if (s->drafting != NULL && drafting_usable(s->drafting, s->n_path))
         return s->drafting;
@@ -464,6 +503,7 @@ static void send_round(struct speculation *s, struct drafting *d, const int32_t 
     if (s->state == SPEC_DRAFT)
         s->wait_us = clock_us() - s->wait_start_us;
     s->impatient = false;
+    s->quoted = false;
     verify(s, draft, n);
     drafting_sent(d, s->path, s->n_path, n, proxy_settings(s->a->proxy)->draft_ahead ? most : 0);
 }
@@ -475,6 +515,27 @@ static size_t confident(const float *probs, size_t n)
     while (k < n && !(probs[k] < DRAFT_P_MIN))
         k++;
     return k;
+}
+
+static void send_quote(struct speculation *s)
+{
+    if (s->state == SPEC_DRAFT)
+        s->wait_us = clock_us() - s->wait_start_us;
+    s->impatient = false;
+    s->quoted = true;
+    verify(s, s->quote->tokens, s->quote->n);
+}
+
+/* Whether the text itself promises more than the drafter's k tokens do, for which one would have to wait or not. */
+static bool quote_is_better(struct speculation *s, const float *probs, size_t k, bool waits)
+{
+    const struct governor *g = proxy_governor(s->a->proxy);
+    double chance = 1, hope = 0;
+    for (size_t i = 0; i < k; i++) {
+        chance *= governor_chance(g, probs[i]);
+        hope += chance;
+    }
+    return s->quote->hope > (waits ? (hope > QUOTE_NOW ? hope : QUOTE_NOW) : hope + 1);
 }
 
 static void next_round(struct speculation *s, struct drafting *d, size_t most)
@@ -492,8 +553,11 @@ static void next_round(struct speculation *s, struct drafting *d, size_t most)
         waits = governor_waits_first(g, drafting_next_us(d));
     else if (n > 0)
         waits = k == n;
+    bool quote = !member_is_text(drafting_member(d)) && look_for_quote(s, most);
     if (prefill || most == 0) { /* both read the prompt at once */
         send_round(s, d, draft, n, most);
+    } else if (quote && quote_is_better(s, probs, k, more && waits)) {
+        send_quote(s);
     } else if (n == 0 && more && s->impatient) {
         s->chosen = false;
         generate(s);
@@ -506,7 +570,7 @@ static void next_round(struct speculation *s, struct drafting *d, size_t most)
 
 static void alone(struct speculation *s, bool chosen)
 {
-    s->impatient = false;
+    s->impatient = s->quoted = false;
     s->chosen = chosen;
     if (s->a->target->backend->info.caps.generate)
         generate(s);
@@ -541,15 +605,16 @@ static void step(struct speculation *s)
                           "no drafter can be used, and fallback_on_draft_failure is off");
         return;
     }
-    size_t most = left - 1, cap = (size_t)proxy_draft_cap(a->proxy), fits = backend_verify_most(s->session);
-    cap = cap < fits ? cap : fits;
-    if (d == NULL || (fits == 0 && a->target->backend->info.caps.generate))
+    bool streams = a->target->backend->info.caps.generate, none = backend_verify_most(s->session) == 0;
+    size_t most = draft_room(s);
+    if (d == NULL || (none && streams))
         alone(s, false);
-    else if (governed(s) && a->target->backend->info.caps.generate &&
-             governor_prefers_alone(proxy_governor(a->proxy), target_rtt_us(s)))
-        alone(s, true);
+    else if (!governed(s) || !streams || !governor_prefers_alone(proxy_governor(a->proxy), target_rtt_us(s)))
+        next_round(s, d, most);
+    else if (look_for_quote(s, most) && quote_pays(s->quote, proxy_governor(a->proxy), false))
+        send_quote(s);
     else
-        next_round(s, d, most < cap ? most : cap);
+        alone(s, true);
 }
 
 /* ---- the prompt ---- */
@@ -681,6 +746,7 @@ static void spec_stop(struct proxy_answer *a)
     if (s->call != NULL)
         backend_cancel(s->call);
     drafting_destroy(s->drafting);
+    quote_destroy(s->quote);
     backend_session_close(s->session);
     event_free(s->patience);
     free(s->path);
