@@ -66,7 +66,7 @@ def run_case(t, name, pool, prepare):
         while True:
             break_it, mend = prepare(k)
             before = pool.up()
-            at = r.randrange(max(1, int(0.8 * len(want(k).text)))) if r.random() < 0.9 else 0
+            at = r.randrange(max(1, int(0.6 * len(want(k).text)))) if r.random() < 0.9 else 0
             b = Broken(pool, k, break_it, at, r.random() * 0.03)
             t.equal(b.answer.key(), want(k).key(), "the answer in which it happened (%d, at character %d)" % (k, at))
             t.check(b.answer.done and not b.answer.error, b.answer)
