@@ -4,7 +4,7 @@ import collections
 import subprocess
 
 import cmdline
-from drawer import WeightsLink
+from drawer import WeightsLink, link, send
 from exact import references, Case
 from harness import *
 from prompts import story_prompts
@@ -25,12 +25,12 @@ def large(t, name, seed):
 class Clients:
     """Ask until they are told to stop; each answer is judged by the model that it says it is from."""
 
-    def __init__(self, pool, right, max_tokens):
-        self.pool, self.right, self.max_tokens = pool, right, max_tokens
+    def __init__(self, pool, right, max_tokens, n=CLIENTS, excused=None):
+        self.pool, self.right, self.max_tokens, self.excused = pool, right, max_tokens, excused
         self.stopping, self.wrong, self.lock = threading.Event(), [], threading.Lock()
         self.answers = collections.Counter()
         self.longest = 0
-        self.threads = [threading.Thread(target=self.ask, args=(k,), daemon=True) for k in range(CLIENTS)]
+        self.threads = [threading.Thread(target=self.ask, args=(k,), daemon=True) for k in range(n)]
         for th in self.threads:
             th.start()
 
@@ -46,7 +46,9 @@ class Clients:
             except Exception as e:
                 a, good = e, False
             with self.lock:
-                if good:
+                if self.excused and self.excused in str(getattr(a, "error", "")):
+                    self.answers["excused"] += 1
+                elif good:
                     self.answers[a.model] += 1
                     self.longest = max(self.longest, a.seconds)
                 else:
@@ -108,6 +110,61 @@ def _(t):
     t.equal([(w.pid, w.server_pid()) for w in workers], pids, "pids of the workers")
     s = pool.settled()
     t.equal((s["requests_failed"], s["requests_refused"], s["pool"]["swaps"], s["pool"]["restarts"]), (0, 0, SWAPS, 0))
+
+
+@test("orders and faults at any moment: the pool always finds its way back, and nobody gets a wrong answer")
+def _(t):
+    seed = int(os.environ.get("TIGHTWAD_TEST_SEED") or random.SystemRandom().randrange(1 << 30))
+    t.note("seed %d" % seed)
+    r, done = random.Random(seed), []
+    right = {}
+    for name in ("target", "mid"):
+        node = t.node(name)
+        right[name] = references(node, [Case(p, temperature=0, max_tokens=40) for p in PROMPTS])
+        node.stop()
+    links = [link(t, t.worker().port) for _ in range(2)]
+    pool = t.pool({"target": {"path": "target", "draft": "small"}, "mid": "mid", "small": "small"}, links,
+                  coordinator={"extra_args": ["--tensor-split", "1,1"]}, max_draft_tokens=3, draft_timeout="500ms")
+
+    def hit(key, number):
+        pid = pool.pool()[key]
+        if pid:
+            send([pid], number)
+
+    def thaw():
+        for x in links:
+            x.thaw()
+    orders = [("swap", "mid"), ("swap", "target"), ("load", None), ("load", "mid"), ("pool-start", None), ("pool-start", "mid"),
+              ("pool-stop", None)]
+    faults = [lambda: hit("pid", signal.SIGKILL), lambda: hit("pid", signal.SIGSTOP), lambda: hit("draft_pid", signal.SIGKILL),
+              lambda: hit("draft_pid", signal.SIGSTOP), links[0].freeze, links[1].freeze, thaw, thaw]
+    clients = Clients(pool, right, 40, n=4, excused="the pool is stopped")
+    try:
+        for k in range(60 if FULL else 15):
+            state = pool.pool()["state"]
+            if r.random() < 0.5:
+                what = r.choice(orders)
+                reply = pool.command(what[0], **({"model": what[1]} if what[1] else {}))
+                t.check(reply.status in (200, 400, 409), reply)  # refused, with a reason, where it can't be
+            else:
+                what = r.randrange(len(faults))
+                faults[what]()
+            done.append("%s in %s" % (what, state))
+            t.check(pool.running(), "tightwad is gone: %s\n%s" % (done, pool.tail(40)))
+            time.sleep(r.choice([0, 0.02, 0.1, 0.3, 1, 2]))  # the moments are what is tried out
+        thaw()
+
+        def back():
+            p = pool.pool()
+            if p["state"] == "off":
+                pool.command("pool-start")
+            return p if p["state"] == "up" and not p["next"] else None
+        p = wait_until("the pool to be up after %s" % done, back, 60, every=0.2)
+        clients.served(8)
+    finally:
+        clients.stop()
+    t.note("%s; %d restarts, %d swaps; answers %s" % ("; ".join(done), p["restarts"], p["swaps"], dict(clients.answers)))
+    t.equal(clients.wrong, [], "failed requests or wrong answers")
 
 
 main()
