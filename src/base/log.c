@@ -66,11 +66,11 @@ void log_set_program(const char *name)
     logger.program = name;
 }
 
-static void write_line(const struct log_line *line)
+static void write_line(const struct log_line *line, const char *words)
 {
     if (logger.json) {
         json_t *o = json_pack("{s:f,s:s,s:s}", "time", (double)line->wall_ms / 1000.0, "level", names[line->level],
-                              "message", line->text);
+                              "message", words);
         char *text = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
         if (text != NULL)
             fprintf(stderr, "%s\n", text);
@@ -84,7 +84,7 @@ static void write_line(const struct log_line *line)
     localtime_r(&seconds, &tm);
     strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
     fprintf(stderr, "%s %s: %s%s%s\n", stamp, logger.program, line->level >= LOG_WARN ? names[line->level] : "",
-            line->level >= LOG_WARN ? ": " : "", line->text);
+            line->level >= LOG_WARN ? ": " : "", words);
 }
 
 static void emit(enum log_level level, const char *fmt, va_list ap)
@@ -92,6 +92,10 @@ static void emit(enum log_level level, const char *fmt, va_list ap)
     if (level < logger.level)
         return;
     char *text = xvasprintf(fmt, ap);
+    for (char *c = text; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20)
+            *c = ' ';
+    }
     struct log_line line = {.wall_ms = clock_wall_ms(), .level = level};
     size_t len = strlen(text);
     if (len >= sizeof(line.text)) {
@@ -100,16 +104,12 @@ static void emit(enum log_level level, const char *fmt, va_list ap)
             len--;
     }
     memcpy(line.text, text, len);
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)line.text[i] < 0x20)
-            line.text[i] = ' ';
-    }
-    free(text);
     pthread_mutex_lock(&logger.lock);
     logger.ring[logger.written++ % RING] = line;
     if (!logger.quiet)
-        write_line(&line);
+        write_line(&line, text); /* in whole: the end of a message is often what to do about it */
     pthread_mutex_unlock(&logger.lock);
+    free(text);
 }
 
 #define LOG_FUNCTION(name, level)                                                                                      \

@@ -12,7 +12,7 @@ enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
 struct log_line {
     int64_t wall_ms; /* since 1970, UTC */
     enum log_level level;
-    char text[232]; /* cut to fit, UTF-8 never cut in the middle */
+    char text[232]; /* cut to fit, UTF-8 never cut in the middle; stderr gets all of it */
 };
 
 void log_set_level(enum log_level level);

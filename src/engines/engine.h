@@ -60,7 +60,8 @@ struct ngram_record *proxy_quotes(struct proxy *p);
 /* A drafter to measure with where the target can't verify: one that is up and drafts tokens from chat messages. */
 struct member *proxy_compare_drafter(struct proxy *p);
 struct governor *proxy_governor(struct proxy *p);
-int64_t proxy_draft_cap(const struct proxy *p); /* tokens a draft may have, 0: speculation is off */
+int64_t proxy_draft_cap(const struct proxy *p);      /* tokens a draft may have, 0: speculation is off */
+int64_t proxy_default_tokens(const struct proxy *p); /* longest answer to a request that names no length */
 const struct config_proxy *proxy_settings(const struct proxy *p);
 struct event_base *proxy_base(const struct proxy *p);
 void proxy_count_round(struct proxy_answer *a, const struct snapshot_round *r, bool near_tie);

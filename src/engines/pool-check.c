@@ -12,6 +12,7 @@
 
 #include "base/cause.h"
 #include "base/child.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 /* Under 5 s in all.  A worker that was there a moment ago answers sooner, and open answers wait for it. */
@@ -110,7 +111,7 @@ static void find_workers(struct pool_check *c, char **trouble)
     struct pool_facts before = c->facts;
     size_t n_missing;
     /* One that has just lost its client may need a moment to see that. */
-    for (int waited = 0; waited <= BUSY_MS; waited += BUSY_LOOK_MS) {
+    for (int64_t until = clock_us() + BUSY_MS * 1000; clock_us() < until;) {
         pool_facts_ask(c->cfg, c->can_do_without ? ASK_AGAIN_MS : ASK_MS, false, &before, &c->facts);
         if (!is_busy(&c->facts))
             break;

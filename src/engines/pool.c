@@ -266,11 +266,13 @@ static int make_target(struct pool *p, char **cause)
         return -1;
     failed = proxy_pool_set_target(p->proxy, &s, cause);
     config_server_finish(&s);
-    if (failed == 0)
-        replace(&p->target_model, p->model);
-    if (failed == 0)
-        replace(&p->target_url, p->server.url);
-    return failed;
+    if (failed != 0)
+        return failed;
+    replace(&p->target_model, p->model);
+    replace(&p->target_url, p->server.url);
+    const struct config_model *m = config_model_find(p->cfg, p->model);
+    proxy_pool_set_predict(p->proxy, m != NULL ? m->predict : CONFIG_AUTO);
+    return 0;
 }
 
 static void target_changed(void *arg, bool up);

@@ -56,6 +56,7 @@ struct proxy {
     char *next_model;             /* that the swap brings; NULL: the same one */
     void (*held_idle)(void *arg); /* called once when nothing runs any more */
     void *held_idle_arg;
+    int64_t predict; /* longest answer to a request that names no length; CONFIG_AUTO */
     struct governor governor;
     struct ngram_record quotes; /* what the text itself was worth as a drafter */
     struct proxy_hooks hooks;

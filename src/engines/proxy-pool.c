@@ -117,6 +117,11 @@ int proxy_pool_set_target(struct proxy *p, const struct config_server *s, char *
     return 0;
 }
 
+void proxy_pool_set_predict(struct proxy *p, int64_t tokens)
+{
+    p->predict = tokens;
+}
+
 int proxy_pool_add_drafter(struct proxy *p, const struct config_server *s, char **cause)
 {
     if (proxy_add_drafter(p, s, cause) != 0)

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "backends/backend.h"
 #include "config/config.h"
@@ -54,6 +55,8 @@ bool proxy_pool_held(const struct proxy *p);
 /* Another server, or the same with another model, is the target from now on: its record begins anew.  Nothing may run
  * (hold first).  s is copied.  -1 and a cause. */
 int proxy_pool_set_target(struct proxy *p, const struct config_server *s, char **cause);
+/* The longest answer to a request that names no length, in tokens; CONFIG_AUTO: as the proxy has it. */
+void proxy_pool_set_predict(struct proxy *p, int64_t tokens);
 /* Drafters that the pool runs are left alone by proxy_reload. */
 int proxy_pool_add_drafter(struct proxy *p, const struct config_server *s, char **cause);
 

@@ -154,6 +154,7 @@ struct proxy *proxy_create(struct event_base *base, struct httpc *http, const st
     p->started_us = clock_us();
     p->target_down_us = p->started_us;
     p->next_id = 1;
+    p->predict = CONFIG_AUTO;
     governor_init(&p->governor);
     p->config_path = xstrdup(cfg->path);
     take_settings(p, &cfg->proxy);
@@ -350,6 +351,12 @@ int64_t proxy_draft_cap(const struct proxy *p)
 struct governor *proxy_governor(struct proxy *p)
 {
     return &p->governor;
+}
+
+int64_t proxy_default_tokens(const struct proxy *p)
+{
+    int64_t most = p->settings.max_tokens_limit;
+    return p->predict != CONFIG_AUTO && p->predict < most ? p->predict : most;
 }
 
 const struct config_proxy *proxy_settings(const struct proxy *p)

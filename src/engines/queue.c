@@ -240,7 +240,10 @@ void proxy_check_waiting(struct proxy *p)
         next = a->next;
         if (a->ended || a->lost_us == 0)
             continue;
-        if (now - a->lost_us >= most && !(p->hope == PROXY_POOL_COMING && a->target == p->target))
+        if (p->hope == PROXY_POOL_OFF && a->target == p->target)
+            proxy_answer_fail(a, 503, "server_error", "target_gone", "%s is gone: %s", a->target->name,
+                              why_gone(p, a->target));
+        else if (now - a->lost_us >= most && !(p->hope == PROXY_POOL_COMING && a->target == p->target))
             proxy_answer_fail(a, 503, "server_error", "target_gone", "%s %s did not come back within %lld s: %s",
                               a->mode == PROXY_DRAFT ? "drafter" : "target", a->target->name,
                               (long long)(p->settings.target_wait_ms / 1000), why_gone(p, a->target));

@@ -646,7 +646,7 @@ static bool take_prompt(struct speculation *s, const int32_t *tokens, size_t n)
     }
     s->prompt_len = n;
     if (a->req.max_tokens < 0) {
-        a->req.max_tokens = proxy_settings(a->proxy)->max_tokens_limit;
+        a->req.max_tokens = proxy_default_tokens(a->proxy);
         if (s->n_ctx != 0 && a->req.max_tokens > (int64_t)(s->n_ctx - n))
             a->req.max_tokens = (int64_t)(s->n_ctx - n);
     }

@@ -4,10 +4,12 @@ import contextlib
 import os
 import signal
 import stat
+import struct
 import sys
 
 from common import BUILD, Failure, free_port, wait_until
 from programs import Process, rpc_server
+from relay import Relay
 
 TIGHTWAD = os.path.join(BUILD, "tightwad")
 
@@ -81,3 +83,36 @@ class StockWorker(Process):
 
     def pids(self):
         return [self.pid]
+
+
+class WeightsLink(Relay):
+    """A link to an RPC server that knows what passes: how much each load of a model ships."""
+    GRAPH_COMPUTE = 10
+
+    def __init__(self, port):
+        self.shipped = []  # of each connection that computed: bytes before it first did
+        super().__init__(port)
+
+    def forward(self, pipe, sink, way, data):
+        if way == "up":
+            self.parse(pipe, data)
+        return super().forward(pipe, sink, way, data)
+
+    def parse(self, pipe, data):
+        """A message is a command of one byte, the length of its body in eight, and that body."""
+        head, skip, count = getattr(pipe, "state", (b"", 0, 0))
+        at = 0
+        while at < len(data) and count is not None:
+            if skip:
+                n = min(skip, len(data) - at)
+                skip, at, count = skip - n, at + n, count + n
+                continue
+            n = 9 - len(head)
+            head, at = head + data[at:at + n], min(at + n, len(data))
+            if len(head) == 9:
+                if head[0] == self.GRAPH_COMPUTE:
+                    self.shipped.append(count)
+                    count = None
+                    break
+                skip, head, count = struct.unpack("<Q", head[1:])[0], b"", count + 9
+        pipe.state = head, skip, count

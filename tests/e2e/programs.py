@@ -338,7 +338,7 @@ class Proxy(Server):
 
 
 class Pool(Proxy):
-    """tightwad with a pool of its own.  workers: Worker programs, relays or ports; models: name → path or a mapping, the
+    """tightwad with a pool of its own.  workers: Worker programs, relays, ports or (host, port); models: name → path or a mapping, the
     first is the default; coordinator: more of its section; options go into `proxy`."""
 
     def __init__(self, folder, models=None, workers=(), coordinator=None, binaries=None, vram_gb=None, **options):
@@ -362,9 +362,9 @@ class Pool(Proxy):
         models[0]["default"] = True
         all_of_it = {"proxy": proxy, "coordinator": coordinator, "models": models}
         if self.workers:
-            all_of_it["workers"] = [{"host": "127.0.0.1", "name": "w%d" % i,
-                                     "gpus": [dict(self.vram, name="lent", rpc_port=w if isinstance(w, int) else w.port)]}
-                                    for i, w in enumerate(self.workers, 1)]
+            at = [w if isinstance(w, tuple) else ("127.0.0.1", w if isinstance(w, int) else w.port) for w in self.workers]
+            all_of_it["workers"] = [{"host": host, "name": "w%d" % i, "gpus": [dict(self.vram, name="lent", rpc_port=port)]}
+                                    for i, (host, port) in enumerate(at, 1)]
         if self.binaries:
             all_of_it["binaries"] = self.binaries
         beside = self.config + ".new"

@@ -66,7 +66,7 @@ def run_case(t, name, pool, prepare):
         while True:
             break_it, mend = prepare(k)
             before = pool.up()
-            at = r.randrange(max(1, int(0.8 * len(want(k).text)))) if r.random() < 0.9 else 0
+            at = r.randrange(max(1, int(0.6 * len(want(k).text)))) if r.random() < 0.9 else 0
             b = Broken(pool, k, break_it, at, r.random() * 0.03)
             t.equal(b.answer.key(), want(k).key(), "the answer in which it happened (%d, at character %d)" % (k, at))
             t.check(b.answer.done and not b.answer.error, b.answer)
@@ -235,6 +235,97 @@ def _(t, name):
         return far.freeze, far.thaw
     pauses, gaps = run_case(t, name, pool, prepare)
     t.equal(pauses, [], "restarts of the target")
+
+
+# ---- a model that no worker can be spared for ----------------------------------------------------------------------
+
+@test("a worker that the model can't do without is stopped, cut off, killed: it is waited for, and the answer goes on")
+def _(t):
+    large = os.path.join(t.folder, "large.gguf")
+    subprocess.run([sys.executable, os.path.join(HERE, "make_gguf.py"), "large", large], check=True)
+    workers = [t.worker(), t.worker()]
+    links = [link(t, w.port) for w in workers]
+    pool = t.pool({"large": {"path": large, "ctx_size": 512}}, links, coordinator={"slots": 2}, vram_gb=0.32)
+    ask = Case(PROMPTS[0], temperature=0, max_tokens=60, stream=True)
+    right = ask.ask(pool.url)
+    t.check(right.done, right)
+    r = random.Random("%d large" % SEED)
+    t.note("seed %d" % SEED)
+
+    def waits(address):
+        return wait_until("the pool to wait for %s" % address, lambda: (
+            lambda p: p if p["state"] == "backoff" and address in p["why"] else None)(pool.pool()), 30)
+    for name, break_it, mend in (("kill -STOP", stop_worker, thaw_worker),
+                                 ("a black hole", lambda _, l: l.freeze(), lambda _, l: l.thaw()),
+                                 ("kill -9", kill_worker, lambda w, _: again(w))):
+        w, seen, done = r.randrange(2), [], []
+
+        def in_the_middle():
+            break_it(workers[w], links[w])
+            seen.append(waits("127.0.0.1:%d" % links[w].port))
+            mend(workers[w], links[w])
+
+        def chunk(a, at=r.randrange(1, len(right.text) // 2)):
+            if len(a.text) >= at and not done:
+                done.append(threading.Thread(target=in_the_middle, daemon=True))
+                done[0].start()
+        t.equal([d["layers"] for d in pool.up()["devices"]], [1, 1])
+        a = ask.ask(pool.url, on_chunk=chunk)
+        t.check(done, "the answer was over before anything could be broken")
+        done[0].join()
+        t.equal(a.key(), right.key(), name)
+        t.check(seen, "the worker that it waits for was not named")
+        p = pool.up()
+        t.note("%s of w%d: pause %d ms; while it waited: %s" % (name, w + 1, p["pause_ms"], seen[0]["why"]))
+    t.equal(pool.status()["requests_failed"], 0)
+
+
+# ---- what is wrong from the start ----------------------------------------------------------------------------------
+
+@test("what can't work is named in 5 s, with machine and fix, and mended while tightwad runs")
+def _(t):
+    folder = tempfile.mkdtemp(dir=t.folder)
+    silent, busy = t.worker(), t.worker()
+    send(worker_pids(silent), signal.SIGSTOP)
+    other = t.node("draft", args=["--rpc", "127.0.0.1:%d" % busy.port])
+    for name, data in (("empty.gguf", b""), ("text.gguf", b"not a model" * 100), ("program", b"#!/bin/sh\nexit 1\n")):
+        with open(os.path.join(folder, name), "wb") as f:
+            f.write(data)
+    os.chmod(os.path.join(folder, "program"), 0o755)
+    good = {"target": "target"}
+    troubles = [
+        ("a host that does not exist", dict(workers=[("no-such-host.invalid", 50052)]), ["no-such-host.invalid"]),
+        ("a stopped worker", dict(workers=[silent]), ["127.0.0.1:%d" % silent.port]),
+        ("a worker that serves another", dict(workers=[busy]), ["127.0.0.1:%d" % busy.port]),
+        ("one of two is missing", dict(workers=[busy, 9]), ["127.0.0.1:9"]),
+        ("an empty file", dict(models={"target": folder + "/empty.gguf"}), ["this machine", "empty.gguf"]),
+        ("no model", dict(models={"target": folder + "/text.gguf"}), ["this machine", "GGUF", "text.gguf"]),
+        ("a folder", dict(models={"target": folder}), ["this machine", folder + ":"]),
+        ("a drafter's missing file", dict(models={"target": {"path": "target", "draft": "d"}, "d": folder + "/gone.gguf"}),
+         ["this machine", "gone.gguf"]),
+        ("a program that is not there", dict(binaries={"coordinator": folder + "/nothing"}), ["this machine", "/nothing"]),
+        ("a program that fails", dict(binaries={"coordinator": folder + "/program"}), ["this machine", "/program"]),
+    ]
+    pool = t.pool(workers=[9], wait=False)
+    for name, wrong, words in troubles:
+        pool.models, pool.workers, pool.binaries = wrong.get("models", good), wrong.get("workers", []), wrong.get("binaries")
+        pool.write_config()
+        begun = time.monotonic()
+        pool.signal(signal.SIGHUP)
+        p = wait_until("the trouble: " + name, lambda: (
+            lambda p: p if p["state"] in ("failed", "backoff") and words[-1] in p["why"] else None)(pool.pool()), 10, every=0.05)
+        t.note("%s (%.1f s): %s" % (name, time.monotonic() - begun, p["why"]))
+        for w in words:
+            t.check(w in p["why"], "%r is not said: %s" % (w, p["why"]))
+        t.less(time.monotonic() - begun, 5 * SLOWER, name)
+        t.equal(get(pool.url + "/health").status, 503)
+    send(worker_pids(silent), signal.SIGCONT)
+    other.stop()
+    pool.models, pool.workers, pool.binaries = good, [silent, busy], None
+    pool.write_config()
+    pool.signal(signal.SIGHUP)
+    pool.up()
+    t.equal(chat(pool.url, PROMPTS[1], temperature=0).key(), want(1).key())
 
 
 main()

@@ -172,6 +172,24 @@ static void a_failed_swap_fails_who_named_it(void **state)
     rig_stop(&r);
 }
 
+/* What the model's entry says of the longest answer holds for requests that name none. */
+static void a_models_own_length(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct client c, d;
+    start(&r);
+    proxy_pool_set_predict(r.proxy, 7);
+    rig_ask(&r, &c, "a", "");
+    rig_ask(&r, &d, "b", "\"max_tokens\":12");
+    rig_run(&r);
+    assert_int_equal(c.usage.completion_tokens, 7);
+    assert_int_equal(d.usage.completion_tokens, 12);
+    buf_finish(&c.text);
+    buf_finish(&d.text);
+    rig_stop(&r);
+}
+
 /* A target on its way is waited for longer than target_wait; one that was stopped is not waited for. */
 static void hope_decides_the_waiting(void **state)
 {
@@ -234,10 +252,8 @@ static void a_hang_is_told(void **state)
 }
 
 const struct CMUnitTest proxy_pool_tests[] = {
-    cmocka_unit_test(a_swap_parts_the_requests),
-    cmocka_unit_test(queued_names_are_kept),
-    cmocka_unit_test(a_failed_swap_fails_who_named_it),
-    cmocka_unit_test(hope_decides_the_waiting),
-    cmocka_unit_test(a_hang_is_told),
+    cmocka_unit_test(a_swap_parts_the_requests),        cmocka_unit_test(queued_names_are_kept),
+    cmocka_unit_test(a_failed_swap_fails_who_named_it), cmocka_unit_test(a_models_own_length),
+    cmocka_unit_test(hope_decides_the_waiting),         cmocka_unit_test(a_hang_is_told),
 };
 const size_t proxy_pool_count = ARRAY_LEN(proxy_pool_tests);
