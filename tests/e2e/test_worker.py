@@ -286,7 +286,8 @@ def _(t):
     w = t.worker(["--cache", folder])
     again, sent = load(w)
     t.equal(again, want, "with two files cut short")
-    t.between(sent - second, 23, 25, "MiB sent again for two lost files")
+    # A file is 12 MiB; what else passes depends on how much the node finds out about shapes of passes meanwhile.
+    t.between(sent - second, 18, 30, "MiB sent again for two lost files")
     t.check("2 tensors in the cache were not whole" in w.output, w.output)
     w.stop()
     os.utime(files[3], (1, 1))
