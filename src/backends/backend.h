@@ -277,6 +277,8 @@ struct backend_call *backend_chat(struct backend *b, const json_t *request, bool
 /* Work on the server stops (its connection is closed); no callback any more.  May be called in any callback but the
  * call's own last one.  NULL is fine. */
 void backend_cancel(struct backend_call *call);
+/* Cancels what the backend asks for its own ends, and nobody waits for. */
+void backend_hang_up(struct backend *b);
 void backend_resume(struct backend_call *call); /* goes on after on_tokens or on_text returned false */
 
 /* How two vocabularies compare. */

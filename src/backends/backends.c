@@ -293,6 +293,15 @@ void backend_cancel(struct backend_call *call)
         call_cancel(call);
 }
 
+void backend_hang_up(struct backend *b)
+{
+    for (struct backend_call *c = b->calls, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->aside)
+            call_cancel(c);
+    }
+}
+
 void backend_resume(struct backend_call *call)
 {
     if (call->resume != NULL)

@@ -29,6 +29,7 @@ struct backend_call {
     struct backend_session *s;         /* NULL for calls without a session */
     struct backend_call *next, **link; /* in b->calls */
     enum call_kind kind;
+    bool aside; /* nobody waits for it: backend_hang_up cancels it */
     union {
         backend_probe_cb *probe;
         backend_tokens_cb *tokens;

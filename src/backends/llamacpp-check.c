@@ -286,6 +286,7 @@ void llamacpp_check(struct backend *b)
     struct check_call *k = call_create(sizeof(*k), b, NULL, CALL_TOKENS, CHECK_TIMEOUT_MS, NULL);
     k->c.cb.tokens = no_tokens;
     k->c.release = release;
+    k->c.aside = true;
     k->base = SHORT_PATH;
     k->prompts = b->info.slots < PROMPTS ? (size_t)b->info.slots : PROMPTS;
     call_defer(&k->c, begin);

@@ -322,6 +322,7 @@ static void on_server_up(void *arg)
 void pool_end_program(struct pool *p, int grace_ms)
 {
     pool_change_state(p, POOL_STOPPING, "%s ends", p->model);
+    proxy_pool_hang_up(p->proxy);
     pool_server_stop(&p->server, grace_ms);
 }
 

@@ -33,6 +33,11 @@ void proxy_pool_expect(struct proxy *p, enum proxy_pool_hope hope, const char *w
     p->hope = hope;
 }
 
+void proxy_pool_hang_up(struct proxy *p)
+{
+    backend_hang_up(p->target->backend);
+}
+
 void proxy_pool_probe(struct proxy *p)
 {
     member_probe_now(p->target);

@@ -33,6 +33,9 @@ enum proxy_pool_hope {
 };
 /* why: what those who wait are told, NULL: nothing is wrong. */
 void proxy_pool_expect(struct proxy *p, enum proxy_pool_hope hope, const char *why);
+/* The target is about to be stopped: whatever is asked of it that no answer waits for ends.  A llama-server does not
+ * end while a request is open. */
+void proxy_pool_hang_up(struct proxy *p);
 /* The target has come up: it is asked now, not when its next probe is due. */
 void proxy_pool_probe(struct proxy *p);
 /* What was last found out about it. */
