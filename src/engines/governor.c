@@ -3,12 +3,14 @@
 #include <math.h>
 #include <stdio.h>
 
-static const double FADE = 0.97;        /* of a verify, per newer one */
-static const double RATE_FADE_US = 2e6; /* a rate forgets in about so much time of its own */
-static const double PRIOR = 4;          /* tokens that the first guess of a chance weighs */
-static const double CLEARLY = 1.03;     /* times better, before the other way is taken for good */
-static const double WORTH_TRYING = 1.1; /* times: what is estimated roughly must promise */
-static const double HICCUP = 1.7;       /* times as long as expected */
+static const double FADE = 0.97;            /* of a verify, per newer one */
+static const double RATE_FADE_US = 2e6;     /* a rate forgets in about so much time of its own */
+static const double PRIOR = 4;              /* tokens that the first guess of a chance weighs */
+static const double CLEARLY = 1.03;         /* times better, before the other way is taken for good */
+static const double WORTH_TRYING = 1.1;     /* times: what is estimated roughly must promise */
+static const double HICCUP = 1.7;           /* times as long as expected */
+static const double DOUBT = 2, WORSE = 0.9; /* standard deviations; times what the target alone brings */
+static const double LUCK = 0.3;             /* tokens that rounds differ by at least, however alike the newest are */
 static const double BRANCH_NEWEST = 0.3, BRANCH_FORGET = 0.01;
 static const double HOPELESS = 3; /* times better than the estimate of the other: no trial needed */
 
@@ -114,6 +116,7 @@ static void count(struct governor *g, size_t tokens)
 void governor_saw_round(struct governor *g, size_t tokens, double us, double predicted_us)
 {
     add_rate(&g->rounds, tokens, us);
+    g->newest[g->n_newest++ % GOVERNOR_NEWEST] = (struct governor_rate){(double)tokens, us};
     count(g, tokens);
     if (g->trying && tokens < TRIAL_ROUND)
         g->tried_tokens += (double)(TRIAL_ROUND - tokens);
@@ -291,16 +294,48 @@ static void end_trial(struct governor *g, double rtt_us)
         g->next_trial = TRIAL_LAST;
 }
 
-static bool trial_is_due(const struct governor *g, double rtt_us)
+/* Whether the newest rounds brought less than the target alone would: a drafter that slowed down shows there long
+ * before it shows in the long run, which is then believed no more. */
+static bool turned_bad(struct governor *g, double alone)
+{
+    struct governor_rate all = {0};
+    double sum = 0, squares = 0, n = GOVERNOR_NEWEST;
+    if (g->n_newest < GOVERNOR_NEWEST)
+        return false;
+    for (size_t i = 0; i < GOVERNOR_NEWEST; i++) {
+        const struct governor_rate *r = &g->newest[i];
+        double gain = r->tokens - WORSE * r->us * alone / 1e6;
+        sum += gain;
+        squares += gain * gain;
+        all.tokens += r->tokens;
+        all.us += r->us;
+    }
+    double spread = DOUBT * sqrt(fmax(squares - sum * sum / n, 0) + n * LUCK * LUCK);
+    if (sum + spread >= 0) /* bad luck makes such rounds, too */
+        return false;
+    g->rounds = all;
+    return true;
+}
+
+static bool trial_is_due(struct governor *g, double rtt_us)
 {
     if (g->k[0] < ROUNDS_KNOWN)
         return false;
     if (g->use_alone)
         return g->since_tokens >= g->next_trial;
-    double rounds = governor_rate(&g->rounds), alone = alone_rate(g, rtt_us);
-    if (rounds > HOPELESS * alone)
+    double alone = alone_rate(g, rtt_us);
+    if (g->alone.us <= 0 && turned_bad(g, alone))
+        return true;
+    if (governor_rate(&g->rounds) > HOPELESS * alone)
         return false;
     return g->alone.us <= 0 || g->since_tokens >= g->next_trial;
+}
+
+static void go_alone(struct governor *g)
+{
+    g->use_alone = true;
+    g->since_tokens = 0;
+    g->next_trial = TRIAL_FIRST;
 }
 
 bool governor_prefers_alone(struct governor *g, double rtt_us)
@@ -308,12 +343,13 @@ bool governor_prefers_alone(struct governor *g, double rtt_us)
     if (g->trying && g->tried_tokens >= (g->use_alone ? TRIAL_ROUNDS : TRIAL_TOKENS))
         end_trial(g, rtt_us);
     /* What is known already may be enough to change sides: a drafter that slowed down, a text that drafts badly. */
-    if (!g->trying && !g->use_alone && g->k[0] >= ROUNDS_KNOWN && g->alone.us > 0 &&
-        governor_rate(&g->alone) > governor_rate(&g->rounds) * CLEARLY) {
-        g->use_alone = true;
-        g->since_tokens = 0;
-        g->next_trial = TRIAL_FIRST;
+    if (!g->trying && !g->use_alone && g->k[0] >= ROUNDS_KNOWN && g->alone.us > 0) {
+        double alone = governor_rate(&g->alone);
+        if (turned_bad(g, alone) || alone > governor_rate(&g->rounds) * CLEARLY)
+            go_alone(g);
     }
+    if (g->use_alone)
+        g->n_newest = 0;
     if (!g->trying && trial_is_due(g, rtt_us)) {
         g->trying = true;
         g->tried_tokens = 0;

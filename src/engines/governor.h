@@ -15,21 +15,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GOVERNOR_BUCKETS = 12 };
+enum { GOVERNOR_BUCKETS = 12, GOVERNOR_NEWEST = 8 };
 
 struct governor_rate { /* tokens over time, old ones fade */
     double tokens, us;
 };
 
 struct governor {
-    double k[5];                        /* fading sums over verifies of length^0 … length^4 */
-    double kt[3];                       /* and of time · length^0 … length^2 */
-    double v[3];                        /* the curve through them */
-    bool bends;                         /* whether it is v0 + w (k² + 2k) instead of a line: through slots */
-    double draft_us;                    /* the drafter's time for one more token, 0 unknown */
-    double first_us;                    /* from asking it anew to its first token, 0 unknown */
-    double branch_token_us;             /* the target's time for a token of a branch, 0 unknown */
-    double branch_right, branch_hoped;  /* how often a branch was right, and how often its drafter said so; fading */
+    double k[5];                       /* fading sums over verifies of length^0 … length^4 */
+    double kt[3];                      /* and of time · length^0 … length^2 */
+    double v[3];                       /* the curve through them */
+    bool bends;                        /* whether it is v0 + w (k² + 2k) instead of a line: through slots */
+    double draft_us;                   /* the drafter's time for one more token, 0 unknown */
+    double first_us;                   /* from asking it anew to its first token, 0 unknown */
+    double branch_token_us;            /* the target's time for a token of a branch, 0 unknown */
+    double branch_right, branch_hoped; /* how often a branch was right, and how often its drafter said so; fading */
+    struct governor_rate newest[GOVERNOR_NEWEST]; /* each of the newest rounds since it speculates */
+    size_t n_newest;
     struct governor_rate rounds, alone; /* what speculating and the target alone have brought */
     struct {
         double right, all;
