@@ -30,8 +30,10 @@ static void forget(struct pool *p)
 static void try_later(struct pool *p, const char *why)
 {
     struct pool_drafter *d = &p->drafter;
-    if (d->server.up_us != 0 && d->server.ended_us - d->server.up_us >= GOOD_US)
+    bool good = d->server.up_us != 0 && d->server.ended_us - d->server.up_us >= GOOD_US;
+    if (good || proxy_snapshot(p->proxy)->accepted > d->accepted)
         d->backoff_ms = 0;
+    d->accepted = UINT64_MAX;
     d->backoff_ms = d->backoff_ms == 0                    ? BACKOFF_FIRST_MS
                     : d->backoff_ms * 2 < BACKOFF_MOST_MS ? d->backoff_ms * 2
                                                           : BACKOFF_MOST_MS;
@@ -44,6 +46,7 @@ static void on_up(void *arg)
     struct pool *p = arg;
     struct pool_drafter *d = &p->drafter;
     char *cause = NULL;
+    d->accepted = proxy_snapshot(p->proxy)->accepted;
     if (d->url != NULL && strcmp(d->url, d->server.url) != 0)
         forget(p); /* it listens elsewhere now */
     if (d->url != NULL) {

@@ -27,7 +27,8 @@ struct pool_drafter {
     struct event *retry;
     bool wanted, again; /* again: as soon as the one before has ended */
     int64_t backoff_ms;
-    char *name, *url; /* as the proxy knows it; NULL: it does not */
+    uint64_t accepted; /* tokens of drafts when it came up: more of them, and it was of use */
+    char *name, *url;  /* as the proxy knows it; NULL: it does not */
 };
 
 struct pool {

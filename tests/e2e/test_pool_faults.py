@@ -57,8 +57,9 @@ class Broken:
             self.arm()
 
 
-def run_case(t, name, pool, prepare):
-    """ANSWERS answers, each with one fault.  prepare(k) makes all whole and returns (break, mend) for answer k."""
+def run_case(t, name, pool, prepare, restarts=True):
+    """ANSWERS answers, each with one fault.  prepare(k) makes all whole and returns (break, mend) for answer k.  One that
+    was over before the fault, or had all that it needed by then, does not count."""
     r = random.Random("%d %s" % (SEED, name))
     t.note("seed %d" % SEED)
     pauses, gaps, moments, missed = [], [], [], 0
@@ -67,18 +68,18 @@ def run_case(t, name, pool, prepare):
             break_it, mend = prepare(k)
             before = pool.up()
             at = r.randrange(max(1, int(0.6 * len(want(k).text)))) if r.random() < 0.9 else 0
-            b = Broken(pool, k, break_it, at, r.random() * 0.03)
+            b = Broken(pool, k, break_it, at, r.random() * 0.02)
             t.equal(b.answer.key(), want(k).key(), "the answer in which it happened (%d, at character %d)" % (k, at))
             t.check(b.answer.done and not b.answer.error, b.answer)
             mend()
-            if b.hit:
+            p = pool.up()
+            if b.hit and (p["restarts"] > before["restarts"]) == restarts:
                 break
             missed += 1
             t.less(missed, 3 * ANSWERS, "answers that were over before anything could be broken")
-        p = pool.up()
         moments.append(at)
         gaps.append(round(1000 * b.gap))
-        if p["restarts"] > before["restarts"]:
+        if restarts:
             pauses.append(round(p["pause_ms"]))
     s = pool.status()
     t.note("%s: %d answers complete and identical; broken at characters %s; longest gap of each %s ms; pauses in the status %s ms"
@@ -88,8 +89,7 @@ def run_case(t, name, pool, prepare):
 
 
 def check_pauses(t, pauses, gaps):
-    """Each fault was a restart, and the status tells the pause as the client saw it."""
-    t.equal(len(pauses), ANSWERS, "restarts")
+    """The status tells each as the client saw it."""
     for pause, gap in zip(pauses, gaps):
         t.between(pause, gap / 2 - 300, gap + 300, "ms of pause in the status, of which the client saw %d" % gap)
 
@@ -109,14 +109,6 @@ def pooled(t, **more):
     return pool, workers, links
 
 
-def case(kind, place):
-    def keep(fn):
-        @test("%s, %s: every answer is complete and identical" % (kind, place))
-        def _(t):
-            fn(t, "%s of the %s" % (kind, place))
-    return keep
-
-
 # ---- a worker ------------------------------------------------------------------------------------------------------
 
 def worker_pids(w):
@@ -131,28 +123,6 @@ def again(w):
             w.args[w.args.index("--listen") + 1] = "127.0.0.1:%d" % w.port
         w.start()
         w.ready()
-
-
-def worker_case(kind, break_worker, mend_worker):
-    @case(kind, "worker")
-    def _(t, name):
-        pool, workers, links = pooled(t)
-
-        def prepare(k):
-            """Worker k % 2, by turns; every other time both take a share again first, else what is left carries all."""
-            if k % 2 == 0 and any(not d["layers"] for d in pool.up()["devices"]):
-                wait_until("the worker to be seen again", lambda: not any(
-                    d["health"] == "down" for d in pool.pool()["devices"]), 30)
-                r = cmdline.tightwad(t, "load", **cmdline.of(pool))
-                t.check(r.code == 0, r)
-            p = pool.up()
-            used = [int(d["machine"][1:]) - 1 for d in p["devices"] if d["layers"]]
-            t.check(used and (k % 2 or len(used) == 2), p["devices"])
-            drafting(pool)
-            w = used[k // 2 % len(used)]
-            return (lambda: break_worker(workers[w], links[w])), (lambda: mend_worker(workers[w], links[w]))
-        pauses, gaps = run_case(t, name, pool, prepare)
-        check_pauses(t, pauses, gaps)
 
 
 def kill_worker(w, _):
@@ -175,71 +145,81 @@ def thaw_worker(w, _):
         again(w)
 
 
-worker_case("kill -9", kill_worker, lambda w, _: again(w))
-worker_case("kill -STOP", stop_worker, thaw_worker)
-worker_case("a black hole", lambda _, l: l.freeze(), lambda _, l: l.thaw())
+WORKER_FAULTS = (("kill -9", kill_worker, lambda w, _: again(w)), ("kill -STOP", stop_worker, thaw_worker),
+                 ("a black hole", lambda _, l: l.freeze(), lambda _, l: l.thaw()))
+
+
+@test("a worker killed, stopped, cut off: every answer is complete and identical")
+def _(t):
+    pool, workers, links = pooled(t)
+
+    def make_whole(k):
+        """Worker k % 2, by turns; every other time both take a share again first, else what is left carries all."""
+        if k % 2 == 0 and any(not d["layers"] for d in pool.up()["devices"]):
+            wait_until("the worker to be seen again", lambda: not any(
+                d["health"] == "down" for d in pool.pool()["devices"]), 30)
+            r = cmdline.tightwad(t, "load", **cmdline.of(pool))
+            t.check(r.code == 0, r)
+        used = [int(d["machine"][1:]) - 1 for d in pool.up()["devices"] if d["layers"]]
+        t.check(used and (k % 2 or len(used) == 2), pool.pool()["devices"])
+        drafting(pool)
+        return used[k // 2 % len(used)]
+    for name, break_worker, mend_worker in WORKER_FAULTS:
+        def prepare(k, break_worker=break_worker, mend_worker=mend_worker):
+            w = make_whole(k)
+            return (lambda: break_worker(workers[w], links[w])), (lambda: mend_worker(workers[w], links[w]))
+        check_pauses(t, *run_case(t, name + " of a worker", pool, prepare))
 
 
 # ---- the coordinator's node ----------------------------------------------------------------------------------------
 
-def node_case(kind, break_node):
-    @case(kind, "coordinator's node")
-    def _(t, name):
-        own = NodeLink(t.folder)
-        pool, _, _ = pooled(t, binaries={"coordinator": own.path})
-
-        def prepare(k):
+@test("the coordinator's node killed, stopped, cut off: every answer is complete and identical")
+def _(t):
+    own = NodeLink(t.folder)
+    pool, _, _ = pooled(t, binaries={"coordinator": own.path})
+    for name, break_node in (("kill -9", lambda pid: send([pid], signal.SIGKILL)),
+                             ("kill -STOP", lambda pid: send([pid], signal.SIGSTOP)),
+                             ("a black hole", lambda _: own.hold())):
+        def prepare(_, break_node=break_node):
             drafting(pool)
             pid = pool.up()["pid"]
-            return (lambda: break_node(pid, own)), (lambda: None)
-        pauses, gaps = run_case(t, name, pool, prepare)
-        check_pauses(t, pauses, gaps)
-
-
-node_case("kill -9", lambda pid, _: send([pid], signal.SIGKILL))
-node_case("kill -STOP", lambda pid, _: send([pid], signal.SIGSTOP))
-node_case("a black hole", lambda _, own: own.hold())
+            return (lambda: break_node(pid)), (lambda: None)
+        check_pauses(t, *run_case(t, name + " of the node", pool, prepare))
 
 
 # ---- the drafter ---------------------------------------------------------------------------------------------------
 
-def drafter_case(kind, number):
-    @case(kind, "drafter")
-    def _(t, name):
-        pool, _, _ = pooled(t)
-
-        def prepare(k):
+@test("the pool's drafter killed, stopped: every answer is complete and identical")
+def _(t):
+    pool, _, _ = pooled(t)
+    for name, number in (("kill -9", signal.SIGKILL), ("kill -STOP", signal.SIGSTOP)):
+        def prepare(_, number=number):
             pid = wait_until("the drafter to run", lambda: pool.pool()["draft_pid"])
             drafting(pool)
             return (lambda: send([pid], number)), (
                 lambda: wait_until("another drafter", lambda: pool.pool()["draft_pid"] not in (None, pid), 40))
-        pauses, gaps = run_case(t, name, pool, prepare)
-        t.equal(pauses, [], "restarts of the target")
+        run_case(t, name + " of the drafter", pool, prepare, restarts=False)
+    t.equal(pool.pool()["restarts"], 0, "restarts of the target")
 
 
-drafter_case("kill -9", signal.SIGKILL)
-drafter_case("kill -STOP", signal.SIGSTOP)
-
-
-@case("a black hole", "drafter")
-def _(t, name):
-    workers = [t.worker(), t.worker()]
-    links = [link(t, w.port, LINK_MS) for w in workers]
+@test("a drafter on another machine cut off: every answer is complete and identical")
+def _(t):
+    links = [link(t, t.worker().port, LINK_MS) for _ in range(2)]
     far = link(t, t.node("small").port)
     pool = t.pool({"target": {"path": "target", "draft": "far"}}, links, coordinator={"extra_args": ["--tensor-split", "1,1"]},
                   drafters=[{"url": "http://127.0.0.1:%d" % far.port, "name": "far", "backend": "node"}],
                   max_draft_tokens=4, draft_timeout="500ms")
 
-    def prepare(k):
+    def prepare(_):
         drafting(pool)
         return far.freeze, far.thaw
-    pauses, gaps = run_case(t, name, pool, prepare)
-    t.equal(pauses, [], "restarts of the target")
+    run_case(t, "a black hole of the drafter", pool, prepare, restarts=False)
+    t.equal(pool.pool()["restarts"], 0, "restarts of the target")
 
 
 # ---- a model that no worker can be spared for ----------------------------------------------------------------------
 
-@test("a worker that the model can't do without is stopped, cut off, killed: it is waited for, and the answer goes on")
+@test("a worker that the model can't do without fails: it is waited for, and the answer goes on")
 def _(t):
     large = os.path.join(t.folder, "large.gguf")
     subprocess.run([sys.executable, os.path.join(HERE, "make_gguf.py"), "large", large], check=True)
@@ -255,9 +235,7 @@ def _(t):
     def waits(address):
         return wait_until("the pool to wait for %s" % address, lambda: (
             lambda p: p if p["state"] == "backoff" and address in p["why"] else None)(pool.pool()), 30)
-    for name, break_it, mend in (("kill -STOP", stop_worker, thaw_worker),
-                                 ("a black hole", lambda _, l: l.freeze(), lambda _, l: l.thaw()),
-                                 ("kill -9", kill_worker, lambda w, _: again(w))):
+    for name, break_it, mend in WORKER_FAULTS if FULL else r.sample(WORKER_FAULTS, 1):
         w, seen, done = r.randrange(2), [], []
 
         def in_the_middle():

@@ -140,7 +140,7 @@ def _(t):
               lambda: hit("draft_pid", signal.SIGSTOP), links[0].freeze, links[1].freeze, thaw, thaw]
     clients = Clients(pool, right, 40, n=4, excused="the pool is stopped")
     try:
-        for k in range(60 if FULL else 15):
+        for k in range(60 if FULL else 10):
             state = pool.pool()["state"]
             if r.random() < 0.5:
                 what = r.choice(orders)
