@@ -136,17 +136,27 @@ def stop_worker(w, _):
     send(w.stopped, signal.SIGSTOP)
 
 
-def thaw_worker(w, _):
-    # ggml's own server may end when it finds its client gone.
-    w.expected_end = isinstance(w, StockWorker)
-    send(w.stopped, signal.SIGCONT)
+def renew_stock(w):
+    """ggml's own server may end, sooner or later, when it finds its client gone."""
     if isinstance(w, StockWorker):
         w.kill()
         again(w)
 
 
+def thaw_worker(w, _):
+    w.expected_end = isinstance(w, StockWorker)
+    send(w.stopped, signal.SIGCONT)
+    renew_stock(w)
+
+
+def thaw_link(w, link_of_it):
+    w.expected_end = isinstance(w, StockWorker)
+    link_of_it.thaw()
+    renew_stock(w)
+
+
 WORKER_FAULTS = (("kill -9", kill_worker, lambda w, _: again(w)), ("kill -STOP", stop_worker, thaw_worker),
-                 ("a black hole", lambda _, l: l.freeze(), lambda _, l: l.thaw()))
+                 ("a black hole", lambda _, l: l.freeze(), thaw_link))
 
 
 @test("a worker killed, stopped, cut off: every answer is complete and identical")
