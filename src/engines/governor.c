@@ -8,6 +8,7 @@ static const double RATE_FADE_US = 2e6;     /* a rate forgets in about so much t
 static const double PRIOR = 4;              /* tokens that the first guess of a chance weighs */
 static const double CLEARLY = 1.03;         /* times better, before the other way is taken for good */
 static const double WORTH_TRYING = 1.1;     /* times: what is estimated roughly must promise */
+static const double NARROW_BETTER = 1.08;   /* times: preparing evens out what the network does, and so is the rule */
 static const double HICCUP = 1.7;           /* times as long as expected */
 static const double DOUBT = 2, WORSE = 0.9; /* standard deviations; times what the target alone brings */
 static const double LUCK = 0.3;             /* tokens that rounds differ by at least, however alike the newest are */
@@ -264,12 +265,13 @@ bool governor_wants_branches(struct governor *g)
         return !g->narrow;
     bool known = other->tokens >= WIDE_KNOWN / 2;
     double better = known ? governor_rate(other) / governor_rate(now) : NAN;
+    double enough = g->narrow ? 1 / CLEARLY : NARROW_BETTER;
     /* What was measured long ago is measured again where it was not far behind. */
     bool again = g->wide_tokens >= WIDE_AGAIN && better > 0.8;
-    if (!known || better > CLEARLY || again) {
+    if (!known || better > enough || again) {
         g->narrow = !g->narrow;
         g->wide_tokens = 0;
-        if (again && !(better > CLEARLY)) { /* it is to be judged by how it is now */
+        if (again && !(better > enough)) { /* it is to be judged by how it is now */
             g->wide[!g->narrow].tokens *= 0.3;
             g->wide[!g->narrow].us *= 0.3;
         }

@@ -134,7 +134,7 @@ static void weighs_branches(void **state)
         governor_init(&g);
         for (size_t i = 0; i < 2000; i++) {
             bool wide = governor_wants_branches(&g);
-            governor_saw_round(&g, 8 + i % 5, wide != (pays == 1) ? 22000 : 20000, 0);
+            governor_saw_round(&g, 8 + i % 5, wide != (pays == 1) ? 23000 : 20000, 0);
             with += i >= 1000 && wide;
         }
         assert_true(pays == 1 ? with > 850 : with < 150);
