@@ -316,8 +316,7 @@ static void ask_stream(struct drafting *d, const int32_t *all, size_t n_all, siz
 {
     const struct config_proxy *settings = proxy_settings(d->a->proxy);
     struct backend_draft_ask line = {.n = n, .from = n_path, .first = n, .depth = BRANCH_TOKENS};
-    if (settings->governor && settings->draft_branches && d->member->backend->info.caps.draft_branches &&
-        governor_wants_branches(governor(d))) {
+    if (settings->governor && settings->draft_branches && d->member->backend->info.caps.draft_branches) {
         line.branches = LINE_BRANCHES / 2;
         line.first = d->line.n == 0;
     }

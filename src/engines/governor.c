@@ -8,7 +8,6 @@ static const double RATE_FADE_US = 2e6;     /* a rate forgets in about so much t
 static const double PRIOR = 4;              /* tokens that the first guess of a chance weighs */
 static const double CLEARLY = 1.03;         /* times better, before the other way is taken for good */
 static const double WORTH_TRYING = 1.1;     /* times: what is estimated roughly must promise */
-static const double NARROW_BETTER = 1.08;   /* times: preparing evens out what the network does, and so is the rule */
 static const double HICCUP = 1.7;           /* times as long as expected */
 static const double DOUBT = 2, WORSE = 0.9; /* standard deviations; times what the target alone brings */
 static const double LUCK = 0.3;             /* tokens that rounds differ by at least, however alike the newest are */
@@ -22,11 +21,7 @@ enum {
     TRIAL_ROUND = 6,   /* that a round counts for at least: those of a bad drafter are short */
     TRIAL_FIRST = 192, /* tokens until the first trial; doubled each time that it changes nothing */
     TRIAL_LAST = 16384,
-    WIDE_KNOWN = 512,   /* tokens that tell how a way fares */
-    WIDE_TRIAL = 256,   /* that it is kept for at least */
-    WIDE_AGAIN = 4096,  /* until the other one is tried again */
-    WIDE_MEMORY = 3072, /* in which what was measured fades to a third */
-    LONGEST = 48,       /* draft that is thought of */
+    LONGEST = 48, /* draft that is thought of */
 };
 
 void governor_init(struct governor *g)
@@ -122,11 +117,6 @@ void governor_saw_round(struct governor *g, size_t tokens, double us, double pre
 {
     add_rate(&g->rounds, tokens, us);
     g->newest[g->n_newest++ % GOVERNOR_NEWEST] = (struct governor_rate){(double)tokens, us};
-    struct governor_rate *wide = &g->wide[!g->narrow];
-    double fade = exp(-(double)tokens / WIDE_MEMORY);
-    wide->tokens = wide->tokens * fade + (double)tokens;
-    wide->us = wide->us * fade + us;
-    g->wide_tokens += (double)tokens;
     count(g, tokens);
     if (g->trying && tokens < TRIAL_ROUND)
         g->tried_tokens += (double)(TRIAL_ROUND - tokens);
@@ -256,27 +246,6 @@ bool governor_waits(const struct governor *g, const float *probs, size_t n, doub
     for (size_t i = 0; i < n; i++)
         chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
     return chance * mean_chance(g) > rate * (next_us + token_us(g, n + 1));
-}
-
-bool governor_wants_branches(struct governor *g)
-{
-    const struct governor_rate *now = &g->wide[!g->narrow], *other = &g->wide[g->narrow];
-    if (g->wide_tokens < (now->tokens < WIDE_KNOWN ? WIDE_KNOWN : WIDE_TRIAL))
-        return !g->narrow;
-    bool known = other->tokens >= WIDE_KNOWN / 2;
-    double better = known ? governor_rate(other) / governor_rate(now) : NAN;
-    double enough = g->narrow ? 1 / CLEARLY : NARROW_BETTER;
-    /* What was measured long ago is measured again where it was not far behind. */
-    bool again = g->wide_tokens >= WIDE_AGAIN && better > 0.8;
-    if (!known || better > enough || again) {
-        g->narrow = !g->narrow;
-        g->wide_tokens = 0;
-        if (again && !(better > enough)) { /* it is to be judged by how it is now */
-            g->wide[!g->narrow].tokens *= 0.3;
-            g->wide[!g->narrow].us *= 0.3;
-        }
-    }
-    return !g->narrow;
 }
 
 double governor_branch_worth(const struct governor *g, double reach, double prob, const float *probs, size_t n,

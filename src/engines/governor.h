@@ -30,9 +30,6 @@ struct governor {
     double first_us;                   /* from asking it anew to its first token, 0 unknown */
     double branch_token_us;            /* the target's time for a token of a branch, 0 unknown */
     double branch_right, branch_hoped; /* how often a branch was right, and how often its drafter said so; fading */
-    struct governor_rate wide[2];      /* what rounds have brought without and with branches prepared */
-    bool narrow;                       /* none are prepared now */
-    double wide_tokens;                /* since that was decided */
     struct governor_rate newest[GOVERNOR_NEWEST]; /* each of the newest rounds since it speculates */
     size_t n_newest;
     struct governor_rate rounds, alone; /* what speculating and the target alone have brought */
@@ -80,9 +77,6 @@ bool governor_waits(const struct governor *g, const float *probs, size_t n, doub
 /* The same where none is there and the drafter writes ahead: the choice is between the time until the first one comes
  * and a pass that brings one token of the target's own while the drafter works. */
 bool governor_waits_first(const struct governor *g, double next_us);
-/* Whether the drafter should prepare for corrections: that takes time of its machine, which may be the target's, too,
- * and of the drafter, so both ways are measured, now and then again. */
-bool governor_wants_branches(struct governor *g);
 /* What a branch in the pass is worth, in tokens: its first token has the drafter's chance prob, given that the line is
  * right until there, which has the chance reach; n further tokens with probs.  pass: the tokens that it adds. */
 double governor_branch_worth(const struct governor *g, double reach, double prob, const float *probs, size_t n,

@@ -125,22 +125,6 @@ static void notices_a_slow_drafter(void **state)
     assert_true(g.use_alone);
 }
 
-/* Branches that cost more than they bring are not prepared any more, those that pay are. */
-static void weighs_branches(void **state)
-{
-    for (int pays = 0; pays < 2; pays++) {
-        struct governor g;
-        size_t with = 0;
-        governor_init(&g);
-        for (size_t i = 0; i < 2000; i++) {
-            bool wide = governor_wants_branches(&g);
-            governor_saw_round(&g, 8 + i % 5, wide != (pays == 1) ? 23000 : 20000, 0);
-            with += i >= 1000 && wide;
-        }
-        assert_true(pays == 1 ? with > 850 : with < 150);
-    }
-}
-
 static void learns_the_line(void **state)
 {
     struct governor g;
@@ -186,7 +170,6 @@ const struct CMUnitTest governor_tests[] = {
     cmocka_unit_test(gives_up_what_does_not_pay),
     cmocka_unit_test(notices_a_slow_drafter),
     cmocka_unit_test(learns_the_line),
-    cmocka_unit_test(weighs_branches),
     cmocka_unit_test(learns_a_bend),
     cmocka_unit_test(learns_the_chances),
 };
