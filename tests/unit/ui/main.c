@@ -1,0 +1,30 @@
+/* The unit tests of ui as one TAP plan: what needs no terminal. */
+#include "tests.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static const struct {
+    const struct CMUnitTest *tests;
+    const size_t *n;
+} suites[] = {
+    {feed_tests, &feed_count},
+};
+
+int main(void)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(suites); i++)
+        n += *suites[i].n;
+    struct CMUnitTest *all = xcalloc(n, sizeof(*all));
+    n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(suites); i++) {
+        memcpy(all + n, suites[i].tests, *suites[i].n * sizeof(*all));
+        n += *suites[i].n;
+    }
+    int failed = _cmocka_run_group_tests("ui", all, n, NULL, NULL);
+    free(all);
+    return failed;
+}

@@ -1,0 +1,15 @@
+/* The test tables of this binary. */
+#ifndef TIGHTWAD_TESTS_UI_TESTS_H
+#define TIGHTWAD_TESTS_UI_TESTS_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+extern const struct CMUnitTest feed_tests[];
+extern const size_t feed_count;
+
+#endif
