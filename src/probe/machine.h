@@ -46,6 +46,7 @@ struct machine_model {
     char *from; /* "file", "ollama", "llama-server", "node" */
     char architecture[48], quantisation[24];
     int64_t bytes, parameters;
+    char vocab[65]; /* fingerprint of its vocabulary (struct gguf, a node's info): equal ones can speculate together */
 };
 
 enum service_kind { SERVICE_OLLAMA, SERVICE_LLAMACPP, SERVICE_NODE, SERVICE_WORKER, SERVICE_AGENT };
