@@ -45,7 +45,7 @@ struct backend_caps {
     bool chat;               /* OpenAI-like chat that can be passed on as text */
     bool tokenize;           /* tokenize, detokenize */
     bool templated;          /* renders chat messages into tokens */
-    bool any_vocabulary;     /* drafts token ids of whatever vocabulary the path has */
+    bool any_vocabulary;     /* it is the text itself: it has whatever vocabulary the path has */
     bool relay_alone;  /* its own answers cost less than tokens drawn here: without a drafter they are passed on */
     bool shared_noise; /* draws with the sampler of base/sampler.h: same seed, same noise */
 };

@@ -135,6 +135,13 @@ static bool streams(const struct drafting *d)
     return d->member->backend->info.caps.draft_stream && proxy_settings(d->a->proxy)->draft_ahead;
 }
 
+/* Preparing for corrections, which wants the drafter to hear of every verdict. */
+static bool wants_branches(const struct drafting *d)
+{
+    const struct config_proxy *settings = proxy_settings(d->a->proxy);
+    return streams(d) && settings->governor && settings->draft_branches && d->member->backend->info.caps.draft_branches;
+}
+
 static struct governor *governor(const struct drafting *d)
 {
     return proxy_governor(d->a->proxy);
@@ -171,7 +178,6 @@ static void measure(struct drafting *d, size_t n)
         governor_saw_draft(governor(d), n, (double)(now - d->news_us));
     } else if (d->anew && d->asks > 1) { /* before its first token of all it had to read the prompt */
         stats_ring_add(&d->member->first_us, (double)(now - d->begun_us));
-        governor_saw_first(governor(d), (double)(now - d->begun_us));
     }
     d->news_us = now;
     proxy_count_drawn(d->a->proxy, n);
@@ -316,7 +322,7 @@ static void ask_stream(struct drafting *d, const int32_t *all, size_t n_all, siz
 {
     const struct config_proxy *settings = proxy_settings(d->a->proxy);
     struct backend_draft_ask line = {.n = n, .from = n_path, .first = n, .depth = BRANCH_TOKENS};
-    if (settings->governor && settings->draft_branches && d->member->backend->info.caps.draft_branches) {
+    if (wants_branches(d)) {
         line.branches = LINE_BRANCHES / 2;
         line.first = d->line.n == 0;
     }
@@ -410,9 +416,10 @@ size_t drafting_follow(struct drafting *d, const int32_t *path, size_t n_path, s
     if (match == LINE_GOES_ON && !was_stale && !spent) {
         /* It hears how far the path has come, and leaves the branches that are behind; what is on its way comes again.
          */
-        if (d->told < n_path)
+        bool hears = d->told < n_path && wants_branches(d);
+        if (hears)
             leave_stream(d);
-        if (!drafting_busy(d) && !d->closed && (d->line.n < reach || d->told < n_path))
+        if (!drafting_busy(d) && !d->closed && (d->line.n < reach || hears))
             ask(d, path, n_path, d->line.n < reach ? reach - d->line.n : 1);
     } else {
         leave(d);
@@ -443,8 +450,10 @@ const struct line *drafting_line(const struct drafting *d)
 double drafting_next_us(const struct drafting *d)
 {
     const struct governor *g = governor(d);
-    double us = g->first_us - (double)(clock_us() - d->begun_us);
-    return d->anew && d->news_us == d->begun_us && us > g->draft_us ? us : g->draft_us;
+    if (!d->anew || d->news_us != d->begun_us)
+        return g->draft_us;
+    double us = stats_ring_quantile(&d->member->first_us, 0.5) - (double)(clock_us() - d->begun_us);
+    return us > g->draft_us ? us : g->draft_us; /* also where nothing is known: us is NAN then */
 }
 
 int64_t drafting_news_us(const struct drafting *d)

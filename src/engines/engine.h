@@ -54,8 +54,8 @@ struct proxy_answer {
 };
 
 /* What the runners ask of the proxy. */
-struct member *proxy_pick_drafter(struct proxy *p); /* of those with a model the first that can, else the text itself */
-struct member *proxy_pick_quoter(struct proxy *p);  /* the drafter that is the text itself; NULL: not wanted */
+struct member *proxy_pick_drafter(const struct proxy *p); /* the first one with a model that can draft now, or NULL */
+struct member *proxy_pick_quoter(const struct proxy *p);  /* the drafter that is the text itself; NULL: none */
 struct ngram_record *proxy_quotes(struct proxy *p);
 /* A drafter to measure with where the target can't verify: one that is up and drafts tokens from chat messages. */
 struct member *proxy_compare_drafter(struct proxy *p);

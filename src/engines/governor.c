@@ -142,11 +142,6 @@ void governor_saw_draft(struct governor *g, size_t tokens, double us)
     g->draft_us = g->draft_us > 0 ? 0.9 * g->draft_us + 0.1 * each : each;
 }
 
-void governor_saw_first(struct governor *g, double us)
-{
-    g->first_us = g->first_us > 0 ? 0.8 * g->first_us + 0.2 * us : us;
-}
-
 /* Finer near 1, where it matters most: 0.5, 0.75, 0.875 … are the borders. */
 static size_t bucket_of(float prob)
 {
@@ -192,10 +187,11 @@ static double token_us(const struct governor *g, size_t k)
     return g->v[1] + g->v[2] * (2 * (double)k - 1);
 }
 
-/* Tokens per microsecond that the rounds bring; 0 while too little is known to be choosy. */
+/* Tokens per microsecond that the answer brings as it goes on now; 0 while too little is known to be choosy. */
 static double value_of_time(const struct governor *g)
 {
-    return g->k[0] < ROUNDS_KNOWN || g->rounds.us <= 0 ? 0 : g->rounds.tokens / g->rounds.us;
+    const struct governor_rate *r = g->use_alone || g->rounds.us <= 0 ? &g->alone : &g->rounds;
+    return g->k[0] < ROUNDS_KNOWN || r->us <= 0 ? 0 : r->tokens / r->us;
 }
 
 double governor_token_cost(const struct governor *g, size_t k)

@@ -27,7 +27,6 @@ struct governor {
     double v[3];                       /* the curve through them */
     bool bends;                        /* whether it is v0 + w (k² + 2k) instead of a line: through slots */
     double draft_us;                   /* the drafter's time for one more token, 0 unknown */
-    double first_us;                   /* from asking it anew to its first token, 0 unknown */
     double branch_token_us;            /* the target's time for a token of a branch, 0 unknown */
     double branch_right, branch_hoped; /* how often a branch was right, and how often its drafter said so; fading */
     struct governor_rate newest[GOVERNOR_NEWEST]; /* each of the newest rounds since it speculates */
@@ -57,7 +56,6 @@ void governor_saw_verify(struct governor *g, size_t k, size_t branched, double u
 void governor_saw_round(struct governor *g, size_t tokens, double us, double predicted_us);
 void governor_saw_alone(struct governor *g, size_t tokens, double us);
 void governor_saw_draft(struct governor *g, size_t tokens, double us); /* between tokens of one draft */
-void governor_saw_first(struct governor *g, double us);                /* from the question to the first token */
 /* A branch of which the drafter thought prob was right, or not. */
 void governor_saw_branch(struct governor *g, double prob, bool right);
 /* A draft of n tokens of which the first `accepted` were right; probs may hold NANs, or be NULL. */

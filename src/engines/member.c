@@ -231,6 +231,8 @@ bool member_can_draft(const struct member *m, const struct member *target)
     const struct backend_caps *caps = &m->backend->info.caps;
     if (!member_up(m) || m->paused || clock_us() < m->penalty_until_us)
         return false;
+    if (member_is_text(m))
+        return true;
     if (caps->draft_tokens)
         return m->vocab_known && m->vocab != BACKEND_VOCAB_DIFFERENT && m->vocab != BACKEND_VOCAB_UNKNOWN;
     return caps->draft_text && target->backend->info.caps.tokenize;

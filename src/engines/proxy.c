@@ -260,7 +260,7 @@ int proxy_set_max_draft_tokens(struct proxy *p, int64_t n, char **cause)
     return 0;
 }
 
-static struct member *first_drafter(struct proxy *p, bool is_text)
+static struct member *first_drafter(const struct proxy *p, bool is_text)
 {
     for (size_t i = 0; i < p->n_drafters; i++) {
         struct member *m = p->drafter[i];
@@ -270,15 +270,14 @@ static struct member *first_drafter(struct proxy *p, bool is_text)
     return NULL;
 }
 
-struct member *proxy_pick_drafter(struct proxy *p)
+struct member *proxy_pick_drafter(const struct proxy *p)
 {
-    struct member *m = first_drafter(p, false);
-    return m != NULL ? m : first_drafter(p, true);
+    return first_drafter(p, false);
 }
 
-struct member *proxy_pick_quoter(struct proxy *p)
+struct member *proxy_pick_quoter(const struct proxy *p)
 {
-    return p->settings.governor ? first_drafter(p, true) : NULL;
+    return first_drafter(p, true);
 }
 
 struct ngram_record *proxy_quotes(struct proxy *p)

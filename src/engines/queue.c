@@ -96,7 +96,7 @@ struct member *proxy_draft_server(const struct proxy *p)
     struct member *found = NULL;
     for (size_t i = 0; i < p->n_drafters; i++) {
         struct member *m = p->drafter[i];
-        if (!m->backend->ops->no_server && (found == NULL || (member_up(m) && !member_up(found))))
+        if (!member_is_text(m) && (found == NULL || (member_up(m) && !member_up(found))))
             found = m;
     }
     return found;

@@ -7,6 +7,7 @@
 
 static const double HOPE_LEAST = 2; /* tokens: fewer are not worth a look aside */
 static const double HOPE_BREAK = 4; /* to break off a stream: what is on its way there is lost */
+static const float SURE = 0.3f;
 static const double CLEARLY = 1.1;
 
 struct quote *quote_create(struct ngram_record *record, size_t n_prompt)
@@ -34,7 +35,7 @@ void quote_look(struct quote *q, const struct governor *g, const int32_t *path, 
     q->hope = 0;
     for (size_t i = 0; i < n; i++) {
         chance *= (double)probs[i];
-        if (chance <= governor_token_cost(g, i + 1))
+        if (g != NULL ? chance <= governor_token_cost(g, i + 1) : probs[i] < SURE)
             break;
         q->n = i + 1;
         q->hope += chance;

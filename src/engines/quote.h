@@ -21,7 +21,8 @@ struct quote {
 struct quote *quote_create(struct ngram_record *record, size_t n_prompt);
 void quote_destroy(struct quote *q); /* NULL is fine */
 
-/* What the text says that path goes on with, at most `most` tokens, as far as they are worth verifying by g. */
+/* What the text says that path goes on with, at most `most` tokens, as far as they are worth verifying by g; NULL: as
+ * far as it is fairly sure of each. */
 void quote_look(struct quote *q, const struct governor *g, const int32_t *path, size_t n_path, size_t most);
 
 /* Whether a pass for it beats the target alone; streaming: the target's stream would have to be broken off. */

@@ -154,9 +154,11 @@ static void why_not(const struct proxy *p, char *out, size_t size)
     else if (!target->caps.verify)
         snprintf(out, size, "the target can't verify: %.200s",
                  target->cannot_verify != NULL ? target->cannot_verify : "it has no way to check a draft");
-    else if (proxy_pick_drafter((struct proxy *)p) == NULL && p->drafter[0]->paused)
+    else if (proxy_pick_drafter(p) != NULL || proxy_pick_quoter(p) != NULL)
+        return;
+    else if (p->drafter[0]->paused)
         snprintf(out, size, "drafter %s is paused", p->drafter[0]->name);
-    else if (proxy_pick_drafter((struct proxy *)p) == NULL)
+    else
         snprintf(out, size, "drafter %s: %.180s", p->drafter[0]->name,
                  p->drafter[0]->reason[0] != '\0' ? p->drafter[0]->reason : "not ready yet");
 }
@@ -280,13 +282,14 @@ void proxy_fill_snapshot(struct proxy *p)
     rates(p, s);
     governor(p, s);
     const struct member *active = s->speculating ? proxy_pick_drafter(p) : NULL;
+    const struct member *quoter = s->speculating ? proxy_pick_quoter(p) : NULL;
     member_snapshot(p->target, &s->backend[0]);
     s->backend[0].active = true;
     s->backend[0].tokens_per_second = s->tokens_per_second;
     s->n_backends = 1;
     for (size_t i = 0; i < p->n_drafters; i++) {
         member_snapshot(p->drafter[i], &s->backend[s->n_backends]);
-        s->backend[s->n_backends++].active = p->drafter[i] == active;
+        s->backend[s->n_backends++].active = p->drafter[i] == active || p->drafter[i] == quoter;
     }
     requests(p, s);
     s->pool = (struct snapshot_pool){.progress = NAN, .load_ms = NAN, .pause_ms = NAN, .retry_ms = -1, .reclaimed = -1};

@@ -200,7 +200,7 @@ static void measure(struct speculation *s, const struct backend_status *st, cons
     if (v->cold)                                    /* paid once an answer, not by every round */
         return;
     governor_saw_verify(g, s->n_draft, s->n_draft * v->branches, (double)st->elapsed_us);
-    if (round_us > 0 && !(s->quoted && g->use_alone)) /* a quote says nothing for the drafter that does not pay */
+    if (round_us > 0 && !(s->quoted && (g->use_alone || s->drafting == NULL))) /* a quote speaks for no drafter */
         governor_saw_round(g, emitted, round_us, s->predicted_us);
 }
 
@@ -365,11 +365,11 @@ static bool may_draft(const struct speculation *s)
 static bool look_for_quote(struct speculation *s, size_t most)
 {
     struct proxy *p = s->a->proxy;
-    if (s->sent < s->prompt_len || !may_draft(s) || proxy_pick_quoter(p) == NULL)
+    if (s->sent < s->prompt_len || most == 0 || !may_draft(s) || proxy_pick_quoter(p) == NULL)
         return false;
     if (s->quote == NULL)
         s->quote = quote_create(proxy_quotes(p), s->prompt_len);
-    quote_look(s->quote, proxy_governor(p), s->path, s->n_path, most);
+    quote_look(s->quote, governed(s) ? proxy_governor(p) : NULL, s->path, s->n_path, most);
     return s->quote->n > 0;
 }
 
@@ -498,13 +498,19 @@ static void wait_for_draft(struct speculation *s, struct drafting *d)
     evtimer_add(s->patience, &tv);
 }
 
-static void send_round(struct speculation *s, struct drafting *d, const int32_t *draft, size_t n, size_t most)
+/* The end of the wait for a draft, if there was one. */
+static void begin_round(struct speculation *s, bool quoted, const int32_t *draft, size_t n)
 {
     if (s->state == SPEC_DRAFT)
         s->wait_us = clock_us() - s->wait_start_us;
     s->impatient = false;
-    s->quoted = false;
+    s->quoted = quoted;
     verify(s, draft, n);
+}
+
+static void send_round(struct speculation *s, struct drafting *d, const int32_t *draft, size_t n, size_t most)
+{
+    begin_round(s, false, draft, n);
     drafting_sent(d, s->path, s->n_path, n, proxy_settings(s->a->proxy)->draft_ahead ? most : 0);
 }
 
@@ -519,11 +525,7 @@ static size_t confident(const float *probs, size_t n)
 
 static void send_quote(struct speculation *s)
 {
-    if (s->state == SPEC_DRAFT)
-        s->wait_us = clock_us() - s->wait_start_us;
-    s->impatient = false;
-    s->quoted = true;
-    verify(s, s->quote->tokens, s->quote->n);
+    begin_round(s, true, s->quote->tokens, s->quote->n);
 }
 
 /* Whether the text itself promises more than the drafter's k tokens do, for which one would have to wait or not. */
@@ -553,7 +555,7 @@ static void next_round(struct speculation *s, struct drafting *d, size_t most)
         waits = governor_waits_first(g, drafting_next_us(d));
     else if (n > 0)
         waits = k == n;
-    bool quote = !member_is_text(drafting_member(d)) && look_for_quote(s, most);
+    bool quote = governed(s) && look_for_quote(s, most);
     if (prefill || most == 0) { /* both read the prompt at once */
         send_round(s, d, draft, n, most);
     } else if (quote && quote_is_better(s, probs, k, more && waits)) {
@@ -599,22 +601,23 @@ static void step(struct speculation *s)
         return;
     }
     struct drafting *d = choose_drafter(s);
-    if (d == NULL && a->mode == PROXY_SPECULATE && proxy_draft_cap(a->proxy) != 0 &&
+    bool quoter = may_draft(s) && proxy_pick_quoter(a->proxy) != NULL;
+    if (d == NULL && !quoter && a->mode == PROXY_SPECULATE && proxy_draft_cap(a->proxy) != 0 &&
         !proxy_settings(a->proxy)->fallback_on_draft_failure && a->target->backend->info.caps.verify) {
         proxy_answer_fail(a, 503, "server_error", "draft_unavailable",
                           "no drafter can be used, and fallback_on_draft_failure is off");
         return;
     }
-    bool streams = a->target->backend->info.caps.generate, none = backend_verify_most(s->session) == 0;
+    bool streams = a->target->backend->info.caps.generate;
+    struct governor *g = proxy_governor(a->proxy);
     size_t most = draft_room(s);
-    if (d == NULL || (none && streams))
-        alone(s, false);
-    else if (!governed(s) || !streams || !governor_prefers_alone(proxy_governor(a->proxy), target_rtt_us(s)))
+    bool can = d != NULL && !(streams && backend_verify_most(s->session) == 0);
+    if (can && !(governed(s) && streams && governor_prefers_alone(g, target_rtt_us(s))))
         next_round(s, d, most);
-    else if (look_for_quote(s, most) && quote_pays(s->quote, proxy_governor(a->proxy), false))
+    else if (look_for_quote(s, most) && (!governed(s) || quote_pays(s->quote, g, false)))
         send_quote(s);
     else
-        alone(s, true);
+        alone(s, can);
 }
 
 /* ---- the prompt ---- */
