@@ -44,14 +44,6 @@ struct options {
 int options_parse(struct options *o, int argc, char **argv, char **cause);
 void options_finish(struct options *o);
 
-/* What tables of options share.  name: the option as it was written, for the cause.  0, or -1 and a cause.
- * listen takes HOST:PORT, HOST, :PORT, [V6]:PORT and [V6]; the half that is not there stays as it was, *host is owned
- * by the caller and replaced. */
-int options_parse_number(const char *name, const char *value, int64_t min, int64_t max, int64_t *out, char **cause);
-int options_parse_listen(const char *name, const char *value, char **host, int64_t *port, char **cause);
-/* Words of text from column indent (where the line stands already) to 100, and a newline. */
-void options_print_wrapped(FILE *to, const char *text, int indent);
-
 /* All options, with examples, at most 100 columns. */
 void options_print_help(FILE *to);
 
