@@ -1,6 +1,4 @@
 /* tightwad load: the pool's model, loaded anew or for the first time. */
-#include <stdlib.h>
-
 #include "cmd/order.h"
 
 extern const struct cmd cmd_load;
@@ -11,24 +9,14 @@ static const struct cmd_option options[] = {
     {0},
 };
 
+static int follow(struct client *c, const char *model, const json_t *before)
+{
+    return order_follow(c, model != NULL ? model : json_string_value(json_object_get(before, "model")), before);
+}
+
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
-    const char *model = args->n_words > 0 ? args->words[0] : NULL;
-    struct client c;
-    char *cause = NULL;
-    int rc = order_connect(&c, env, args);
-    if (rc != CMD_OK)
-        return rc;
-    json_t *before = order_pool(&c, &cause);
-    if (before == NULL || order_send(&c, "load", model, &cause) != 0) {
-        rc = cmd_fail_cause(cause);
-    } else if (!cmd_args_has(args, "no-wait")) {
-        const char *same = json_string_value(json_object_get(before, "model"));
-        rc = order_follow(&c, model != NULL ? model : same, before);
-    }
-    json_decref(before);
-    client_finish(&c);
-    return rc;
+    return order_run(env, args, "load", args->n_words > 0 ? args->words[0] : NULL, follow);
 }
 
 const struct cmd cmd_load = {

@@ -1,7 +1,6 @@
 /* tightwad reclaim: the memory that the model's file takes in the page cache. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "base/clock.h"
 #include "cmd/order.h"
@@ -12,6 +11,7 @@ enum { WAIT_US = 60 * 1000 * 1000 };
 
 static const struct cmd_option options[] = {
     {'p', "port", "PORT", "the instance that listens on this port"},
+    {0, "no-wait", NULL, "return as soon as it has begun"},
     {0},
 };
 
@@ -20,8 +20,9 @@ static json_int_t reclaims(const json_t *pool)
     return json_integer_value(json_object_get(pool, "reclaims"));
 }
 
-static int wait_done(struct client *c, const json_t *before)
+static int wait_done(struct client *c, const char *model, const json_t *before)
 {
+    (void)model;
     char *cause = NULL;
     int64_t until = clock_us() + WAIT_US;
     json_t *pool = NULL;
@@ -41,24 +42,12 @@ static int wait_done(struct client *c, const json_t *before)
 
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
-    struct client c;
-    char *cause = NULL;
-    int rc = order_connect(&c, env, args);
-    if (rc != CMD_OK)
-        return rc;
-    json_t *before = order_pool(&c, &cause);
-    if (before == NULL || order_send(&c, "reclaim", NULL, &cause) != 0)
-        rc = cmd_fail_cause(cause);
-    else
-        rc = wait_done(&c, before);
-    json_decref(before);
-    client_finish(&c);
-    return rc;
+    return order_run(env, args, "reclaim", NULL, wait_done);
 }
 
 const struct cmd cmd_reclaim = {
     .name = "reclaim",
-    .usage = "[--port PORT]",
+    .usage = "[--port PORT] [--no-wait]",
     .summary = "give back the memory that the model's file takes in the page cache",
     .help = "For a model whose weights are on GPUs or other machines: the file was read once, and its pages are of no "
             "use any\n"

@@ -1,6 +1,4 @@
 /* tightwad swap: another model in the place of the present one, while the endpoint serves. */
-#include <stdlib.h>
-
 #include "cmd/order.h"
 
 extern const struct cmd cmd_swap;
@@ -13,19 +11,7 @@ static const struct cmd_option options[] = {
 
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
-    struct client c;
-    char *cause = NULL;
-    int rc = order_connect(&c, env, args);
-    if (rc != CMD_OK)
-        return rc;
-    json_t *before = order_pool(&c, &cause);
-    if (before == NULL || order_send(&c, "swap", args->words[0], &cause) != 0)
-        rc = cmd_fail_cause(cause);
-    else if (!cmd_args_has(args, "no-wait"))
-        rc = order_follow(&c, args->words[0], before);
-    json_decref(before);
-    client_finish(&c);
-    return rc;
+    return order_run(env, args, "swap", args->words[0], order_follow);
 }
 
 const struct cmd cmd_swap = {

@@ -128,3 +128,21 @@ int order_follow(struct client *c, const char *model, const json_t *before)
     clear();
     return cmd_fail_cause(cause);
 }
+
+int order_run(struct cmd_env *env, const struct cmd_args *args, const char *command, const char *model,
+              order_then *then)
+{
+    struct client c;
+    char *cause = NULL;
+    int rc = order_connect(&c, env, args);
+    if (rc != CMD_OK)
+        return rc;
+    json_t *before = order_pool(&c, &cause);
+    if (before == NULL || order_send(&c, command, model, &cause) != 0)
+        rc = cmd_fail_cause(cause);
+    else if (!cmd_args_has(args, "no-wait"))
+        rc = then(&c, model, before);
+    json_decref(before);
+    client_finish(&c);
+    return rc;
+}

@@ -21,4 +21,13 @@ json_t *order_pool(struct client *c, char **cause);
  * before: the pool as it was before the order.  Prints how it ended; returns the exit code. */
 int order_follow(struct client *c, const char *model, const json_t *before);
 
+/* What follows an order that was taken: model as it was sent (may be NULL), before: the pool as it was.  Returns the
+ * exit code. */
+typedef int order_then(struct client *c, const char *model, const json_t *before);
+
+/* A verb that is one order: connects, sends, and unless --no-wait is given goes on with `then`.  Returns the exit code;
+ * what went wrong has been printed. */
+int order_run(struct cmd_env *env, const struct cmd_args *args, const char *command, const char *model,
+              order_then *then);
+
 #endif
