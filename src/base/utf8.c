@@ -77,3 +77,20 @@ bool utf8_add_repaired(struct buf *out, const char *s, size_t len)
     }
     return buf_add(out, s + from, len - from);
 }
+
+char *utf8_printable(const char *s, size_t len)
+{
+    struct buf b;
+
+    buf_init(&b, 3 * len + 16);
+    utf8_add_repaired(&b, s, len);
+    for (size_t i = 0; i < b.len; i++) {
+        unsigned char c = (unsigned char)b.data[i];
+
+        if (c < 0x20 || c == 0x7f)
+            b.data[i] = ' ';
+        else if (c == 0xc2 && (unsigned char)b.data[i + 1] < 0xa0)
+            b.data[i] = b.data[i + 1] = ' ';
+    }
+    return buf_steal(&b);
+}

@@ -6,7 +6,6 @@
 
 #include <jansson.h>
 
-#include "base/buf.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "cmd/cmd.h"
@@ -20,17 +19,7 @@ extern const struct cmd cmd_inspect;
 /* Text from a file as valid UTF-8 on one line: a terminal must not obey it.  Owned by the caller. */
 static char *clean(const char *s)
 {
-    struct buf b;
-    buf_init(&b, 4 * strlen(s) + 16);
-    utf8_add_repaired(&b, s, strlen(s));
-    for (size_t i = 0; i < b.len; i++) {
-        unsigned char c = (unsigned char)b.data[i];
-        if (c < 0x20 || c == 0x7f)
-            b.data[i] = ' ';
-        else if (c == 0xc2 && (unsigned char)b.data[i + 1] < 0xa0)
-            b.data[i] = b.data[i + 1] = ' '; /* the C1 controls */
-    }
-    return buf_steal(&b);
+    return utf8_printable(s, strlen(s));
 }
 
 static json_t *text_json(const char *s)

@@ -107,6 +107,10 @@ struct machine_tool *machine_add_tool(struct machine *m, const char *name);
 struct machine_disk *machine_add_disk(struct machine *m);
 void machine_add_note(struct machine *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Copies text from a stranger (a tool, a file, the network): what may go to a terminal and into JSON, cut between two
+ * characters, without blanks around.  src NULL: "". */
+void machine_text(char *dst, size_t size, const char *src);
+
 /* Static words: "nvidia", "ollama", "here", … */
 const char *gpu_vendor_name(enum gpu_vendor v);
 const char *service_kind_name(enum service_kind k);
