@@ -104,6 +104,7 @@ static const struct field model_fields[] = {
     {"from", FIELD_STRING, AT(machine_model, from)},
     {"architecture", FIELD_TEXT, AT(machine_model, architecture)},
     {"quantisation", FIELD_TEXT, AT(machine_model, quantisation)},
+    {"vocab", FIELD_TEXT, AT(machine_model, vocab)},
     {"bytes", FIELD_INT64, AT(machine_model, bytes)},
     {"parameters", FIELD_INT64, AT(machine_model, parameters)},
     {0},
