@@ -20,6 +20,12 @@
 #include "base/clock.h"
 #include "base/mem.h"
 
+enum {
+    ATTEND_MS = 50,     /* between two looks whether a program has ended */
+    PUT_DOWN_MS = 500,  /* how long a killed program is waited for */
+    STDERR_KEPT = 4096, /* bytes */
+};
+
 /* In the child, before the program: nothing here may allocate much or fail silently. */
 static void become(const char *const *argv, const char *const *env, int out, int err, pid_t parent)
 {
@@ -90,39 +96,123 @@ bool child_ended(struct child *c, char **how)
     return true;
 }
 
+/* Takes what has come; closes fd (-1 then) when the other side has. */
+static void drain(int *fd, struct buf *b, bool *full)
+{
+    char part[4096];
+    ssize_t n;
+    while (*fd >= 0 && (n = read(*fd, part, sizeof(part))) != 0) {
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return;
+        size_t room = b->max - b->len, take = (size_t)n < room ? (size_t)n : room;
+        buf_add(b, part, take);
+        if (take < (size_t)n) {
+            *full = true;
+            return;
+        }
+    }
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static bool stopped(const struct child_limits *l)
+{
+    return l->stop != NULL && atomic_load(l->stop);
+}
+
+/* Reads until the program has ended, writes too much, or time is over.  True: it has ended, and *status is set. */
+static bool attend(struct child *c, int fds[2], struct buf *out, struct buf *err, const struct child_limits *l,
+                   bool *too_long, int *status)
+{
+    int64_t until = clock_us() + (int64_t)l->timeout_ms * 1000;
+    bool err_full = false, ended = false;
+    while (!ended && !*too_long && !stopped(l)) {
+        int64_t left = (until - clock_us()) / 1000;
+        if (left <= 0)
+            return false;
+        /* Closing its output is how a program is seen to end at once; the look at the clock is for one that leaves
+         * somebody behind who holds it open, and for one that closes it and goes on. */
+        bool open = fds[0] >= 0 || fds[1] >= 0;
+        struct pollfd p[2] = {{.fd = fds[0], .events = POLLIN}, {.fd = err_full ? -1 : fds[1], .events = POLLIN}};
+        poll(p, 2, open ? (int)(left < ATTEND_MS ? left : ATTEND_MS) : 1);
+        ended = waitpid(c->pid, status, WNOHANG) == c->pid;
+        drain(&fds[0], out, too_long);
+        if (!err_full)
+            drain(&fds[1], err, &err_full);
+    }
+    return ended;
+}
+
+/* Ends it and all that it has started. */
+static void put_down(pid_t pid)
+{
+    int64_t until = clock_us() + PUT_DOWN_MS * 1000;
+    kill(-pid, SIGKILL);
+    kill(pid, SIGKILL);
+    while (waitpid(pid, NULL, WNOHANG) == 0 && clock_us() < until)
+        nanosleep(&(struct timespec){0, 2000000}, NULL);
+}
+
+void child_run(const char *const *argv, const struct child_limits *limits, struct child_result *r)
+{
+    static const char *const env[] = {"LC_ALL=C", NULL};
+    struct child c = {0};
+    struct buf out, err;
+    int out_fds[2] = {-1, -1}, err_fds[2] = {-1, -1}, status = 0;
+    bool too_long = false;
+    *r = (struct child_result){.fate = CHILD_FAILED, .status = -1};
+    buf_init(&out, limits->max);
+    buf_init(&err, STDERR_KEPT);
+    if (pipe2(out_fds, O_CLOEXEC | O_NONBLOCK) == 0 && pipe2(err_fds, O_CLOEXEC | O_NONBLOCK) == 0) {
+        fcntl(out_fds[1], F_SETFL, 0); /* the program's own ends block as it expects */
+        fcntl(err_fds[1], F_SETFL, 0);
+        child_start(&c, argv[0], argv, env, out_fds[1], err_fds[1], NULL);
+    }
+    for (int i = 0; i < 2; i++) {
+        int *fd = i == 0 ? &out_fds[1] : &err_fds[1];
+        if (*fd >= 0)
+            close(*fd);
+    }
+    if (c.pid > 0) {
+        int fds[2] = {out_fds[0], err_fds[0]};
+        if (attend(&c, fds, &out, &err, limits, &too_long, &status)) {
+            r->fate = too_long ? CHILD_TOO_LONG : WIFEXITED(status) ? CHILD_ENDED : CHILD_KILLED;
+            r->status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+        } else {
+            r->fate = too_long ? CHILD_TOO_LONG : CHILD_TOO_LATE;
+            put_down(c.pid);
+        }
+        out_fds[0] = fds[0];
+        err_fds[0] = fds[1];
+    }
+    if (out_fds[0] >= 0)
+        close(out_fds[0]);
+    if (err_fds[0] >= 0)
+        close(err_fds[0]);
+    r->out = buf_steal(&out);
+    r->err = buf_steal(&err);
+}
+
+void child_result_finish(struct child_result *r)
+{
+    free(r->out);
+    free(r->err);
+    *r = (struct child_result){0};
+}
+
 char *child_output(const char *const *argv, int timeout_ms, size_t max)
 {
-    struct child c;
-    struct buf b;
-    int64_t until = clock_us() + (int64_t)timeout_ms * 1000;
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) != 0)
-        return NULL;
-    int failed = child_start(&c, argv[0], argv, NULL, fds[1], -1, NULL);
-    close(fds[1]);
-    if (failed != 0) {
-        close(fds[0]);
-        return NULL;
+    struct child_result r;
+    child_run(argv, &(struct child_limits){.timeout_ms = timeout_ms, .max = max}, &r);
+    char *text = NULL;
+    if (r.fate == CHILD_ENDED && r.status == 0) {
+        text = r.out;
+        r.out = NULL;
     }
-    fcntl(fds[0], F_SETFL, O_NONBLOCK);
-    buf_init(&b, max);
-    bool whole = false;
-    while (!whole && clock_us() < until) {
-        char part[4096];
-        struct pollfd p = {.fd = fds[0], .events = POLLIN};
-        poll(&p, 1, (int)((until - clock_us()) / 1000) + 1);
-        ssize_t n = read(fds[0], part, sizeof(part));
-        if (n > 0 && !buf_add(&b, part, (size_t)n))
-            break;
-        whole = n == 0;
-    }
-    int status = -1;
-    if (whole && waitpid(c.pid, &status, 0) == c.pid)
-        c.pid = 0;
-    child_stop(&c, 0);
-    close(fds[0]);
-    char *text = whole && WIFEXITED(status) && WEXITSTATUS(status) == 0 ? buf_steal(&b) : NULL;
-    buf_finish(&b);
+    child_result_finish(&r);
     return text;
 }
 

@@ -2,6 +2,7 @@
 #ifndef TIGHTWAD_BASE_CHILD_H
 #define TIGHTWAD_BASE_CHILD_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -20,6 +21,32 @@ int child_start(struct child *c, const char *name, const char *const *argv, cons
 void child_stop(struct child *c, int grace_ms);
 /* Whether it has ended by itself (it is reaped then); how, in words owned by the caller. */
 bool child_ended(struct child *c, char **how);
+
+/* How a short command went. */
+enum child_fate {
+    CHILD_ENDED,    /* with .status */
+    CHILD_KILLED,   /* a signal ended it */
+    CHILD_TOO_LATE, /* it did not end in time, or *stop was set, and was killed */
+    CHILD_TOO_LONG, /* it wrote more than was asked for, and was killed */
+    CHILD_FAILED,   /* it could not be started */
+};
+
+struct child_result {
+    enum child_fate fate;
+    int status;      /* what it ended with; 127 also where the program is not there */
+    char *out, *err; /* what it wrote to stdout and stderr, as much as there was room for; never NULL, owned */
+};
+
+struct child_limits {
+    int timeout_ms;
+    size_t max;              /* bytes of stdout; of stderr the first 4 KiB are kept */
+    const atomic_bool *stop; /* looked at some times a second; may be NULL */
+};
+
+/* Runs a command to its end, in the C locale, with the programs that it has started itself if it has to be killed.  One
+ * that even a kill does not end (it hangs in a driver) is left behind.  Blocks; any thread. */
+void child_run(const char *const *argv, const struct child_limits *limits, struct child_result *r);
+void child_result_finish(struct child_result *r);
 
 /* The stdout of a short command, at most max bytes, or NULL when it can't be run, fails, or takes longer than
  * timeout_ms.  Owned by the caller. */

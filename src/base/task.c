@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -12,16 +13,41 @@ struct task {
     pthread_t thread;
     int fd; /* eventfd: the work has ended */
     struct event *ended;
-    void (*work)(void *data), (*done)(void *data);
+    void (*work)(void *data), (*done)(void *data), (*drop)(void *data);
     void *data;
+    atomic_int state;
 };
+
+/* The second of thread and loop to change it cleans up. */
+enum { STATE_RUNNING, STATE_ENDED, STATE_FORGOTTEN };
 
 static void *run(void *arg)
 {
     struct task *t = arg;
     t->work(t->data);
-    eventfd_write(t->fd, 1);
+    if (atomic_exchange(&t->state, STATE_ENDED) != STATE_FORGOTTEN) {
+        eventfd_write(t->fd, 1);
+        return NULL;
+    }
+    t->drop(t->data);
+    close(t->fd);
+    free(t);
     return NULL;
+}
+
+void task_forget(struct task *t, void (*drop)(void *data))
+{
+    pthread_t thread = t->thread;
+    event_free(t->ended);
+    t->drop = drop;
+    if (atomic_exchange(&t->state, STATE_FORGOTTEN) == STATE_RUNNING) {
+        pthread_detach(thread);
+        return;
+    }
+    pthread_join(thread, NULL);
+    drop(t->data);
+    close(t->fd);
+    free(t);
 }
 
 void task_destroy(struct task *t)

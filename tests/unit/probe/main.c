@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest gguf_tests[], layers_tests[], ollama_store_tests[], rpc_tests[];
-extern const size_t gguf_count, layers_count, ollama_store_count, rpc_count;
+extern const struct CMUnitTest gguf_tests[], layers_tests[], machine_tests[], ollama_store_tests[], rpc_tests[];
+extern const size_t gguf_count, layers_count, machine_count, ollama_store_count, rpc_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -23,6 +23,7 @@ int main(void)
 {
     add(gguf_tests, gguf_count);
     add(layers_tests, layers_count);
+    add(machine_tests, machine_count);
     add(ollama_store_tests, ollama_store_count);
     add(rpc_tests, rpc_count);
     return _cmocka_run_group_tests("probe", all, count, NULL, NULL);
