@@ -137,6 +137,7 @@ void api_destroy(struct api *a)
     endpoints_destroy(a->endpoints);
     if (a->events)
         events_close(a->events);
+    control_finish(&a->control);
     httpd_destroy(a->tcp);
     httpd_destroy(a->unix_socket);
     events_destroy(a->events);

@@ -129,9 +129,33 @@ static const char *why_refused(const struct control *c, const struct httpd_reque
     return NULL;
 }
 
+/* A request whose command is under way. */
+struct waiting {
+    struct control *control;
+    struct httpd_request *request;
+    struct command_call *call; /* NULL: it has ended */
+    struct waiting *prev, *next;
+};
+
+static void on_done(void *arg, json_t *reply, const char *why)
+{
+    struct waiting *w = arg;
+    if (reply != NULL)
+        httpd_reply_json(w->request, 200, reply);
+    else
+        httpd_reply_error(w->request, 400, NULL, "command_failed", "%s", why);
+    if (w->prev != NULL)
+        w->prev->next = w->next;
+    else
+        w->control->waiting = w->next;
+    if (w->next != NULL)
+        w->next->prev = w->prev;
+    free(w);
+}
+
 static void handle_command(struct httpd_request *r, void *arg)
 {
-    const struct control *c = arg;
+    struct control *c = arg;
     const char *refused = why_refused(c, r);
     if (refused) {
         httpd_reply_error(r, 403, NULL, "token_required", "%s", refused);
@@ -140,19 +164,36 @@ static void handle_command(struct httpd_request *r, void *arg)
     size_t len;
     const char *body = httpd_body(r, &len);
     char *cause = NULL;
-    json_t *request = json_parse_object(body, len, &cause), *answer = NULL;
-    if (request)
-        answer = command_run(&c->engines, request, &cause);
+    json_t *request = json_parse_object(body, len, &cause);
+    if (!request) {
+        httpd_reply_error(r, 400, NULL, "command_failed", "%s", cause);
+        free(cause);
+        return;
+    }
+    struct waiting *w = xcalloc(1, sizeof(*w));
+    *w = (struct waiting){.control = c, .request = r, .next = c->waiting};
+    if (w->next != NULL)
+        w->next->prev = w;
+    c->waiting = w;
+    struct command_call *call = command_run(&c->engines, request, on_done, w);
+    if (call != NULL)
+        w->call = call;
     json_decref(request);
-    if (answer)
-        httpd_reply_json(r, 200, answer);
-    else
-        httpd_reply_error(r, 400, NULL, "command_failed", "%s", cause ? cause : "the command failed");
-    free(cause);
 }
 
-void control_route(const struct control *c, struct httpd *h)
+void control_route(struct control *c, struct httpd *h)
 {
-    httpd_route(h, HTTPD_GET, "/v1/tightwad/commands", false, handle_commands, (void *)c);
-    httpd_route(h, HTTPD_POST, "/v1/tightwad/command", false, handle_command, (void *)c);
+    httpd_route(h, HTTPD_GET, "/v1/tightwad/commands", false, handle_commands, c);
+    httpd_route(h, HTTPD_POST, "/v1/tightwad/command", false, handle_command, c);
+}
+
+void control_finish(struct control *c)
+{
+    for (struct waiting *w = c->waiting, *next; w != NULL; w = next) {
+        next = w->next;
+        command_cancel(w->call);
+        httpd_reply_error(w->request, 503, NULL, "stopping", "this instance is stopping");
+        free(w);
+    }
+    c->waiting = NULL;
 }

@@ -27,13 +27,18 @@ bool control_alive(const char *path);
  * or NULL and a cause. */
 char *control_listen(struct httpd *h, int port, char **cause);
 
+struct waiting;
+
 /* token_set: read at each request; without a token, commands over TCP are taken from loopback only, and never from a
  * web page (Origin).  c must outlive h. */
 struct control {
     struct engines engines;
     const bool *token_set;
+    struct waiting *waiting; /* requests whose command is under way; NULL at the start */
 };
-void control_route(const struct control *c, struct httpd *h);
+void control_route(struct control *c, struct httpd *h);
+/* Ends the requests that wait, before their servers go. */
+void control_finish(struct control *c);
 
 /* The command table: {"commands":[{"name","args","help"},…]}.  New reference. */
 json_t *control_commands_json(void);

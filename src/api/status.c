@@ -195,6 +195,7 @@ json_t *snapshot_to_json(const struct snapshot *s)
     set(o, "version", name_or_null(s->version));
     set(o, "model", name_or_null(s->model));
     set(o, "listen", name_or_null(s->listen));
+    set(o, "config", name_or_null(s->config));
     set_speculation(o, s);
     set(o, "requests_ok", json_integer((json_int_t)s->requests_ok));
     set(o, "requests_failed", json_integer((json_int_t)s->requests_failed));

@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <jansson.h>
+
 #include "base/mem.h"
 #include "base/residency.h"
 #include "cmd/cmd.h"
@@ -56,23 +58,23 @@ static void read_line(const char *path, char *out, size_t size)
     fclose(f);
 }
 
-static void say(bool good, const char *what, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void say(json_t *list, bool good, const char *what, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-static void say(bool good, const char *what, const char *fmt, ...)
+/* One more thing that was looked at. */
+static void say(json_t *list, bool good, const char *what, const char *fmt, ...)
 {
-    bool colour = term_colour(stdout);
     va_list ap;
     va_start(ap, fmt);
     char *text = xvasprintf(fmt, ap);
     va_end(ap);
-    printf("%s%s%s %-10s %s\n", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
-           term_escape(colour, TERM_PLAIN), what, text);
+    json_array_append_new(list, json_pack("{s:b, s:s, s:s, s:n}", "good", good, "what", what, "text", text, "fix"));
     free(text);
 }
 
-static void fix(const char *command)
+/* What mends the last one. */
+static void fix(json_t *list, const char *command)
 {
-    printf("               %s\n", command);
+    json_object_set_new(json_array_get(list, json_array_size(list) - 1), "fix", json_string(command));
 }
 
 static double gib(int64_t bytes)
@@ -96,63 +98,65 @@ static int64_t largest_model(const struct config *cfg)
     return most;
 }
 
-static void tell_memory(const struct meminfo *m, const struct config *cfg)
+static void tell_memory(json_t *list, const struct meminfo *m, const struct config *cfg)
 {
     int64_t model = largest_model(cfg);
     bool elsewhere = cfg != NULL && (cfg->pool.n_workers > 0 || cfg->pool.coordinator.n_gpus > 0);
     bool enough = model <= m->available || elsewhere;
-    say(enough, "memory", "%.1f of %.1f GiB available", gib(m->available), gib(m->total));
-    if (model > 0)
-        printf("               the largest model has %.1f GiB%s\n", gib(model),
-               elsewhere ? ", which the pool's devices share" : "");
+    char *share = model > 0 ? xasprintf("; the largest model has %.1f GiB%s", gib(model),
+                                        elsewhere ? ", which the pool's devices share" : "")
+                            : xstrdup("");
+    say(list, enough, "memory", "%.1f of %.1f GiB available%s", gib(m->available), gib(m->total), share);
+    free(share);
     if (!enough)
-        fix("a smaller quantisation, or devices that take a share: workers in cluster.yaml");
+        fix(list, "a smaller quantisation, or devices that take a share: workers in cluster.yaml");
 }
 
-static void tell_swap(const struct meminfo *m)
+static void tell_swap(json_t *list, const struct meminfo *m)
 {
     char swappiness[16];
     int64_t used = m->swap_total - m->swap_free;
     if (m->swap_total <= 0) {
-        say(false, "swap", "none: a moment of too little memory ends a program instead of slowing it down");
-        fix("sudo fallocate -l 16G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon "
-            "/swapfile");
+        say(list, false, "swap", "none: a moment of too little memory ends a program instead of slowing it down");
+        fix(list, "sudo fallocate -l 16G /swapfile && sudo chmod 600 /swapfile && sudo mkswap /swapfile && sudo swapon "
+                  "/swapfile");
     } else {
-        say(used < m->swap_total / 2, "swap", "%.1f of %.1f GiB in use", gib(used), gib(m->swap_total));
+        say(list, used < m->swap_total / 2, "swap", "%.1f of %.1f GiB in use", gib(used), gib(m->swap_total));
         if (used >= m->swap_total / 2)
-            fix("more than half of it is in use: end what is not needed, then sudo swapoff -a && sudo swapon -a");
+            fix(list, "more than half of it is in use: end what is not needed, then sudo swapoff -a && sudo swapon -a");
     }
     read_line("/proc/sys/vm/swappiness", swappiness, sizeof(swappiness));
     if (swappiness[0] == '\0')
         return;
     bool low = atoi(swappiness) <= SWAPPINESS_MOST;
-    say(low, "swappiness", "vm.swappiness is %s%s", swappiness,
+    say(list, low, "swappiness", "vm.swappiness is %s%s", swappiness,
         low ? "" : ": reading a large file pushes programs out of memory");
     if (!low)
-        fix("sudo sysctl vm.swappiness=10    # and vm.swappiness=10 in /etc/sysctl.d/99-tightwad.conf to keep it");
+        fix(list,
+            "sudo sysctl vm.swappiness=10    # and vm.swappiness=10 in /etc/sysctl.d/99-tightwad.conf to keep it");
 }
 
-static void tell_kernel(void)
+static void tell_kernel(json_t *list)
 {
     char text[128];
     read_line("/proc/sys/vm/overcommit_memory", text, sizeof(text));
     if (text[0] != '\0') {
         bool fine = strcmp(text, "2") != 0;
-        say(fine, "overcommit", "vm.overcommit_memory is %s%s", text,
+        say(list, fine, "overcommit", "vm.overcommit_memory is %s%s", text,
             fine ? "" : ": a mapped model counts against the limit, and loads fail with memory to spare");
         if (!fine)
-            fix("sudo sysctl vm.overcommit_memory=0");
+            fix(list, "sudo sysctl vm.overcommit_memory=0");
     }
     read_line("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof(text));
     if (text[0] != '\0') {
         bool fine = strstr(text, "[never]") == NULL;
-        say(fine, "huge pages", "transparent huge pages: %s", text);
+        say(list, fine, "huge pages", "transparent huge pages: %s", text);
         if (!fine)
-            fix("echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled");
+            fix(list, "echo madvise | sudo tee /sys/kernel/mm/transparent_hugepage/enabled");
     }
 }
 
-static void tell_lock(const struct config *cfg)
+static void tell_lock(json_t *list, const struct config *cfg)
 {
     struct rlimit r;
     bool wanted = false;
@@ -163,15 +167,15 @@ static void tell_lock(const struct config *cfg)
     bool unlimited = r.rlim_cur == RLIM_INFINITY;
     bool enough = !wanted || unlimited || (int64_t)r.rlim_cur > largest_model(cfg);
     if (unlimited)
-        say(true, "memlock", "memory may be locked without a limit");
+        say(list, true, "memlock", "memory may be locked without a limit");
     else
-        say(enough, "memlock", "%.1f MiB may be locked; --mlock is %s", (double)r.rlim_cur / (1 << 20),
+        say(list, enough, "memlock", "%.1f MiB may be locked; --mlock is %s", (double)r.rlim_cur / (1 << 20),
             wanted ? "among extra_args and wants the whole model" : "not used");
     if (!enough)
-        fix("ulimit -l unlimited    # or, to keep it: \"* - memlock unlimited\" in /etc/security/limits.conf");
+        fix(list, "ulimit -l unlimited    # or, to keep it: \"* - memlock unlimited\" in /etc/security/limits.conf");
 }
 
-static void tell_cache(const struct config *cfg)
+static void tell_cache(json_t *list, const struct config *cfg)
 {
     bool elsewhere = cfg->pool.n_workers > 0 || cfg->pool.coordinator.n_gpus > 0;
     for (size_t i = 0; i < cfg->pool.n_models; i++) {
@@ -180,32 +184,64 @@ static void tell_cache(const struct config *cfg)
         if (size < 0)
             continue;
         if (in < 0)
-            say(true, "page cache", "%s: unknown of %.2f GiB", m->name, gib(size));
+            say(list, true, "page cache", "%s: unknown of %.2f GiB", m->name, gib(size));
         else
-            say(true, "page cache", "%s: %.2f of %.2f GiB in memory%s", m->name, gib(in), gib(size),
+            say(list, true, "page cache", "%s: %.2f of %.2f GiB in memory%s", m->name, gib(in), gib(size),
                 elsewhere && in > size / 2 ? " (`tightwad reclaim` gives it back once the model is loaded)" : "");
+    }
+}
+
+static void print_words(const json_t *list)
+{
+    bool colour = term_colour(stdout);
+    size_t i;
+    const json_t *o;
+    json_array_foreach(list, i, o)
+    {
+        bool good = json_is_true(json_object_get(o, "good"));
+        const char *command = json_string_value(json_object_get(o, "fix"));
+        printf("%s%s%s %-10s %s\n", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
+               term_escape(colour, TERM_PLAIN), json_string_value(json_object_get(o, "what")),
+               json_string_value(json_object_get(o, "text")));
+        if (command != NULL)
+            printf("               %s\n", command);
     }
 }
 
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
-    (void)args;
     struct config *cfg = cmd_load_config(env, false);
     if (cfg == NULL)
         return CMD_FAILED;
     struct meminfo m = read_meminfo();
-    tell_memory(&m, cfg);
-    tell_swap(&m);
-    tell_kernel();
-    tell_lock(cfg);
-    tell_cache(cfg);
+    json_t *list = json_array();
+    tell_memory(list, &m, cfg);
+    tell_swap(list, &m);
+    tell_kernel(list);
+    tell_lock(list, cfg);
+    tell_cache(list, cfg);
     config_destroy(cfg);
+    if (cmd_args_has(args, "json")) {
+        json_t *o = json_pack("{s:o}", "findings", list);
+        json_dumpf(o, stdout, JSON_INDENT(2));
+        putchar('\n');
+        json_decref(o);
+    } else {
+        print_words(list);
+        json_decref(list);
+    }
     return CMD_OK;
 }
 
+static const struct cmd_option options[] = {
+    {0, "json", NULL, "what was looked at as one JSON object"},
+    {0},
+};
+
 const struct cmd cmd_tune = {
     .name = "tune",
-    .usage = "",
+    .usage = "[--json]",
     .summary = "whether this machine's memory and swap are ready, with the commands that mend it",
+    .options = options,
     .run = run,
 };

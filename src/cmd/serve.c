@@ -17,6 +17,7 @@
 #include "base/cause.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "cmd/examine.h"
 #include "cmd/measure.h"
 #include "cmd/self.h"
 #include "cmd/term.h"
@@ -38,6 +39,7 @@ struct start {
     struct proxy *proxy;
     struct pool *pool; /* NULL: none is configured */
     struct api *api;
+    struct examine *examine;
     struct proxy_listener listener;
     bool probed, shown, stopping, changed;
     int percent;      /* of a load, as last printed */
@@ -98,6 +100,12 @@ static void reload_or_say(struct start *s)
     if (reload(s, &cause) != 0)
         log_error("%s", cause);
     free(cause);
+}
+
+static int examine(void *arg, const char *verb, struct command_call *call, char **cause)
+{
+    struct start *s = arg;
+    return examine_start(s->examine, verb, call, cause);
 }
 
 static void on_drained(void *arg)
@@ -322,7 +330,8 @@ static int begin(struct start *s, char **cause)
     s->api = api_create(s->base, s->cfg, &(struct engines){.proxy = s->proxy, .pool = s->pool}, cause);
     if (s->api == NULL || (s->pool != NULL && pool_start(s->pool, NULL, cause) != 0))
         return -1;
-    struct proxy_hooks hooks = {.reload = reload, .stop = stop, .arg = s};
+    s->examine = examine_create(s->base, s->path);
+    struct proxy_hooks hooks = {.reload = reload, .stop = stop, .examine = examine, .arg = s};
     proxy_set_hooks(s->proxy, &hooks);
     s->listener = (struct proxy_listener){.on_tick = on_tick, .arg = s};
     proxy_listen(s->proxy, &s->listener);
@@ -344,6 +353,7 @@ static void finish(struct start *s)
             event_free(events[i]);
     }
     api_destroy(s->api);
+    examine_destroy(s->examine);
     if (s->proxy != NULL)
         proxy_unlisten(s->proxy, &s->listener);
     pool_destroy(s->pool);

@@ -182,6 +182,10 @@ void config_server_finish(struct config_server *s);
  * renamed).  A file that is not there is made.  name: its name, url or host:port.  0, or -1 and a cause. */
 int config_file_add_drafter(const char *path, const struct config_server *s, char **cause);
 int config_file_remove_drafter(const char *path, const char *name, char **cause);
+/* Likewise: sets "SECTION.KEY" (of a section that is no list) to value as it would be written there; makes a model of
+ * `models` the default. */
+int config_file_set(const char *path, const char *key, const char *value, char **cause);
+int config_file_set_default_model(const char *path, const char *model, char **cause);
 
 /* The reference page made from the option table (Markdown), compared with doc/configuration.md by a test. */
 void config_reference(FILE *to);

@@ -328,8 +328,7 @@ int edit_remove_drafter(const char *text, size_t len, const char *name, struct b
 
 /* ---- the file ---- */
 
-/* Ends an edit of path: writes out when rc is 0.  Takes out. */
-static int put_file(const char *path, int rc, struct buf *out, char **cause)
+int edit_put_file(const char *path, int rc, struct buf *out, char **cause)
 {
     if (rc == 0)
         rc = file_replace(path, out->data, out->len, cause);
@@ -349,7 +348,7 @@ int config_file_add_drafter(const char *path, const struct config_server *s, cha
     if (rc == 0)
         rc = edit_add_drafter(text.data, text.len, s, &out, cause);
     buf_finish(&text);
-    return put_file(path, rc, &out, cause);
+    return edit_put_file(path, rc, &out, cause);
 }
 
 int config_file_remove_drafter(const char *path, const char *name, char **cause)
@@ -360,5 +359,5 @@ int config_file_remove_drafter(const char *path, const char *name, char **cause)
     if (rc == 0)
         rc = edit_remove_drafter(text.data, text.len, name, &out, cause);
     buf_finish(&text);
-    return put_file(path, rc, &out, cause);
+    return edit_put_file(path, rc, &out, cause);
 }

@@ -14,4 +14,7 @@ int edit_add_drafter(const char *text, size_t len, const struct config_server *s
 /* name: the drafter's name, url or host:port. */
 int edit_remove_drafter(const char *text, size_t len, const char *name, struct buf *out, char **cause);
 
+/* Ends an edit of the file: writes out when rc is 0, and finishes it in any case.  0, or -1 and a cause. */
+int edit_put_file(const char *path, int rc, struct buf *out, char **cause);
+
 #endif

@@ -4,174 +4,96 @@
 #include <string.h>
 
 #include "base/cause.h"
-#include "base/json.h"
-#include "base/log.h"
 #include "base/mem.h"
 #include "config/config.h"
-#include "engines/pool.h"
-#include "engines/proxy-internal.h"
-
-static json_t *done(void)
-{
-    return json_pack("{s:b}", "ok", 1);
-}
-
-static const char *text_arg(const json_t *args, const char *key)
-{
-    return json_string_value(json_object_get(args, key));
-}
-
-static json_t *drafter_add(const struct engines *e, const json_t *args, char **cause)
-{
-    struct config_server given = {.name = (char *)text_arg(args, "name"),
-                                  .url = (char *)text_arg(args, "url"),
-                                  .model_name = (char *)text_arg(args, "model_name"),
-                                  .backend = (char *)text_arg(args, "backend"),
-                                  .type = (char *)text_arg(args, "type"),
-                                  .api_key = (char *)text_arg(args, "api_key")},
-                         s;
-    bool save = json_is_true(json_object_get(args, "save"));
-    if (save && e->proxy->config_path == NULL) {
-        cause_set(cause, "save: this instance runs without a configuration file");
-        return NULL;
-    }
-    if (config_server_init(&s, &given, cause) != 0)
-        return NULL;
-    int failed = proxy_add_drafter(e->proxy, &s, cause);
-    if (failed == 0) {
-        log_info("drafter %s is added", s.name);
-        failed = save ? config_file_add_drafter(e->proxy->config_path, &s, cause) : 0;
-    }
-    config_server_finish(&s);
-    return failed != 0 ? NULL : done();
-}
-
-static json_t *drafter_remove(const struct engines *e, const json_t *args, char **cause)
-{
-    return proxy_remove_drafter(e->proxy, text_arg(args, "name"), cause) != 0 ? NULL : done();
-}
-
-static json_t *drafter_pause(const struct engines *e, const json_t *args, char **cause)
-{
-    return proxy_pause_drafter(e->proxy, text_arg(args, "name"), true, cause) != 0 ? NULL : done();
-}
-
-static json_t *drafter_resume(const struct engines *e, const json_t *args, char **cause)
-{
-    return proxy_pause_drafter(e->proxy, text_arg(args, "name"), false, cause) != 0 ? NULL : done();
-}
-
-static json_t *log_level(const struct engines *e, const json_t *args, char **cause)
-{
-    (void)e;
-    enum log_level level;
-    if (!log_level_from_name(text_arg(args, "level"), &level)) {
-        cause_set(cause, "level: %s is none of debug, info, warn, error", text_arg(args, "level"));
-        return NULL;
-    }
-    log_set_level(level);
-    return done();
-}
-
-static json_t *max_draft_tokens(const struct engines *e, const json_t *args, char **cause)
-{
-    const json_t *value = json_object_get(args, "n");
-    const char *text = json_is_integer(value) ? "auto" : json_string_value(value);
-    char *end = NULL;
-    int64_t n = json_is_integer(value)      ? json_integer_value(value)
-                : strcmp(text, "auto") == 0 ? CONFIG_AUTO
-                                            : strtoll(text, &end, 10);
-    if (end != NULL && (end == text || *end != '\0')) {
-        cause_set(cause, "n: %s is neither a number nor auto", text);
-        return NULL;
-    }
-    return proxy_set_max_draft_tokens(e->proxy, n, cause) != 0 ? NULL : done();
-}
-
-static json_t *reload(const struct engines *e, const json_t *args, char **cause)
-{
-    (void)args;
-    if (e->proxy->hooks.reload == NULL) {
-        cause_set(cause, "this instance has nothing to reload");
-        return NULL;
-    }
-    return e->proxy->hooks.reload(e->proxy->hooks.arg, cause) != 0 ? NULL : done();
-}
-
-static json_t *stop(const struct engines *e, const json_t *args, char **cause)
-{
-    (void)args;
-    if (e->proxy->hooks.stop == NULL) {
-        cause_set(cause, "this instance cannot be stopped by a command");
-        return NULL;
-    }
-    e->proxy->hooks.stop(e->proxy->hooks.arg);
-    return done();
-}
-
-static struct pool *the_pool(const struct engines *e, char **cause)
-{
-    if (e->pool == NULL)
-        cause_set(cause, "no pool is configured: cluster.yaml wants an entry under models, and the target must be the "
-                         "pool's coordinator");
-    return e->pool;
-}
-
-static json_t *pool_start_command(const struct engines *e, const json_t *args, char **cause)
-{
-    struct pool *p = the_pool(e, cause);
-    return p == NULL || pool_start(p, text_arg(args, "model"), cause) != 0 ? NULL : done();
-}
-
-static json_t *pool_stop_command(const struct engines *e, const json_t *args, char **cause)
-{
-    (void)args;
-    struct pool *p = the_pool(e, cause);
-    return p == NULL || pool_stop(p, cause) != 0 ? NULL : done();
-}
-
-static json_t *load(const struct engines *e, const json_t *args, char **cause)
-{
-    struct pool *p = the_pool(e, cause);
-    return p == NULL || pool_load(p, text_arg(args, "model"), cause) != 0 ? NULL : done();
-}
-
-static json_t *swap(const struct engines *e, const json_t *args, char **cause)
-{
-    struct pool *p = the_pool(e, cause);
-    return p == NULL || pool_swap(p, text_arg(args, "model"), cause) != 0 ? NULL : done();
-}
-
-static json_t *reclaim(const struct engines *e, const json_t *args, char **cause)
-{
-    (void)args;
-    struct pool *p = the_pool(e, cause);
-    return p == NULL || pool_reclaim(p, cause) != 0 ? NULL : done();
-}
+#include "engines/command-rows.h"
 
 const struct command command_table[] = {
+    {"doctor", "", "ask every configured server, measure, and tell what is wrong and how to mend it", NULL,
+     command_doctor},
     {"drafter-add", "[url] [type] [backend] [model_name] [name] [api_key] [save]",
-     "add a drafter at once; save: write it to the configuration file too", drafter_add},
-    {"drafter-pause", "[name]", "stop using a drafter, or all of them", drafter_pause},
-    {"drafter-remove", "name", "remove a drafter", drafter_remove},
-    {"drafter-resume", "[name]", "use a paused drafter again, or all of them", drafter_resume},
-    {"load", "[model]", "load the pool's model anew, or another one; the answers under way are finished first", load},
-    {"log-level", "level", "debug, info, warn or error", log_level},
-    {"max-draft-tokens", "n", "cap on the tokens of a draft; 0: speculation off; auto", max_draft_tokens},
-    {"pool-start", "[model]", "start the pool's programs, if they do not run", pool_start_command},
-    {"pool-stop", "", "finish the answers under way, then end the pool's programs", pool_stop_command},
-    {"reclaim", "", "give the page cache of the model's file back", reclaim},
-    {"reload", "", "read the configuration file again", reload},
-    {"stop", "", "finish the answers under way, then stop", stop},
-    {"swap", "model", "put another model in the place of the present one, under load", swap},
+     "add a drafter at once; save: write it to the configuration file too", command_drafter_add, NULL},
+    {"drafter-pause", "[name]", "stop using a drafter, or all of them", command_drafter_pause, NULL},
+    {"drafter-remove", "name [save]", "remove a drafter; save: from the configuration file too", command_drafter_remove,
+     NULL},
+    {"drafter-resume", "[name]", "use a paused drafter again, or all of them", command_drafter_resume, NULL},
+    {"load", "[model]", "load the pool's model anew, or another one; the answers under way are finished first",
+     command_load, NULL},
+    {"log-level", "level [save]", "debug, info, warn or error; save: write it to the configuration file too",
+     command_log_level, NULL},
+    {"max-draft-tokens", "n [save]",
+     "cap on the tokens of a draft; 0: speculation off; auto; save: write it to the configuration file too",
+     command_max_draft_tokens, NULL},
+    {"model-default", "model", "write to the configuration file which model is loaded first", command_model_default,
+     NULL},
+    {"models", "", "the models that can be loaded: size, whether each fits, expected tokens a second", NULL,
+     command_models},
+    {"pool-start", "[model]", "start the pool's programs, if they do not run", command_pool_start, NULL},
+    {"pool-stop", "", "finish the answers under way, then end the pool's programs", command_pool_stop, NULL},
+    {"reclaim", "", "give the page cache of the model's file back", command_reclaim, NULL},
+    {"reload", "", "read the configuration file again", command_reload, NULL},
+    {"stop", "", "finish the answers under way, then stop", command_stop, NULL},
+    {"swap", "model", "put another model in the place of the present one, under load", command_swap, NULL},
+    {"test-prompt", "[prompt] [model] [max_tokens]", "ask the endpoint something; answers with the request's number",
+     command_test_prompt, NULL},
+    {"tune", "", "whether this machine's memory and swap are ready for large models", NULL, command_tune},
 };
 const size_t command_count = ARRAY_LEN(command_table);
 
-/* Whether key is one of the command's args, and the first required one that is missing. */
+struct command_call {
+    command_done_cb *done; /* NULL: nobody waits any more */
+    void *arg;
+    bool began; /* command_run has returned, or is about to */
+    bool ended; /* before that */
+};
+
+/* ---- arguments ---- */
+
+static bool is_text(const json_t *v)
+{
+    return json_is_string(v) && json_string_length(v) > 0;
+}
+
+static bool is_yes_or_no(const json_t *v)
+{
+    return json_is_boolean(v);
+}
+
+static bool is_count(const json_t *v)
+{
+    return json_is_integer(v) && json_integer_value(v) > 0;
+}
+
+static bool is_count_or_text(const json_t *v)
+{
+    return json_is_integer(v) || is_text(v);
+}
+
+/* Those that are not a text. */
+static const struct arg_kind {
+    const char *name, *expected;
+    bool (*is_right)(const json_t *v);
+} arg_kinds[] = {
+    {"save", "true or false", is_yes_or_no},
+    {"n", "a number or auto", is_count_or_text},
+    {"max_tokens", "a number above 0", is_count},
+};
+static const struct arg_kind text_kind = {NULL, "a non-empty string", is_text};
+
+static const struct arg_kind *kind_of(const char *key)
+{
+    for (size_t i = 0; i < ARRAY_LEN(arg_kinds); i++) {
+        if (strcmp(arg_kinds[i].name, key) == 0)
+            return &arg_kinds[i];
+    }
+    return &text_kind;
+}
+
+/* Whether key is one of the command's args. */
 static bool knows_arg(const struct command *c, const char *key)
 {
     size_t n = strlen(key);
-    for (const char *at = c->args; (at = strstr(at, key)) != NULL; at += n) {
+    for (const char *at = c->args; n > 0 && (at = strstr(at, key)) != NULL; at += n) {
         bool begins = at == c->args || at[-1] == ' ' || at[-1] == '[';
         if (begins && (at[n] == '\0' || at[n] == ' ' || at[n] == ']'))
             return true;
@@ -190,14 +112,8 @@ static int check_args(const struct command *c, const json_t *request, char **cau
         if (!knows_arg(c, key))
             return cause_set(cause, "%s takes no %s; it takes: %s", c->name, key,
                              c->args[0] != '\0' ? c->args : "nothing");
-        if (strcmp(key, "save") == 0 ? !json_is_boolean(value)
-            : strcmp(key, "n") == 0 && json_is_integer(value)
-                ? false
-                : !json_is_string(value) || json_string_length(value) == 0)
-            return cause_set(cause, "%s: %s is to be %s", c->name, key,
-                             strcmp(key, "save") == 0 ? "true or false"
-                             : strcmp(key, "n") == 0  ? "a number or auto"
-                                                      : "a non-empty string");
+        if (!kind_of(key)->is_right(value))
+            return cause_set(cause, "%s: %s is to be %s", c->name, key, kind_of(key)->expected);
     }
     char *words = xstrdup(c->args), *save = NULL;
     int failed = 0;
@@ -209,7 +125,7 @@ static int check_args(const struct command *c, const json_t *request, char **cau
     return failed;
 }
 
-json_t *command_run(const struct engines *e, const json_t *request, char **cause)
+static const struct command *find(const json_t *request, char **cause)
 {
     const char *name = json_string_value(json_object_get(request, "command"));
     if (name == NULL) {
@@ -220,10 +136,54 @@ json_t *command_run(const struct engines *e, const json_t *request, char **cause
     for (size_t i = 0; i < command_count; i++) {
         names[i] = command_table[i].name;
         if (strcmp(names[i], name) == 0)
-            return check_args(&command_table[i], request, cause) != 0 ? NULL : command_table[i].run(e, request, cause);
+            return check_args(&command_table[i], request, cause) == 0 ? &command_table[i] : NULL;
     }
     const char *near = config_nearest(name, names, command_count);
     cause_set(cause, "there is no command %s%s%s%s", name, near != NULL ? "; did you mean " : "",
               near != NULL ? near : "", near != NULL ? "?" : "");
+    return NULL;
+}
+
+/* ---- calls ---- */
+
+void command_end(struct command_call *c, json_t *reply, const char *why)
+{
+    command_done_cb *tell = c->done;
+    void *arg = c->arg;
+    if (c->began)
+        free(c);
+    else
+        c->ended = true; /* still in command_run, which frees it */
+    if (tell != NULL)
+        tell(arg, reply, reply == NULL && why == NULL ? "the command failed" : why);
+    else
+        json_decref(reply);
+}
+
+void command_cancel(struct command_call *c)
+{
+    if (c != NULL)
+        c->done = NULL;
+}
+
+struct command_call *command_run(const struct engines *e, const json_t *request, command_done_cb *done, void *arg)
+{
+    char *cause = NULL;
+    const struct command *row = find(request, &cause);
+    struct command_call *c = xcalloc(1, sizeof(*c));
+    *c = (struct command_call){.done = done, .arg = arg};
+    if (row == NULL) {
+        command_end(c, NULL, cause);
+    } else if (row->run != NULL) {
+        json_t *reply = row->run(e, request, &cause);
+        command_end(c, reply, cause);
+    } else if (row->begin(e, request, c, &cause) != 0) {
+        command_end(c, NULL, cause);
+    }
+    free(cause);
+    c->began = true;
+    if (!c->ended)
+        return c;
+    free(c);
     return NULL;
 }

@@ -150,7 +150,7 @@ static void show_devices(const struct pool_check *c, const struct pool_plan *pla
     }
     for (size_t i = 0; i < c->facts.n_servers && l->n_devices < SNAPSHOT_DEVICES; i++) {
         const struct pool_server_fact *f = &c->facts.servers[i];
-        if (f->state == RPC_OK)
+        if (f->state == RPC_OK || !pool_server_is_configured(c->cfg, f))
             continue;
         struct snapshot_device *out = &l->device[l->n_devices++];
         *out = (struct snapshot_device){.first_layer = -1, .bytes = -1, .memory = -1, .health = HEALTH_DOWN};

@@ -19,7 +19,9 @@ enum pool_state {
     POOL_FAILED,    /* it can't be started as things are; tried again in a while */
 };
 
+struct listing;
 struct pool_look;
+struct pool_rate;
 struct reclaim;
 
 struct pool_drafter {
@@ -78,6 +80,9 @@ struct pool {
     uint64_t reclaims;
     char reclaim_note[256];
     struct reclaim *reclaim; /* under way */
+    struct listing *listing; /* of the models, under way; NULL: none */
+    struct pool_rate *rates; /* how fast models were */
+    size_t n_rates;
 };
 
 /* pool.c */
@@ -99,6 +104,9 @@ void pool_look_end(struct pool *p);   /* before launch goes, and before its work
 /* pool-reclaim.c */
 void pool_loaded(struct pool *p); /* the weights are where they belong: gives the file's pages back where told to */
 void pool_reclaim_finish(struct pool *p);
+/* pool-models.c */
+void pool_note_rates(struct pool *p); /* remembers how fast the models were that the picture has answers of */
+void pool_models_finish(struct pool *p);
 /* pool-view.c */
 void pool_fill_snapshot(void *arg, struct snapshot_pool *out);
 

@@ -255,10 +255,23 @@ static int add_drafter(struct pool_plan *p, const struct config *cfg, const stru
     return 0;
 }
 
+bool pool_server_is_configured(const struct config *cfg, const struct pool_server_fact *f)
+{
+    const struct config_pool *k = &cfg->pool;
+    char endpoint[sizeof(f->endpoint)];
+    if (f->worker >= k->n_workers || f->gpu >= k->workers[f->worker].n_gpus)
+        return false;
+    snprintf(endpoint, sizeof(endpoint), "%.255s:%d", k->workers[f->worker].host,
+             (int)k->workers[f->worker].gpus[f->gpu].rpc_port);
+    return strcmp(endpoint, f->endpoint) == 0;
+}
+
 static int add_devices(struct pool_plan *p, const struct config *cfg, const struct pool_facts *facts, char **cause)
 {
     const struct config_coordinator *c = &cfg->pool.coordinator;
     for (size_t i = 0; i < facts->n_servers; i++) {
+        if (!pool_server_is_configured(cfg, &facts->servers[i]))
+            continue;
         if (facts->servers[i].state != RPC_OK)
             p->n_missing++;
         else if (add_server(p, cfg, &facts->servers[i], cause) != 0)

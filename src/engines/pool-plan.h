@@ -48,6 +48,9 @@ struct pool_facts {
 void pool_facts_ask(const struct config *cfg, int timeout_ms, bool connect_only, const struct pool_facts *before,
                     struct pool_facts *out);
 
+/* Whether that server stands in cfg, which may have been edited since it was asked. */
+bool pool_server_is_configured(const struct config *cfg, const struct pool_server_fact *f);
+
 /* How many servers are not there, and which: "192.168.1.5:50052: can't be reached …; …".  Owned by the caller, NULL
  * when all are there. */
 char *pool_facts_trouble(const struct pool_facts *f, size_t *n_missing);

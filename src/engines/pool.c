@@ -371,6 +371,7 @@ static void begin_next(struct pool *p)
     p->backoff_ms = 0;
     p->lost_before = p->came_up; /* what served goes on without a worker rather than not at all */
     p->reloading = strcmp(p->next, p->model) == 0;
+    pool_note_rates(p);
     if (!p->reloading)
         replace(&p->previous, p->came_up ? p->model : NULL);
     free(p->model);
@@ -557,6 +558,7 @@ void pool_destroy(struct pool *p)
         free(p->check);
     }
     pool_reclaim_finish(p);
+    pool_models_finish(p);
     pool_launch_destroy(p->launch);
     event_free(p->timer);
     config_destroy(p->cfg);

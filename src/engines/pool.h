@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "config/config.h"
 #include "engines/proxy.h"
@@ -41,6 +42,14 @@ int pool_swap(struct pool *p, const char *model, char **cause);
 int pool_load(struct pool *p, const char *model, char **cause);
 /* Gives the page cache of the model's file back. */
 int pool_reclaim(struct pool *p, char **cause);
+
+/* The models that it can load, as a list of objects: name, path, bytes (of the weights), ctx_size, fits (null where
+ * that can't be told), missing (bytes that find no place), reason (in words), where (the devices that would hold it),
+ * draft, resident, default, tokens_per_second (null: unknown) and rate: "measured" when it ran, or "estimate".  While a
+ * model is loaded, what the workers have is taken from before that. */
+typedef void pool_models_cb(void *arg, json_t *list, const char *why); /* list: the callee's; NULL: why there is none */
+/* 0, and done is called later, once, from the loop or by pool_destroy; or -1 and a cause. */
+int pool_models(struct pool *p, pool_models_cb *done, void *arg, char **cause);
 
 /* Where the programs of the instance at port write to; drafter: the drafter's.  Owned by the caller. */
 char *pool_log_path(const char *log_dir, int port, bool drafter);

@@ -74,10 +74,13 @@ int proxy_add_drafter(struct proxy *p, const struct config_server *s, char **cau
 int proxy_remove_drafter(struct proxy *p, const char *name, char **cause);
 int proxy_pause_drafter(struct proxy *p, const char *name, bool paused, char **cause); /* name NULL: all */
 int proxy_set_max_draft_tokens(struct proxy *p, int64_t n, char **cause);              /* 0: off, CONFIG_AUTO */
-/* What the commands `reload` and `stop` do; set by the program. */
+/* What the commands `reload`, `stop`, `doctor` and `tune` do; set by the program. */
+struct command_call;
 struct proxy_hooks {
     int (*reload)(void *arg, char **cause);
     void (*stop)(void *arg);
+    /* Does what `tightwad VERB --json` does, and ends the call with its answer: 0, or -1 and a cause. */
+    int (*examine)(void *arg, const char *verb, struct command_call *call, char **cause);
     void *arg;
 };
 void proxy_set_hooks(struct proxy *p, const struct proxy_hooks *hooks);

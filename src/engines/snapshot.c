@@ -274,6 +274,7 @@ void proxy_fill_snapshot(struct proxy *p)
     };
     snprintf(s->version, sizeof(s->version), "%s", TIGHTWAD_VERSION);
     snprintf(s->model, sizeof(s->model), "%s", proxy_model(p));
+    snprintf(s->config, sizeof(s->config), "%s", p->config_path != NULL ? p->config_path : "");
     snprintf(s->listen, sizeof(s->listen), "%s", p->listen);
     snprintf(s->acceptance_source, sizeof(s->acceptance_source), "%s", p->compared ? "compared" : "verified");
     why_not(p, s->why_not, sizeof(s->why_not));

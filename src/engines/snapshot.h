@@ -95,6 +95,7 @@ struct snapshot {
     uint64_t tick;
     int64_t wall_ms, uptime_ms;
     char version[32], model[128], listen[128];
+    char config[256]; /* the configuration file in use, which changes can be saved to; "" none */
     /* speculation */
     bool speculating;
     char why_not[256];          /* why speculation is off; "" when it is on */

@@ -191,16 +191,49 @@ static json_t *run_pause(const struct engines *e, const json_t *args, char **cau
     return json_pack("{s:b}", "paused", 1);
 }
 
-const struct command command_table[] = {{"pause", "[name]", "pauses a drafter", run_pause}};
-const size_t command_count = 1;
+const struct command command_table[] = {{"pause", "[name]", "pauses a drafter", run_pause, NULL},
+                                        {"wait", "", "ends when it is told to", NULL, NULL}};
+const size_t command_count = 2;
 
-json_t *command_run(const struct engines *e, const json_t *request, char **cause)
+struct command_call {
+    command_done_cb *done;
+    void *arg;
+};
+static struct command_call waiting;
+
+struct command_call *command_run(const struct engines *e, const json_t *request, command_done_cb *done, void *arg)
 {
     const char *name = json_string_value(json_object_get(request, "command"));
+    if (name && strcmp(name, "wait") == 0) {
+        waiting = (struct command_call){done, arg};
+        return &waiting;
+    }
     if (name && strcmp(name, "pause") == 0)
-        return run_pause(e, request, cause);
-    cause_set(cause, "unknown command \"%s\": did you mean pause?", name ? name : "");
+        done(arg, run_pause(e, request, NULL), NULL);
+    else
+        done(arg, NULL, "unknown command: did you mean pause?");
     return NULL;
+}
+
+void command_cancel(struct command_call *c)
+{
+    if (c)
+        c->done = NULL;
+}
+
+bool fake_command_waits(void)
+{
+    return waiting.done != NULL;
+}
+
+bool fake_command_end(void)
+{
+    if (!waiting.done)
+        return false;
+    command_done_cb *done = waiting.done;
+    waiting.done = NULL;
+    done(waiting.arg, json_pack("{s:b}", "waited", 1), NULL);
+    return true;
 }
 
 struct proxy *fake_proxy_create(struct event_base *base)

@@ -34,5 +34,8 @@ struct proxy *fake_proxy_create(struct event_base *base);
 void fake_proxy_destroy(struct proxy *p);
 void fake_proxy_tick(struct proxy *p); /* tick++ and tells the listeners */
 void fake_proxy_round(struct proxy *p, const struct snapshot_round *r);
+/* Ends the command `wait`; false: nobody waits for it (any more). */
+bool fake_command_end(void);
+bool fake_command_waits(void);
 
 #endif

@@ -88,6 +88,35 @@ static void commands_run(void **state)
     reply_finish(&r);
 }
 
+static bool one_waits(void *arg)
+{
+    return fake_command_waits();
+}
+
+/* What takes its time is answered when it is done; a client that has gone and an end of the server are no trouble. */
+static void commands_may_take_their_time(void **state)
+{
+    struct fixture *fx = *state;
+    char *text = raw_post("/v1/tightwad/command", "{\"command\":\"wait\"}");
+    struct raw *r = raw_open(fx, text);
+    run_until(fx, one_waits, NULL);
+    assert_true(fake_command_end());
+    raw_expect(r, "waited");
+    raw_close(r);
+    r = raw_open(fx, text);
+    run_until(fx, one_waits, NULL);
+    raw_close(r);
+    run_for(fx, 20);
+    assert_true(fake_command_end());
+    r = raw_open(fx, text);
+    run_until(fx, one_waits, NULL);
+    fixture_close(fx);
+    assert_false(fake_command_end());
+    raw_close(r);
+    fixture_open(fx);
+    free(text);
+}
+
 static void web_pages_may_not_command(void **state)
 {
     struct fixture *fx = *state;
@@ -181,6 +210,7 @@ const struct CMUnitTest control_tests[] = {
     TEST(the_token_guards_all_but_health),
     TEST(reload_changes_the_token),
     TEST(commands_run),
+    TEST(commands_may_take_their_time),
     TEST(web_pages_may_not_command),
     TEST(the_socket_is_private_and_named_by_port),
     TEST(stale_sockets_are_replaced_and_live_ones_left),
