@@ -5,6 +5,7 @@
 
 #include "engines/command.h"
 
+/* The types of both kinds of row. */
 typedef json_t *command_run_fn(const struct engines *e, const json_t *args, char **cause);
 typedef int command_begin_fn(const struct engines *e, const json_t *args, struct command_call *call, char **cause);
 
