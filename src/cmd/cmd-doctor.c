@@ -16,11 +16,13 @@ extern const struct cmd cmd_doctor;
 
 static const struct cmd_option options[] = {
     {0, "json", NULL, "findings and measurements as one JSON object"},
+    {0, "json-lines", NULL, "the same, in one line, after each step: what is known so far, and at last all of it"},
     {0},
 };
 
-static void progress(const char *text)
+static void progress(void *arg, const char *text)
 {
+    (void)arg;
     fprintf(stderr, "\r\033[K%s", text);
     fflush(stderr);
 }
@@ -134,7 +136,29 @@ static json_t *server_json(const struct doctor_server *s)
     return o;
 }
 
-static void print_json(const char *path, const struct doctor_facts *facts, const struct doctor_findings *f, bool ok)
+static json_t *finding_json(const struct doctor_finding *d)
+{
+    json_t *one = json_object();
+    set_text(one, "id", d->id);
+    set_text(one, "level", doctor_level_name(d->level));
+    set_text(one, "server", d->server);
+    set_text(one, "what", d->what);
+    set_text(one, "cause", d->cause);
+    set_text(one, "fix", d->fix);
+    return one;
+}
+
+static bool no_errors(const struct doctor_findings *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        if (f->list[i].level == DOCTOR_ERROR)
+            return false;
+    }
+    return true;
+}
+
+/* done false: only what concerns single servers can be judged yet. */
+static void print_json(const struct doctor_facts *facts, const struct doctor_findings *f, bool done, size_t flags)
 {
     json_t *servers = json_array(), *list = json_array(), *o = json_object();
     if (facts->target.url != NULL)
@@ -142,25 +166,28 @@ static void print_json(const char *path, const struct doctor_facts *facts, const
     for (size_t i = 0; i < facts->n_drafters; i++)
         json_array_append_new(servers, server_json(&facts->drafters[i]));
     for (size_t i = 0; i < f->n; i++) {
-        const struct doctor_finding *d = &f->list[i];
-        json_t *one = json_object();
-        set_text(one, "id", d->id);
-        set_text(one, "level", doctor_level_name(d->level));
-        set_text(one, "server", d->server);
-        set_text(one, "what", d->what);
-        set_text(one, "cause", d->cause);
-        set_text(one, "fix", d->fix);
-        json_array_append_new(list, one);
+        if (done || f->list[i].server != NULL)
+            json_array_append_new(list, finding_json(&f->list[i]));
     }
-    json_object_set_new(o, "ok", json_boolean(ok));
+    json_object_set_new(o, "ok", done ? json_boolean(no_errors(f)) : json_null());
     set_text(o, "version", TIGHTWAD_VERSION);
-    set_text(o, "config", path);
+    set_text(o, "config", facts->config);
     json_object_set_new(o, "servers", servers);
     json_object_set_new(o, "findings", list);
-    char *text = json_dumps(o, JSON_INDENT(2));
+    char *text = json_dumps(o, flags);
     puts(text);
+    fflush(stdout);
     free(text);
     json_decref(o);
+}
+
+static void print_news(void *arg, const struct doctor_facts *so_far)
+{
+    struct doctor_findings f;
+    (void)arg;
+    doctor_judge(so_far, &f);
+    print_json(so_far, &f, false, JSON_COMPACT);
+    doctor_findings_finish(&f);
 }
 
 /* Without a proxy.target the pool's coordinator is the target, where it runs. */
@@ -181,18 +208,20 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     char *path = config_find(env->config);
     struct config *cfg = config_load(path, &findings);
     name_pool(cfg);
-    bool show = isatty(STDERR_FILENO), ok = true;
-    struct doctor_survey *s = doctor_measure(cfg, &findings, show ? progress : NULL);
+    bool show = isatty(STDERR_FILENO), lines = cmd_args_has(args, "json-lines");
+    struct doctor_hooks hooks = {.progress = show ? progress : NULL, .news = lines ? print_news : NULL};
+    struct doctor_survey *s = doctor_measure(cfg, &findings, &hooks);
     if (show)
-        progress("");
+        progress(NULL, "");
+    struct doctor_facts facts = *doctor_survey_facts(s);
     struct doctor_findings f;
-    doctor_judge(doctor_survey_facts(s), &f);
-    for (size_t i = 0; i < f.n; i++)
-        ok = ok && f.list[i].level != DOCTOR_ERROR;
-    if (cmd_args_has(args, "json"))
-        print_json(path, doctor_survey_facts(s), &f, ok);
+    facts.config = path;
+    doctor_judge(&facts, &f);
+    bool ok = no_errors(&f);
+    if (lines || cmd_args_has(args, "json"))
+        print_json(&facts, &f, true, lines ? JSON_COMPACT : JSON_INDENT(2));
     else
-        print_words(path, doctor_survey_facts(s), &f);
+        print_words(path, &facts, &f);
     doctor_findings_finish(&f);
     doctor_survey_destroy(s);
     config_destroy(cfg);
@@ -203,7 +232,7 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
 
 const struct cmd cmd_doctor = {
     .name = "doctor",
-    .usage = "[--json]",
+    .usage = "[--json | --json-lines]",
     .summary = "ask every configured server, measure, and say what is wrong and how to mend it",
     .help = "Needs no running proxy: it asks the servers of the configuration themselves, compares the vocabularies "
             "and makes\n"

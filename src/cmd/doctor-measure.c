@@ -30,7 +30,7 @@ struct doctor_survey {
     struct backend *target, **drafters;
     char **texts; /* what the facts borrow */
     size_t n_texts;
-    void (*progress)(const char *text);
+    const struct doctor_hooks *hooks;
 };
 
 static const char *own(struct doctor_survey *s, char *text)
@@ -44,11 +44,11 @@ static const char *own(struct doctor_survey *s, char *text)
 
 static void say(struct doctor_survey *s, const char *verb, const struct doctor_server *server)
 {
-    if (s->progress == NULL)
+    if (s->hooks->progress == NULL)
         return;
     char *text = xasprintf("%s the %s at %s …", verb, server->target ? "target" : "drafter",
                            server->url != NULL ? server->url : server->name);
-    s->progress(text);
+    s->hooks->progress(s->hooks->arg, text);
     free(text);
 }
 
@@ -203,6 +203,16 @@ static struct doctor_server describe(const struct config_server *c, bool target)
     };
 }
 
+/* What is known of the target and of the first n drafters. */
+static void tell(struct doctor_survey *s, size_t n)
+{
+    if (s->hooks->news == NULL)
+        return;
+    struct doctor_facts so_far = s->facts;
+    so_far.n_drafters = n;
+    s->hooks->news(s->hooks->arg, &so_far);
+}
+
 static void measure_servers(struct doctor_survey *s, const struct config_proxy *cfg)
 {
     struct doctor_facts *f = &s->facts;
@@ -211,15 +221,18 @@ static void measure_servers(struct doctor_survey *s, const struct config_proxy *
         s->target = backend_create(s->base, s->http, &cfg->target, NULL);
         look_at(s, s->target, &f->target);
         target_answers = f->target.reach == DOCTOR_ANSWERS;
+        tell(s, 0);
     }
     if (target_answers) {
         say(s, "measuring", &f->target);
         doctor_speed_target(s->base, s->target, &f->target);
+        tell(s, 0);
     }
     for (size_t i = 0; i < f->n_drafters; i++) {
         struct doctor_server *d = &f->drafters[i];
         s->drafters[i] = backend_create(s->base, s->http, &cfg->drafters[i], NULL);
         look_at(s, s->drafters[i], d);
+        tell(s, i + 1);
         if (d->reach != DOCTOR_ANSWERS || !target_answers)
             continue;
         compare_vocab(s, s->drafters[i], d);
@@ -228,16 +241,17 @@ static void measure_servers(struct doctor_survey *s, const struct config_proxy *
         say(s, "measuring", d);
         if (d->vocab != DOCTOR_VOCAB_DIFFERENT && d->drafts)
             doctor_speed_drafter(s->base, s->target, s->drafters[i], d);
+        tell(s, i + 1);
     }
 }
 
 struct doctor_survey *doctor_measure(const struct config *cfg, const struct config_findings *findings,
-                                     void (*progress)(const char *text))
+                                     const struct doctor_hooks *hooks)
 {
     struct doctor_survey *s = xcalloc(1, sizeof(*s));
     struct doctor_facts *f = &s->facts;
     char *missing = NULL, *node = self_node(&missing);
-    s->progress = progress;
+    s->hooks = hooks;
     s->base = event_base_new();
     s->http = httpc_create(s->base);
     f->config_findings = findings;

@@ -7,10 +7,18 @@
 
 struct doctor_survey;
 
-/* Asks every server (some seconds each; says what it does by progress, which may be NULL).  cfg NULL: it has errors,
- * and only this machine is looked at.  cfg and its findings must outlive the result, which is owned by the caller. */
+/* Either may be NULL. */
+struct doctor_hooks {
+    void (*progress)(void *arg, const char *text); /* what it does now, for a line on the terminal */
+    /* After each server that was asked, and after each that was measured: the facts of those asked so far. */
+    void (*news)(void *arg, const struct doctor_facts *so_far);
+    void *arg;
+};
+
+/* Asks every server (some seconds each).  cfg NULL: it has errors, and only this machine is looked at.  cfg and its
+ * findings must outlive the result, which is owned by the caller. */
 struct doctor_survey *doctor_measure(const struct config *cfg, const struct config_findings *findings,
-                                     void (*progress)(const char *text));
+                                     const struct doctor_hooks *hooks);
 const struct doctor_facts *doctor_survey_facts(const struct doctor_survey *s);
 void doctor_survey_destroy(struct doctor_survey *s);
 

@@ -87,6 +87,10 @@ class Scope:
         from relay import Relay
         return self.own(Relay(server if isinstance(server, int) else server.port, **kw))
 
+    def terminal(self, command, cols=80, rows=24, **kw):
+        from terminal import Terminal
+        return self.own(Terminal(tempfile.mkdtemp(dir=self.folder), command, cols, rows, **kw))
+
     def close(self):
         wrong = []
         for thing in reversed(self.owned):

@@ -54,6 +54,18 @@ def _(t):
     t.check(r.code == 0 and "Nothing is wrong." in r.out and "✓ target" in r.out and "✓ drafter" in r.out, r)
 
 
+@test("line by line: each server as soon as it is known, and at last everything")
+def _(t):
+    path = os.path.join(t.folder, "cluster.yaml")
+    with open(path, "w") as f:
+        json.dump({"proxy": {"target": entry(target), "draft": entry(drafter)}}, f)
+    r = tightwad(t, "doctor", "-c", path, "--json-lines", timeout=90)
+    steps = [json.loads(line) for line in r.out.splitlines()]
+    t.equal(([len(s["servers"]) for s in steps], [s["ok"] for s in steps]), ([1, 1, 2, 2, 2], [None] * 4 + [True]), r)
+    t.check(steps[0]["servers"][0]["alone_ms"] is None and steps[1]["servers"][0]["alone_ms"] > 0, r)
+    t.check(steps[2]["servers"][1]["acceptance"] is None and steps[4]["servers"][1]["acceptance"] > 0, r)
+
+
 @test("errors of the configuration")
 def _(t):
     o = doctor(t, entry(target), options={"prot": 1, "max_draft_tokens": "many"})

@@ -81,6 +81,22 @@ def _(t):
     t.equal(get(relay.url + "/x").status, 200)
 
 
+@test("a terminal takes keys, shows the screen, changes its size and tells how its program ended")
+def _(t):
+    term = t.terminal(["sh", "-c", "read x; stty size; echo got $x; read y; exit 3"], 60, 10)
+    term.type("caf\u00e9")
+    term.keys("Enter")
+    term.wait_for("got caf\u00e9")
+    t.check("10 60" in term.lines(), term.text())
+    term.resize(100, 30)
+    t.equal((term.size(), len(term.lines()), term.ended()), ((100, 30), 30, None))
+    term.keys("Enter")
+    t.equal(term.wait_end(), 3)
+    term = t.terminal(["sh", "-c", "read x; kill -TERM $$"])
+    term.keys("Enter")
+    t.equal(term.wait_end(), 128 + 15)
+
+
 @test("the private runtime's llama-server runs and completes")
 def _(t):
     server = t.llama_server("draft")

@@ -11,6 +11,7 @@ static const struct {
     const size_t *n;
 } suites[] = {
     {feed_tests, &feed_count},
+    {field_tests, &field_count},
 };
 
 int main(void)

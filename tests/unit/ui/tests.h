@@ -11,5 +11,7 @@
 
 extern const struct CMUnitTest feed_tests[];
 extern const size_t feed_count;
+extern const struct CMUnitTest field_tests[];
+extern const size_t field_count;
 
 #endif
