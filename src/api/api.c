@@ -116,7 +116,7 @@ struct api *api_create(struct event_base *base, const struct config *cfg, const 
     a->proxy = e->proxy;
     a->token_set = has_token(&cfg->proxy);
     a->endpoints = endpoints_create(base, e->proxy, &(struct oai_limits){.max_tokens = cfg->proxy.max_tokens_limit});
-    a->events = events_create(base, e->proxy);
+    a->events = events_create(base, e->proxy, &a->control);
     a->history = history_create(e->proxy);
     a->metrics = (struct metrics){.proxy = e->proxy, .events = a->events};
     a->status = (struct status){.proxy = e->proxy, .draining = &a->draining};

@@ -153,14 +153,19 @@ static void on_done(void *arg, json_t *reply, const char *why)
     free(w);
 }
 
+bool control_refuses(const struct control *c, struct httpd_request *r)
+{
+    const char *refused = why_refused(c, r);
+    if (refused)
+        httpd_reply_error(r, 403, NULL, "token_required", "%s", refused);
+    return refused != NULL;
+}
+
 static void handle_command(struct httpd_request *r, void *arg)
 {
     struct control *c = arg;
-    const char *refused = why_refused(c, r);
-    if (refused) {
-        httpd_reply_error(r, 403, NULL, "token_required", "%s", refused);
+    if (control_refuses(c, r))
         return;
-    }
     size_t len;
     const char *body = httpd_body(r, &len);
     char *cause = NULL;

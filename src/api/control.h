@@ -39,6 +39,8 @@ struct control {
 void control_route(struct control *c, struct httpd *h);
 /* Ends the requests that wait, before their servers go. */
 void control_finish(struct control *c);
+/* Whether whoever asks may not command: replied with 403 then, and r is gone. */
+bool control_refuses(const struct control *c, struct httpd_request *r);
 
 /* The command table: {"commands":[{"name","args","help"},…]}.  New reference. */
 json_t *control_commands_json(void);

@@ -5,7 +5,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "api/status.h"
+#include "api/live-json.h"
+#include "api/snapshot-json.h"
 #include "base/mem.h"
 
 struct reader {
@@ -13,13 +14,15 @@ struct reader {
     struct events *events;
     struct httpd_request *request;
     struct event *ender; /* frees the reader outside the callback that said it is gone */
-    bool rounds, gone;
+    bool rounds, live, gone;
+    struct live_place place;
     uint64_t skipped; /* since the last event it was given */
 };
 
 struct events {
     struct event_base *base;
     struct proxy *proxy;
+    const struct control *guard;
     struct proxy_listener listener;
     TAILQ_HEAD(, reader) readers;
     size_t n_readers;
@@ -37,15 +40,15 @@ static char *event_text(const char *name, json_t *body)
     return s;
 }
 
-/* A reader that does not keep up misses events; the next one it is given tells how many. */
-static void give(struct reader *r, const char *text, size_t len)
+/* A reader that does not keep up misses events; the next one it is given tells how many.  False: it was not given. */
+static bool give(struct reader *r, const char *text, size_t len)
 {
     if (r->gone)
-        return;
+        return false;
     if (httpd_stream_pending(r->request) + len > EVENTS_BACKLOG && httpd_stream_pending(r->request) > 0) {
         r->skipped++;
         r->events->skipped++;
-        return;
+        return false;
     }
     if (r->skipped > 0) {
         char *note = xasprintf(": %llu events skipped\n", (unsigned long long)r->skipped);
@@ -54,6 +57,20 @@ static void give(struct reader *r, const char *text, size_t len)
         r->skipped = 0;
     }
     httpd_stream_send(r->request, text, len);
+    return true;
+}
+
+/* What it was not given comes with the next one. */
+static void give_live(struct reader *r)
+{
+    struct live_place place = r->place;
+    json_t *news = r->live ? live_news_json(proxy_live(r->events->proxy), &place) : NULL;
+    if (!news)
+        return;
+    char *text = event_text("live", news);
+    if (give(r, text, strlen(text)))
+        r->place = place;
+    free(text);
 }
 
 static void on_tick(void *arg, const struct snapshot *s)
@@ -73,7 +90,10 @@ static void on_tick(void *arg, const struct snapshot *s)
     }
     char *text = event_text("snapshot", whole);
     TAILQ_FOREACH(r, &e->readers, entry)
-    give(r, text, strlen(text));
+    {
+        give_live(r);
+        give(r, text, strlen(text));
+    }
     free(text);
 }
 
@@ -141,27 +161,33 @@ static void handle_events(struct httpd_request *request, void *arg)
                           e->closed ? "Tightwad is stopping" : "too many readers of the event stream");
         return;
     }
-    const char *rounds = httpd_query(request, "rounds");
+    const char *rounds = httpd_query(request, "rounds"), *live = httpd_query(request, "live");
+    bool wants_live = live && strcmp(live, "1") == 0;
+    if (wants_live && control_refuses(e->guard, request))
+        return;
     struct reader *r = xcalloc(1, sizeof(*r));
     r->events = e;
     r->request = request;
     r->rounds = !rounds || strcmp(rounds, "0") != 0;
+    r->live = wants_live;
     r->ender = event_new(e->base, -1, 0, on_ender, r);
     TAILQ_INSERT_TAIL(&e->readers, r, entry);
     e->n_readers++;
     httpd_on_close(request, on_close, r);
     httpd_add_header(request, "Cache-Control", "no-store");
     httpd_stream_start(request, 200, "text/event-stream");
+    give_live(r);
     char *text = event_text("snapshot", snapshot_to_json(proxy_snapshot(e->proxy)));
     give(r, text, strlen(text));
     free(text);
 }
 
-struct events *events_create(struct event_base *base, struct proxy *p)
+struct events *events_create(struct event_base *base, struct proxy *p, const struct control *guard)
 {
     struct events *e = xcalloc(1, sizeof(*e));
     e->base = base;
     e->proxy = p;
+    e->guard = guard;
     TAILQ_INIT(&e->readers);
     e->listener = (struct proxy_listener){.on_tick = on_tick, .on_round = on_round, .arg = e};
     proxy_listen(p, &e->listener);

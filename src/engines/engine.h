@@ -50,6 +50,9 @@ struct proxy_answer {
     int64_t started_us, running_us, first_us, ended_us, started_wall_ms;
     int64_t prompt_tokens, tokens, drafted, accepted, rounds;
     int64_t lost_us; /* since when the target is waited for, 0: it is not */
+    /* who wrote the newest draft, for the live picture */
+    uint8_t draft_writer; /* enum live_writer */
+    uint8_t draft_index;  /* in snapshot.backend, 0: none */
     struct proxy_answer *prev, *next;
 };
 
@@ -75,6 +78,9 @@ void proxy_count_drawn(struct proxy *p, size_t n); /* tokens that a drafter has 
 void proxy_count_ahead(struct proxy *p, enum line_match match, size_t ready);
 /* Compared acceptance, where the target can't verify. */
 void proxy_count_compared(struct proxy_answer *a, struct member *drafter, size_t drafted, size_t accepted);
+
+/* The draft that goes to the target now is the drafter's of this name, or a quote of the text itself. */
+void proxy_answer_drafted_by(struct proxy_answer *a, const char *name, bool quoted);
 
 /* The ends of an answer.  Each stops the runner; the answer is freed at the end of the loop turn. */
 void proxy_answer_done(struct proxy_answer *a, int64_t prompt_tokens, int64_t completion_tokens, enum answer_finish f);

@@ -76,6 +76,7 @@ struct proxy {
     size_t done_written;
     char listen[128];
     struct snapshot snapshot;
+    struct live_recorder live;
 };
 
 /* proxy.c */
@@ -95,5 +96,10 @@ uint32_t proxy_slots(const struct proxy *p);
 /* snapshot.c */
 void proxy_fill_snapshot(struct proxy *p);
 void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request *out);
+/* proxy-live.c */
+/* New text of an answer and its tokens, as in proxy_answer_tell_text. */
+void proxy_live_text(struct proxy_answer *a, const char *text, size_t len, const struct oai_token *tokens,
+                     const bool *drafted, size_t n);
+void proxy_live_round(struct proxy *p, const struct snapshot_round *r);
 
 #endif

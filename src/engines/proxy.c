@@ -224,6 +224,7 @@ static void remove_drafter(struct proxy *p, size_t i)
     log_info("drafter %s is removed", m->name);
     memmove(p->drafter + i, p->drafter + i + 1, (p->n_drafters - i - 1) * sizeof(*p->drafter));
     p->n_drafters--;
+    live_drop_drafter(&p->live.live, (uint8_t)(i + 1));
     tell_answers(p, m, true);
     p->leaving[p->n_leaving++] = m;
     proxy_wake(p);

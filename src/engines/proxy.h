@@ -9,6 +9,7 @@
 #include <event2/event.h>
 
 #include "config/config.h"
+#include "engines/live.h"
 #include "engines/snapshot.h"
 #include "http/httpc.h"
 #include "http/openai.h"
@@ -56,6 +57,8 @@ const char *proxy_model(const struct proxy *p); /* the target's name */
 
 /* The newest snapshot; holds until the next tick. */
 const struct snapshot *proxy_snapshot(const struct proxy *p);
+/* The newest answer and the newest rounds, as they are now: for those alone who may give commands. */
+const struct live *proxy_live(const struct proxy *p);
 /* Called after each tick and each round; remove with the same pair. */
 struct proxy_listener {
     void (*on_tick)(void *arg, const struct snapshot *s);

@@ -279,6 +279,7 @@ static void end_answer(struct proxy_answer *a, enum snapshot_state state)
     unlink_answer(a->runner != NULL ? &p->running : &p->queue, a);
     append(&p->ended, a);
     proxy_answer_snapshot(a, &p->done[p->done_written++ % SNAPSHOT_REQUESTS]);
+    live_recorder_end(&p->live, a->id, a->ended_us);
     if (state == REQUEST_DONE)
         p->requests_ok++;
     else if (state == REQUEST_FAILED)
@@ -363,6 +364,7 @@ bool proxy_answer_tell_text(struct proxy_answer *a, const char *text, size_t len
         return true;
     if (a->first_us == 0)
         a->first_us = clock_us();
+    proxy_live_text(a, text, len, tokens, drafted, n);
     return a->ops->on_text(a->arg, text, len, tokens, drafted, n);
 }
 

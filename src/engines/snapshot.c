@@ -28,6 +28,7 @@ const char *snapshot_state_name(enum snapshot_state s)
 
 static void tell_round(struct proxy *p, const struct snapshot_round *r)
 {
+    proxy_live_round(p, r);
     for (struct proxy_listener *l = p->listeners, *next; l != NULL; l = next) {
         next = l->next;
         if (l->on_round != NULL)

@@ -11,6 +11,8 @@ enum {
     SNAPSHOT_REQUESTS = 50, /* newest requests, running ones first */
     SNAPSHOT_LOG = 32,
     SNAPSHOT_DEVICES = 32,
+    SNAPSHOT_MACHINES = 16,
+    SNAPSHOT_GPUS = 8, /* of one machine */
 };
 
 enum snapshot_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
@@ -91,6 +93,29 @@ struct snapshot_pool {
     size_t n_devices;
 };
 
+struct snapshot_gpu {
+    char name[64];
+    int64_t memory, memory_used; /* bytes, -1 unknown */
+    double utilisation;          /* 0..1, NAN unknown */
+    double temperature;          /* degrees Celsius, NAN unknown */
+    double power;                /* watts, NAN unknown */
+};
+
+/* How a machine is doing: this one, and those whose agent tells. */
+struct snapshot_machine {
+    char name[64];
+    char address[64];            /* as it is reached from here, "" this one */
+    enum snapshot_health health; /* whether it tells; this one is always up */
+    char reason[128];            /* why it does not; "" if nothing is wrong */
+    int64_t rtt_us;              /* to its agent, -1 unknown */
+    int64_t memory, memory_used; /* bytes, -1 unknown; used: what could not be had by a program that wants it */
+    double cpu;                  /* share of its cores that work, 0..1, NAN unknown */
+    int64_t cores;               /* threads of execution, -1 unknown */
+    /* GPUs are asked only while somebody looks: unknown otherwise. */
+    struct snapshot_gpu gpu[SNAPSHOT_GPUS];
+    size_t n_gpus;
+};
+
 struct snapshot {
     uint64_t tick;
     int64_t wall_ms, uptime_ms;
@@ -129,6 +154,8 @@ struct snapshot {
     struct snapshot_request request[SNAPSHOT_REQUESTS];
     size_t n_requests;
     struct snapshot_pool pool;
+    struct snapshot_machine machine[SNAPSHOT_MACHINES]; /* [0] is this one */
+    size_t n_machines;
     struct snapshot_log log[SNAPSHOT_LOG];
     size_t n_log;
 };

@@ -329,9 +329,11 @@ static void verify(struct speculation *s, const int32_t *draft, size_t n)
     double us = governor_verify_us(g, n, n * tree.n_branches);
     s->predicted_us = s->verdict_us == 0 || isnan(us) ? 0 : (double)(clock_us() - s->verdict_us) + us;
     const struct member *quoter = s->quoted ? proxy_pick_quoter(a->proxy) : NULL;
-    if (n > 0)
+    if (n > 0) {
         snprintf(s->drafter, sizeof(s->drafter), "%s",
                  s->quoted ? (quoter != NULL ? quoter->name : "") : drafting_name(s->drafting));
+        proxy_answer_drafted_by(a, s->drafter, s->quoted);
+    }
     s->call = backend_verify_tree(s->session, s->path, s->n_path, &tree, a->req.logprobs,
                                   member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
 }

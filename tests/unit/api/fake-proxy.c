@@ -145,6 +145,11 @@ const struct snapshot *proxy_snapshot(const struct proxy *p)
     return &p->snapshot;
 }
 
+const struct live *proxy_live(const struct proxy *p)
+{
+    return &p->live;
+}
+
 void proxy_set_listen(struct proxy *p, const char *text)
 {
     snprintf(p->listen, sizeof(p->listen), "%s", text);

@@ -21,6 +21,7 @@ struct proxy {
     struct event_base *base;
     struct fake_script script;
     struct snapshot snapshot;
+    struct live live;
     struct proxy_listener *listeners;
     char listen[128];
     char model_asked[128];

@@ -45,6 +45,62 @@ static void ticks_and_rounds_are_told(void **state)
     fake_proxy_tick(fx->proxy); /* to nobody */
 }
 
+static const char ask_live[] = "GET /v1/tightwad/events?rounds=0&live=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+static void the_text_is_told_once_and_before_the_tick(void **state)
+{
+    struct fixture *fx = *state;
+    struct live *l = &fx->proxy->live;
+    live_restart(l, 7);
+    live_add_text(l, "hel", 3, LIVE_TARGET, 0);
+    struct raw *r = raw_open(fx, ask_live), *other = raw_open(fx, ask);
+    raw_expect(r, "event: live\ndata: {\"request\":7,\"from\":0,\"text\":\"hel\"");
+    raw_expect(r, "event: snapshot\ndata: {\"tick\":0,");
+    live_add_text(l, "lo", 2, LIVE_DRAFTER, 1);
+    fake_proxy_tick(fx->proxy);
+    raw_expect(r, "\"from\":3,\"text\":\"lo\",\"pieces\":[[2,\"drafter\",1]]");
+    raw_expect(r, "\"tick\":1,");
+    fake_proxy_tick(fx->proxy);
+    raw_expect(r, "\"tick\":2,");
+    raw_expect(other, "\"tick\":2,");
+    size_t n = 0;
+    for (const char *s = r->got.data; (s = strstr(s, "event: live")) != NULL; s++)
+        n++;
+    assert_int_equal(n, 2); /* nothing new: no event */
+    assert_true(strstr(r->got.data, "event: live") < strstr(r->got.data, "event: snapshot"));
+    assert_null(strstr(other->got.data, "event: live"));
+    assert_null(strstr(other->got.data, "hel"));
+    raw_close(r);
+    raw_close(other);
+    run_for(fx, 20);
+}
+
+static void the_text_is_for_those_who_may_command(void **state)
+{
+    struct fixture *fx = *state;
+    live_restart(&fx->proxy->live, 7);
+    live_add_text(&fx->proxy->live, "secret", 6, LIVE_TARGET, 0);
+    static const char *const from_page[] = {"Origin: http://evil.example", NULL};
+    struct reply r = call(fx, "/v1/tightwad/events?live=1", NULL, from_page);
+    assert_int_equal(r.status, 403);
+    assert_null(strstr(r.body, "secret"));
+    reply_finish(&r);
+    r = call(fx, "/v1/tightwad/status", NULL, NULL);
+    assert_null(strstr(r.body, "secret"));
+    reply_finish(&r);
+    fixture_close(fx);
+    fx->cfg.proxy.auth_token = (char *)"sesame";
+    fixture_open(fx);
+    r = call(fx, "/v1/tightwad/events?live=1", NULL, NULL);
+    assert_int_equal(r.status, 401);
+    reply_finish(&r);
+    struct raw *raw = raw_open(fx, "GET /v1/tightwad/events?live=1 HTTP/1.1\r\nHost: localhost\r\n"
+                                   "Authorization: Bearer sesame\r\n\r\n");
+    raw_expect(raw, "secret");
+    raw_close(raw);
+    run_for(fx, 20);
+}
+
 static size_t snapshots(const struct raw *r)
 {
     size_t n = 0;
@@ -134,6 +190,8 @@ static void draining_ends_the_streams(void **state)
 
 const struct CMUnitTest events_tests[] = {
     TEST(ticks_and_rounds_are_told),
+    TEST(the_text_is_told_once_and_before_the_tick),
+    TEST(the_text_is_for_those_who_may_command),
     TEST(a_slow_reader_misses_ticks),
     TEST(readers_are_limited),
     TEST(draining_ends_the_streams),

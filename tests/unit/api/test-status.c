@@ -7,7 +7,7 @@
 
 #include "api/history.h"
 #include "api/metrics.h"
-#include "api/status.h"
+#include "api/snapshot-json.h"
 
 /* Each number differs, so that a field under a wrong name shows. */
 static void fill(struct snapshot *s)
