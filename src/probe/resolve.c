@@ -5,14 +5,19 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 
 /* What thread and loop share; the last of the two frees it. */
 struct lookup {
-    char *host;
+    char *host; /* NULL: the name of address is wanted */
     char port[16];
+    struct sockaddr_storage address;
+    socklen_t len;
+    char name[NI_MAXHOST]; /* "": it has none */
     int flags;
     int done; /* end of a pipe that is closed when the answer is there */
     struct addrinfo *list;
@@ -25,6 +30,7 @@ struct resolve {
     struct event *ready;
     int done;
     resolve_cb *cb;
+    resolve_name_cb *name_cb;
     void *arg;
 };
 
@@ -40,6 +46,12 @@ static void lookup_release(struct lookup *l)
 
 static void look_up(struct lookup *l)
 {
+    if (l->host == NULL) {
+        if (getnameinfo((const struct sockaddr *)&l->address, l->len, l->name, sizeof(l->name), NULL, 0,
+                        NI_NAMEREQD) != 0)
+            l->name[0] = '\0';
+        return;
+    }
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = l->flags};
     l->error = getaddrinfo(l->host, l->port, &hints, &l->list);
     if (l->error != 0)
@@ -80,6 +92,19 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
     cb(list, error, cb_arg);
 }
 
+static void on_name_ready(evutil_socket_t fd, short what, void *arg)
+{
+    struct resolve *r = arg;
+    resolve_name_cb *cb = r->name_cb;
+    void *cb_arg = r->arg;
+    char name[NI_MAXHOST];
+    (void)fd;
+    (void)what;
+    memcpy(name, r->lookup->name, sizeof(name));
+    resolve_free(r);
+    cb(name[0] != '\0' ? name : NULL, cb_arg);
+}
+
 /* Hands the work to a thread, whose end closes the pipe. */
 static int start_thread(struct resolve *r, struct event_base *base)
 {
@@ -101,7 +126,7 @@ static int start_thread(struct resolve *r, struct event_base *base)
         atomic_fetch_sub(&l->users, 1);
         return -1;
     }
-    r->ready = event_new(base, r->done, EV_READ, on_ready, r);
+    r->ready = event_new(base, r->done, EV_READ, l->host != NULL ? on_ready : on_name_ready, r);
     event_add(r->ready, NULL);
     return 0;
 }
@@ -124,6 +149,25 @@ struct resolve *resolve_start(struct event_base *base, const char *host, int por
         l->error = EAI_AGAIN;
     if (r->ready == NULL) {
         r->ready = event_new(base, -1, 0, on_ready, r);
+        event_active(r->ready, EV_TIMEOUT, 0);
+    }
+    return r;
+}
+
+struct resolve *resolve_name_start(struct event_base *base, const struct sockaddr *address, socklen_t len,
+                                   resolve_name_cb *cb, void *arg)
+{
+    struct resolve *r = xcalloc(1, sizeof(*r));
+    struct lookup *l = xcalloc(1, sizeof(*l));
+    r->lookup = l;
+    r->done = -1;
+    r->name_cb = cb;
+    r->arg = arg;
+    memcpy(&l->address, address, len);
+    l->len = len;
+    atomic_init(&l->users, 1);
+    if (start_thread(r, base) != 0) {
+        r->ready = event_new(base, -1, 0, on_name_ready, r);
         event_active(r->ready, EV_TIMEOUT, 0);
     }
     return r;
