@@ -47,8 +47,8 @@ static void lookup_release(struct lookup *l)
 static void look_up(struct lookup *l)
 {
     if (l->host == NULL) {
-        if (getnameinfo((const struct sockaddr *)&l->address, l->len, l->name, sizeof(l->name), NULL, 0,
-                        NI_NAMEREQD) != 0)
+        if (getnameinfo((const struct sockaddr *)&l->address, l->len, l->name, sizeof(l->name), NULL, 0, NI_NAMEREQD) !=
+            0)
             l->name[0] = '\0';
         return;
     }

@@ -122,7 +122,8 @@ enum scan_refusal scan_answer_refusal(int status, const json_t *o)
     const json_t *error = json_object_get(o, "error"), *code = json_object_get(error, "code");
     const char *word = json_string_value(code);
     if (word != NULL)
-        return (status == 401 && strcmp(word, "invalid_api_key") == 0) || (status == 503 && strcmp(word, "loading") == 0)
+        return (status == 401 && strcmp(word, "invalid_api_key") == 0) ||
+                       (status == 503 && strcmp(word, "loading") == 0)
                    ? SCAN_REFUSED_NODE
                    : SCAN_NO_REFUSAL;
     bool same = json_is_integer(code) && json_integer_value(code) == status;
@@ -292,7 +293,8 @@ static void merge_services(struct machine *to, const struct machine *from)
     for (size_t i = 0; i < from->n_services; i++) {
         bool known = false;
         for (size_t j = 0; j < to->n_services; j++)
-            known = known || (to->service[j].kind == from->service[i].kind && to->service[j].port == from->service[i].port);
+            known =
+                known || (to->service[j].kind == from->service[i].kind && to->service[j].port == from->service[i].port);
         if (!known)
             *machine_add_service(to) = from->service[i];
     }

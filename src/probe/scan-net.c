@@ -40,9 +40,8 @@ int scan_net_parse(struct scan_net *net, const char *text, char **cause)
         right = slash[1] >= '0' && slash[1] <= '9' && *end == '\0' && bits <= 32;
     }
     if (!right)
-        return cause_set(cause,
-                         "\"%.64s\" is no IPv4 network: expected an address with its bits, such as 192.168.1.0/24",
-                         text);
+        return cause_set(
+            cause, "\"%.64s\" is no IPv4 network: expected an address with its bits, such as 192.168.1.0/24", text);
     *net = scan_net_around(ntohl(in.s_addr), (int)bits);
     return 0;
 }

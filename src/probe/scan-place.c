@@ -11,7 +11,7 @@
 #include "base/mem.h"
 
 const struct scan_port scan_ports[] = {
-    {11434, SERVICE_OLLAMA, false}, {8081, SERVICE_NODE, false},    {8080, SERVICE_LLAMACPP, false},
+    {11434, SERVICE_OLLAMA, false},  {8081, SERVICE_NODE, false},    {8080, SERVICE_LLAMACPP, false},
     {9931, SERVICE_LLAMACPP, false}, {50052, SERVICE_WORKER, false}, {9191, SERVICE_AGENT, false},
     {8082, SERVICE_NODE, true},      {8083, SERVICE_NODE, true},     {8084, SERVICE_NODE, true},
     {50053, SERVICE_WORKER, true},   {50054, SERVICE_WORKER, true},  {50055, SERVICE_WORKER, true},

@@ -13,13 +13,13 @@
 struct scan_place {
     struct sockaddr_storage address; /* without a port */
     socklen_t len;
-    char host[64];     /* as it is reached from here */
-    int port;          /* the only one to try; 0: the usual ones */
-    bool named, here;  /* somebody named it; it is this machine */
-    bool nobody;       /* the wire says that no machine has the address: what is left is not tried */
-    size_t pass;       /* the element of scan_ports that comes next */
-    int timeouts;      /* of connections so far */
-    bool found;        /* m is in use */
+    char host[64];    /* as it is reached from here */
+    int port;         /* the only one to try; 0: the usual ones */
+    bool named, here; /* somebody named it; it is this machine */
+    bool nobody;      /* the wire says that no machine has the address: what is left is not tried */
+    size_t pass;      /* the element of scan_ports that comes next */
+    int timeouts;     /* of connections so far */
+    bool found;       /* m is in use */
     struct machine m;
 };
 

@@ -23,9 +23,9 @@
 
 enum {
     SOCKETS_LEAST = 16,
-    RPC_MS = 1500,      /* for a worker's answer */
-    NAMES_MS = 700,     /* that the names of addresses are waited for in the end */
-    NOBODY_AFTER = 3,   /* connections without an answer: by then the system has asked twice who has the address */
+    RPC_MS = 1500,    /* for a worker's answer */
+    NAMES_MS = 700,   /* that the names of addresses are waited for in the end */
+    NOBODY_AFTER = 3, /* connections without an answer: by then the system has asked twice who has the address */
     ARP_MAX_AGE_US = 100 * 1000,
     ARP_MAX = 256 * 1024,
     PROGRESS_US = 50 * 1000,
@@ -339,7 +339,7 @@ static const char *arp_table(struct scan *s)
     int fd = open("/proc/net/arp", O_RDONLY | O_CLOEXEC);
     size_t len = 0;
     s->arp = xrealloc(s->arp, ARP_MAX);
-    for (ssize_t n = 1; fd >= 0 && n > 0 && len < ARP_MAX - 1; len += n > 0 ? (size_t)n : 0)
+    for (ssize_t n = 1; fd >= 0 && n > 0 && len<ARP_MAX - 1; len += n> 0 ? (size_t)n : 0)
         n = read(fd, s->arp + len, ARP_MAX - 1 - len);
     s->arp[len] = '\0';
     s->arp_us = now;
@@ -353,8 +353,8 @@ static void no_answer(struct attempt *a)
     struct scan_place *k = &a->scan->places.list[a->place];
     k->timeouts++;
     if (!k->named && k->address.ss_family == AF_INET && k->timeouts >= NOBODY_AFTER)
-        k->nobody = scan_arp_is_nobody(
-            arp_table(a->scan), ntohl(((const struct sockaddr_in *)(const void *)&k->address)->sin_addr.s_addr));
+        k->nobody = scan_arp_is_nobody(arp_table(a->scan),
+                                       ntohl(((const struct sockaddr_in *)(const void *)&k->address)->sin_addr.s_addr));
 }
 
 static void on_connect(evutil_socket_t fd, short what, void *arg)

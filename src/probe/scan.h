@@ -1,4 +1,5 @@
-/* Looks for what can work in a cluster: on this machine's loopback, in its private networks, on machines that are named.
+/* Looks for what can work in a cluster: on this machine's loopback, in its private networks, on machines that are
+ * named.
  *
  * Tried are the ports of Ollama (11434), llama-server (8080, 9931), nodes (8081), workers (50052) and agents (9191); on
  * this machine and on machines that are named also 8082 to 8084 and 50053 to 50055, where a second one would be.  What
@@ -43,7 +44,7 @@ struct scan_summary {
     size_t addresses, tried, open; /* addresses; ports tried; those that took a connection */
     size_t left_out;               /* addresses over the limit */
     bool timed_out;                /* what was found so far is all */
-    char **note;                   /* what could not be done, a line each: "gpu-box: no machine of this name is known" */
+    char **note; /* what could not be done, a line each: "gpu-box: no machine of this name is known" */
     size_t n_notes;
     double seconds;
 };
