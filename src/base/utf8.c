@@ -78,6 +78,13 @@ bool utf8_add_repaired(struct buf *out, const char *s, size_t len)
     return buf_add(out, s + from, len - from);
 }
 
+/* After 0xe2: U+200E, U+200F, U+2028 to U+202E, U+2066 to U+2069. */
+static bool turns_direction(unsigned char second, unsigned char third)
+{
+    return (second == 0x80 && (third == 0x8e || third == 0x8f || (third >= 0xa8 && third <= 0xae))) ||
+           (second == 0x81 && third >= 0xa6 && third <= 0xa9);
+}
+
 char *utf8_printable(const char *s, size_t len)
 {
     struct buf b;
@@ -91,6 +98,8 @@ char *utf8_printable(const char *s, size_t len)
             b.data[i] = ' ';
         else if (c == 0xc2 && (unsigned char)b.data[i + 1] < 0xa0)
             b.data[i] = b.data[i + 1] = ' ';
+        else if (c == 0xe2 && turns_direction((unsigned char)b.data[i + 1], (unsigned char)b.data[i + 2]))
+            b.data[i] = b.data[i + 1] = b.data[i + 2] = ' ';
     }
     return buf_steal(&b);
 }

@@ -16,8 +16,8 @@ size_t utf8_incomplete_tail(const char *s, size_t len);
 /* Appends s to out with every invalid sequence replaced by U+FFFD (maximal subparts, as browsers do). */
 bool utf8_add_repaired(struct buf *out, const char *s, size_t len);
 
-/* s as it may go to a terminal and into JSON: repaired, control characters (C0, DEL, C1) made blanks.  Owned by the
- * caller. */
+/* s as it may go to a terminal and into JSON: repaired, control characters (C0, DEL, C1) and marks that turn the
+ * direction of writing made blanks.  Owned by the caller. */
 char *utf8_printable(const char *s, size_t len);
 
 #endif

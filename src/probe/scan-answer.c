@@ -8,43 +8,10 @@
 #include "base/cause.h"
 #include "base/json.h"
 #include "base/mem.h"
-#include "base/utf8.h"
 
 enum { TEXT_MAX = 1024, MODELS_MAX = 256, AGENT_PROTOCOLS = 1000 };
 
-/* ---- texts ---- */
-
-/* The length of what must not reach a terminal at s; 0: it is harmless.  C1 controls, marks of direction. */
-static size_t steers(const unsigned char *s)
-{
-    if (s[0] < 0x20 || s[0] == 0x7f)
-        return 1;
-    if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] < 0xa0)
-        return 2;
-    if (s[0] == 0xe2 && ((s[1] == 0x80 && ((s[2] >= 0xa8 && s[2] <= 0xae) || s[2] == 0x8e || s[2] == 0x8f)) ||
-                         (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)))
-        return 3;
-    return 0;
-}
-
-void scan_text_clean(char *s)
-{
-    size_t len = strlen(s);
-    len -= utf8_incomplete_tail(s, len);
-    s[len] = '\0';
-    for (size_t i = 0; i < len;) {
-        size_t n = steers((unsigned char *)s + i);
-        memset(s + i, ' ', n);
-        i += n > 0 ? n : 1;
-    }
-}
-
-static char *clean_copy(const char *text)
-{
-    char *copy = xstrndup(text, TEXT_MAX);
-    scan_text_clean(copy);
-    return copy;
-}
+/* ---- fields ---- */
 
 static const char *string_at(const json_t *o, const char *key)
 {
@@ -54,8 +21,14 @@ static const char *string_at(const json_t *o, const char *key)
 
 static void copy_at(char *to, size_t size, const json_t *o, const char *key)
 {
-    snprintf(to, size, "%s", string_at(o, key));
-    scan_text_clean(to);
+    machine_text(to, size, string_at(o, key));
+}
+
+static char *text_copy(const char *text)
+{
+    char copy[TEXT_MAX];
+    machine_text(copy, sizeof(copy), text);
+    return xstrdup(copy);
 }
 
 static int64_t size_at(const json_t *o, const char *key)
@@ -87,7 +60,7 @@ static const char *base_name(const char *path)
 static struct machine_model *add_model(struct machine *m, const char *name, const char *from)
 {
     struct machine_model *model = machine_add_model(m);
-    model->name = clean_copy(name);
+    model->name = text_copy(name);
     model->from = xstrdup(from);
     return model;
 }
@@ -142,8 +115,7 @@ static void read_description(struct machine_model *model, const char *text)
     if (sscanf(text, "%*47s %15s %n", size, &at) < 1 || at == 0)
         return;
     model->parameters = count_of(size);
-    snprintf(model->quantisation, sizeof(model->quantisation), "%s", text + at);
-    scan_text_clean(model->quantisation);
+    machine_text(model->quantisation, sizeof(model->quantisation), text + at);
 }
 
 void scan_answer_node(struct machine *m, const json_t *o)
@@ -156,8 +128,9 @@ void scan_answer_node(struct machine *m, const json_t *o)
         return;
     struct machine_model *model = add_model(m, name, "node");
     if (*path != '\0')
-        model->path = clean_copy(path);
+        model->path = text_copy(path);
     model->bytes = size_at(o, "size");
+    copy_at(model->vocab, sizeof(model->vocab), o, "fingerprint");
     copy_at(model->architecture, sizeof(model->architecture), o, "architecture");
     read_description(model, string_at(o, "description"));
 }
@@ -167,13 +140,12 @@ void scan_answer_props(struct machine *m, const json_t *o)
     struct machine_service *s = &m->service[0];
     const char *alias = string_at(o, "model_alias"), *path = string_at(o, "model_path");
     copy_at(s->version, sizeof(s->version), o, "build_info");
-    snprintf(s->model, sizeof(s->model), "%s", *alias != '\0' ? alias : base_name(path));
-    scan_text_clean(s->model);
+    machine_text(s->model, sizeof(s->model), *alias != '\0' ? alias : base_name(path));
     if (s->model[0] == '\0')
         return;
     struct machine_model *model = add_model(m, *path != '\0' ? base_name(path) : s->model, "llama-server");
     if (*path != '\0')
-        model->path = clean_copy(path);
+        model->path = text_copy(path);
 }
 
 void scan_answer_models(struct machine *m, const json_t *o)
@@ -183,10 +155,8 @@ void scan_answer_models(struct machine *m, const json_t *o)
     if (*id == '\0')
         return;
     struct machine_service *s = &m->service[0];
-    if (s->model[0] == '\0') {
-        snprintf(s->model, sizeof(s->model), "%s", base_name(id));
-        scan_text_clean(s->model);
-    }
+    if (s->model[0] == '\0')
+        machine_text(s->model, sizeof(s->model), base_name(id));
     struct machine_model *model = m->n_models > 0 ? &m->model[0] : add_model(m, base_name(id), "llama-server");
     model->bytes = size_at(meta, "size");
     model->parameters = size_at(meta, "n_params");
@@ -221,40 +191,6 @@ void scan_answer_ps(struct machine *m, const json_t *o)
 
 /* ---- agents ---- */
 
-static void clean_owned(char *s)
-{
-    if (s != NULL)
-        scan_text_clean(s);
-}
-
-static void clean_machine(struct machine *m)
-{
-    char *fixed[] = {m->name, m->os, m->arch, m->cpu.model};
-    for (size_t i = 0; i < ARRAY_LEN(fixed); i++)
-        scan_text_clean(fixed[i]);
-    for (size_t i = 0; i < m->n_gpus; i++) {
-        scan_text_clean(m->gpu[i].name);
-        scan_text_clean(m->gpu[i].driver);
-        scan_text_clean(m->gpu[i].bus);
-    }
-    for (size_t i = 0; i < m->n_models; i++) {
-        clean_owned(m->model[i].name);
-        clean_owned(m->model[i].path);
-        clean_owned(m->model[i].from);
-        scan_text_clean(m->model[i].architecture);
-        scan_text_clean(m->model[i].quantisation);
-    }
-    for (size_t i = 0; i < m->n_tools; i++) {
-        scan_text_clean(m->tool[i].name);
-        scan_text_clean(m->tool[i].version);
-        clean_owned(m->tool[i].path);
-    }
-    for (size_t i = 0; i < m->n_disks; i++)
-        clean_owned(m->disk[i].path);
-    for (size_t i = 0; i < m->n_notes; i++)
-        clean_owned(m->note[i]);
-}
-
 int scan_answer_agent(struct machine *m, const json_t *o, char **cause)
 {
     if (!scan_answer_is_agent(o))
@@ -265,7 +201,6 @@ int scan_answer_agent(struct machine *m, const json_t *o, char **cause)
     m->n_services = 0;
     m->address[0] = '\0';
     m->rtt_us = -1;
-    clean_machine(m);
     return 0;
 }
 
@@ -338,4 +273,5 @@ void scan_answer_merge(struct machine *to, struct machine *from)
     if (from->rtt_us >= 0 && (to->rtt_us < 0 || from->rtt_us < to->rtt_us))
         to->rtt_us = from->rtt_us;
     machine_finish(from);
+    machine_init(from, MACHINE_SEEN);
 }

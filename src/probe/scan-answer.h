@@ -1,5 +1,5 @@
 /* What servers on the network say of themselves, as machines.  The answers come from strangers: what is missing, too
- * long or of a wrong type is unknown, and no text can steer a terminal. */
+ * long or of a wrong type is unknown. */
 #ifndef TIGHTWAD_PROBE_SCAN_ANSWER_H
 #define TIGHTWAD_PROBE_SCAN_ANSWER_H
 
@@ -41,8 +41,5 @@ int scan_answer_agent(struct machine *m, const json_t *o, char **cause);
 /* Puts what was found into the machine: services, models that it does not have yet, notes; what an agent told takes the
  * place of what was only seen.  from is empty then (and need not be finished). */
 void scan_answer_merge(struct machine *to, struct machine *from);
-
-/* Blanks what could steer a terminal or turn the direction of writing, and cuts off half a character at the end. */
-void scan_text_clean(char *s);
 
 #endif

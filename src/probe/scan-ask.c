@@ -122,8 +122,7 @@ static void take_agent(struct scan_ask *a, const json_t *o)
     char *cause = NULL;
     const char *version = json_string_value(json_object_get(o, "version"));
     struct machine_service *s = &a->m.service[0];
-    snprintf(s->version, sizeof(s->version), "%s", version != NULL ? version : "");
-    scan_text_clean(s->version);
+    machine_text(s->version, sizeof(s->version), version);
     if (scan_answer_agent(&told, o, &cause) == 0)
         scan_answer_merge(&a->m, &told);
     else

@@ -53,12 +53,30 @@ static bool is_here(const struct scan_places *p, const struct sockaddr *a)
     return a->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)a)->sin6_addr);
 }
 
+/* Whether this place has its pass-th port tried. */
+static bool wants(const struct scan_place *k, size_t pass)
+{
+    if (k->port != 0)
+        return pass == 0;
+    return !scan_ports[pass].near || k->named || k->here;
+}
+
+/* Whether this port of the place is among those that are tried. */
+static bool has_port(const struct scan_place *k, int port)
+{
+    for (size_t pass = 0; pass < scan_n_ports && k->port == 0; pass++) {
+        if (scan_ports[pass].port == port)
+            return wants(k, pass);
+    }
+    return k->port == port;
+}
+
 void scan_places_add(struct scan_places *p, const struct sockaddr *address, socklen_t len, const char *host, int port,
                      bool named)
 {
     for (size_t i = 0; i < p->n; i++) {
         const struct scan_place *k = &p->list[i];
-        if (same_address(address, (const struct sockaddr *)&k->address) && (k->port == 0 || k->port == port))
+        if (same_address(address, (const struct sockaddr *)&k->address) && has_port(k, port))
             return;
     }
     if (!named && p->n >= p->max) {
@@ -102,14 +120,6 @@ size_t scan_places_machine(const struct scan_places *p, size_t place)
            !same_address((const struct sockaddr *)&p->list[i].address, (const struct sockaddr *)&k->address))
         i++;
     return i;
-}
-
-/* Whether this place has its pass-th port tried. */
-static bool wants(const struct scan_place *k, size_t pass)
-{
-    if (k->port != 0)
-        return pass == 0;
-    return !scan_ports[pass].near || k->named || k->here;
 }
 
 size_t scan_places_total(const struct scan_places *p)

@@ -198,8 +198,7 @@ static void on_name(const char *name, void *arg)
     struct machine *m = &s->places.list[n->place].m;
     n->resolve = NULL;
     if (name != NULL && m->name[0] == '\0') {
-        snprintf(m->name, sizeof(m->name), "%s", name);
-        scan_text_clean(m->name);
+        machine_text(m->name, sizeof(m->name), name);
         tell(s, m);
     }
     event_active(s->kick, EV_TIMEOUT, 0);

@@ -6,8 +6,9 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest gguf_tests[], layers_tests[], machine_tests[], ollama_store_tests[], rpc_tests[];
-extern const size_t gguf_count, layers_count, machine_count, ollama_store_count, rpc_count;
+extern const struct CMUnitTest gguf_tests[], layers_tests[], machine_tests[], ollama_store_tests[], rpc_tests[],
+    scan_tests[];
+extern const size_t gguf_count, layers_count, machine_count, ollama_store_count, rpc_count, scan_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -26,5 +27,6 @@ int main(void)
     add(machine_tests, machine_count);
     add(ollama_store_tests, ollama_store_count);
     add(rpc_tests, rpc_count);
+    add(scan_tests, scan_count);
     return _cmocka_run_group_tests("probe", all, count, NULL, NULL);
 }
