@@ -168,6 +168,7 @@ struct advice_wish {
     const char *target_url, *draft_url;  /* servers that are given, by http://HOST:PORT */
     const char *cloud_url, *cloud_model; /* an API that is to be the target */
     const char *cloud_key;               /* the name of the variable with its key */
+    bool no_node;                        /* this machine has no tightwad-node: files here can't be served */
 };
 
 void advice_wish_init(struct advice_wish *w);

@@ -4,13 +4,13 @@
 
 double estimate_token(const struct estimate_part *parts, size_t n, double trips)
 {
-    double seconds = trips;
+    double seconds = ESTIMATE_FIXED + trips;
     for (size_t i = 0; i < n; i++) {
         if (!(parts[i].gbps > 0))
             return NAN;
         seconds += parts[i].bytes / (parts[i].gbps * 1e9 * ESTIMATE_SHARE);
     }
-    return n > 0 && seconds > 0 ? seconds : NAN;
+    return n > 0 ? seconds : NAN;
 }
 
 double estimate_tokens(double chance, int64_t k)

@@ -2,7 +2,7 @@
  *
  * Writing a token reads every weight that it passes through once, so decoding alone is bound by memory bandwidth:
  *
- *     seconds a token = sum over devices of bytes read there / (bandwidth × ESTIMATE_SHARE) + trips
+ *     seconds a token = ESTIMATE_FIXED + sum over devices of bytes read there / (bandwidth × ESTIMATE_SHARE) + trips
  *
  * The peak that a maker states is not reached: llama.cpp decodes at some 60 to 75 % of it on GPUs and CPUs alike.
  * Caches, sampling and the time to read a prompt are left out.
@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #define ESTIMATE_SHARE 0.65
+#define ESTIMATE_FIXED 1e-3 /* launching kernels, sampling, a small HTTP exchange: what bounds tiny models */
 
 /* What one more token adds to a pass, as a share of it.  A GPU has computing to spare while it reads the weights; a CPU
  * has little, and of models that fit its caches a token in a batch costs what a single one does. */
