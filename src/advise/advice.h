@@ -18,6 +18,7 @@
 enum {
     ADVICE_MODELS_MAX = 256, /* candidates that are looked at */
     ADVICE_DRAFTERS_MAX = 4, /* the first drafts, the others stand by */
+    ADVICE_WORKERS_MAX = 16, /* RPC servers that llama.cpp takes at once */
     ADVICE_NODE_PORT = 8081, /* where a node that is still to be started would listen */
     ADVICE_WORKER_PORT = 50052,
 };
