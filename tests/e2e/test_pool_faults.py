@@ -295,6 +295,7 @@ def _(t):
         ("a program that fails", dict(binaries={"coordinator": folder + "/program"}), ["this machine", "/program"]),
     ]
     pool = t.pool(workers=[9], wait=False)
+    pool.wait_line(r"listens at ")
     for name, wrong, words in troubles:
         pool.models, pool.workers, pool.binaries = wrong.get("models", good), wrong.get("workers", []), wrong.get("binaries")
         pool.write_config()
