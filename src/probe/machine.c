@@ -323,6 +323,21 @@ void machine_finish(struct machine *m)
     memset(m, 0, sizeof(*m));
 }
 
+void machine_move_lists(struct machine *to, struct machine *from)
+{
+    for (size_t k = 0; k < ARRAY_LEN(lists); k++) {
+        size_t *n = list_count(from, &lists[k]);
+        for (size_t i = 0; i < *n; i++)
+            memcpy(list_add(to, &lists[k]), list_element(from, &lists[k], i), lists[k].element);
+        *n = 0;
+    }
+    for (size_t i = 0; i < from->n_notes; i++) {
+        machine_add_note(to, "%s", from->note[i]);
+        free(from->note[i]);
+    }
+    from->n_notes = 0;
+}
+
 void machine_text(char *dst, size_t size, const char *src)
 {
     char *clean = utf8_printable(src != NULL ? src : "", src != NULL ? strlen(src) : 0), *from = clean;

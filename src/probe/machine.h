@@ -107,6 +107,9 @@ struct machine_tool *machine_add_tool(struct machine *m, const char *name);
 struct machine_disk *machine_add_disk(struct machine *m);
 void machine_add_note(struct machine *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Appends what from has in its lists to those of to; from has none left, and is still to be finished. */
+void machine_move_lists(struct machine *to, struct machine *from);
+
 /* Copies text from a stranger (a tool, a file, the network): what may go to a terminal and into JSON, cut between two
  * characters, without blanks around.  src NULL: "". */
 void machine_text(char *dst, size_t size, const char *src);

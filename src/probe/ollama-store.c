@@ -147,11 +147,15 @@ static char *open_model(const char *store, const char *manifest_path, const char
     return path;
 }
 
-/* Adds the names below manifests/… to out, as a user would write them.  depth: parts already in name. */
-static void list_models(const char *dir, const char *name, int depth, struct buf *out, size_t *n)
+/* A name as a user would write it, and the path of its manifest; false ends the walk. */
+typedef bool manifest_cb(const char *name, const char *manifest, void *arg);
+
+/* Goes through the names below manifests/…; depth: parts already in name.  False: cb wanted no more. */
+static bool walk_manifests(const char *dir, const char *name, int depth, manifest_cb *cb, void *arg)
 {
+    bool on = true;
     DIR *d = depth <= TAG ? opendir(dir) : NULL;
-    for (struct dirent *e = d ? readdir(d) : NULL; e && *n < LISTED_MAX; e = readdir(d)) {
+    for (struct dirent *e = d ? readdir(d) : NULL; e && on; e = readdir(d)) {
         if (!part_ok(e->d_name, strcspn(e->d_name, ":")))
             continue;
         bool usual = depth < NAME && strcmp(e->d_name, part_default[depth]) == 0;
@@ -162,19 +166,30 @@ static void list_models(const char *dir, const char *name, int depth, struct buf
                                        : depth == TAG ? ":"
                                                       : "/",
                                        e->d_name);
-        if (depth == TAG)
-            buf_printf(out, "%s%s", (*n)++ ? ", " : "", full);
-        else
-            list_models(sub, full, depth + 1, out, n);
+        on = depth == TAG ? cb(full, sub, arg) : walk_manifests(sub, full, depth + 1, cb, arg);
         free(full);
         free(sub);
     }
     if (d)
         closedir(d);
+    return on;
 }
 
-/* The folders to look in; returns how many.  Owned by the caller, each. */
-static size_t stores(char *list[3])
+/* The names in a message. */
+struct listing {
+    struct buf text;
+    size_t n;
+};
+
+static bool list_name(const char *name, const char *manifest, void *arg)
+{
+    struct listing *l = arg;
+    (void)manifest;
+    buf_printf(&l->text, "%s%s", l->n++ ? ", " : "", name);
+    return l->n < LISTED_MAX;
+}
+
+size_t ollama_store_folders(char *list[OLLAMA_STORES])
 {
     size_t n = 0;
     const char *env = getenv("OLLAMA_MODELS"), *home = getenv("HOME");
@@ -188,21 +203,23 @@ static size_t stores(char *list[3])
 
 static void not_found(const char *name, char *const *list, size_t n, char **cause)
 {
-    struct buf looked, there;
+    struct buf looked;
+    struct listing there = {0};
     buf_init(&looked, 16384);
-    buf_init(&there, 16384);
-    size_t names = 0;
+    buf_init(&there.text, 16384);
     for (size_t i = 0; i < n; i++) {
         char *dir = xasprintf("%s/manifests", list[i]);
         const char *why = access(dir, R_OK | X_OK) == 0 ? "" : errno == ENOENT ? " (not there)" : " (not readable)";
         buf_printf(&looked, "%s%s%s", i ? ", " : "", list[i], why);
-        list_models(dir, "", HOST, &there, &names);
+        if (there.n < LISTED_MAX)
+            walk_manifests(dir, "", HOST, list_name, &there);
         free(dir);
     }
     cause_set(cause, "ollama:%s: no such model on this machine; looked in %s; %s%s", name, looked.data,
-              names ? "models there: " : "no models there; get it with: ollama pull ", names ? there.data : name);
+              there.n ? "models there: " : "no models there; get it with: ollama pull ",
+              there.n ? there.text.data : name);
     buf_finish(&looked);
-    buf_finish(&there);
+    buf_finish(&there.text);
 }
 
 char *ollama_store_find(const char *name, char **cause)
@@ -212,8 +229,8 @@ char *ollama_store_find(const char *name, char **cause)
         cause_set(cause, "ollama:%.200s: NAME[:TAG] is expected, such as ollama:qwen3:0.6b", name);
         return NULL;
     }
-    char *list[3], *path = NULL;
-    size_t n = stores(list);
+    char *list[OLLAMA_STORES], *path = NULL;
+    size_t n = ollama_store_folders(list);
     bool found = false;
     for (size_t i = 0; i < n && !found; i++) {
         char *at = xasprintf("%s/manifests/%s", list[i], manifest);
@@ -228,4 +245,33 @@ char *ollama_store_find(const char *name, char **cause)
         free(list[i]);
     free(manifest);
     return path;
+}
+
+struct each {
+    const char *store;
+    ollama_store_cb *cb;
+    void *arg;
+};
+
+static bool tell_model(const char *name, const char *manifest, void *arg)
+{
+    const struct each *e = arg;
+    char *path = open_model(e->store, manifest, name, NULL);
+    bool on = e->cb(name, path, e->arg);
+    free(path);
+    return on;
+}
+
+void ollama_store_each(ollama_store_cb *cb, void *arg)
+{
+    char *list[OLLAMA_STORES];
+    size_t n = ollama_store_folders(list);
+    bool on = true;
+    for (size_t i = 0; i < n; i++) {
+        struct each e = {list[i], cb, arg};
+        char *dir = xasprintf("%s/manifests", list[i]);
+        on = on && walk_manifests(dir, "", HOST, tell_model, &e);
+        free(dir);
+        free(list[i]);
+    }
 }
