@@ -19,6 +19,7 @@ extern const struct cmd cmd_inspect;
 extern const struct cmd cmd_load;
 extern const struct cmd cmd_logs;
 extern const struct cmd cmd_node;
+extern const struct cmd cmd_probe;
 extern const struct cmd cmd_proxy;
 extern const struct cmd cmd_reclaim;
 extern const struct cmd cmd_relay;
@@ -40,6 +41,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_load,
     &cmd_logs,
     &cmd_node,
+    &cmd_probe,
     &cmd_proxy,
     &cmd_reclaim,
     &cmd_relay,
