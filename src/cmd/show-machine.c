@@ -141,8 +141,10 @@ static void show_lists(const struct machine *m, FILE *to, struct buf *b)
     for (size_t i = 0; i < m->n_disks; i++) {
         const struct machine_disk *d = &m->disk[i];
         add(b, "%s", d->path != NULL ? d->path : "–");
-        add_bytes(b, d->free_, "", " free");
-        add_bytes(b, d->size, "of ", "");
+        char *room = show_bytes(d->free_), *all = show_bytes(d->size);
+        add(b, "%s free of %s", room, all);
+        free(room);
+        free(all);
         end_line(to, "disk", b);
     }
     for (size_t i = 0; i < m->n_tools; i++) {

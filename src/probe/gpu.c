@@ -43,6 +43,7 @@ static const struct {
     {"No devices were found", "the driver runs and finds no card"},
     {"Unable to detect any GPU devices", "it finds no card: is the amdgpu driver loaded (modprobe amdgpu)?"},
     {"is not a valid field to query", "this release can't tell utilisation, temperature, power and bus"},
+    {"unrecognized arguments", "this release does not understand all that it was asked"},
     {"Driver not initialized", "the amdgpu driver is not loaded (modprobe amdgpu)"},
     {"DRIVER_NOT_LOADED", "the amdgpu driver is not loaded (modprobe amdgpu)"},
     {"No JSON data to report", "it finds no card"},

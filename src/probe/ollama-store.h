@@ -19,7 +19,7 @@ size_t ollama_store_folders(char *list[OLLAMA_STORES]);
 /* A model of a store: its name as ollama_store_find takes it, and its GGUF file, NULL where there is none that could be
  * read (a cloud model, one with an adapter, a file of another user).  False: no more, please. */
 typedef bool ollama_store_cb(const char *name, const char *path, void *arg);
-
+/* Every model of every store, in no order. */
 void ollama_store_each(ollama_store_cb *cb, void *arg);
 
 #endif

@@ -6,9 +6,10 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest gguf_tests[], layers_tests[], machine_tests[], ollama_store_tests[], rpc_tests[],
-    scan_tests[];
-extern const size_t gguf_count, layers_count, machine_count, ollama_store_count, rpc_count, scan_count;
+extern const struct CMUnitTest gguf_tests[], gpu_tests[], here_tests[], layers_tests[], machine_tests[],
+    ollama_store_tests[], rpc_tests[], scan_tests[];
+extern const size_t gguf_count, gpu_count, here_count, layers_count, machine_count, ollama_store_count, rpc_count,
+    scan_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -23,6 +24,8 @@ static void add(const struct CMUnitTest *tests, size_t n)
 int main(void)
 {
     add(gguf_tests, gguf_count);
+    add(gpu_tests, gpu_count);
+    add(here_tests, here_count);
     add(layers_tests, layers_count);
     add(machine_tests, machine_count);
     add(ollama_store_tests, ollama_store_count);
