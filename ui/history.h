@@ -26,14 +26,14 @@ struct history_drafter {
 
 struct history {
     uint64_t n;      /* samples taken */
-    int64_t wall_ms; /* of the snapshot of the last sample, 0: none */
+    int64_t uptime_ms; /* of the instance, when the last sample was due */
     uint64_t drafted, accepted;
     struct history_line acceptance, tokens_per_second;
     struct history_drafter drafter[SNAPSHOT_BACKENDS - 1];
     size_t n_drafters;
 };
 
-/* Takes a sample where a second has passed since the last one (the snapshot's own time).  True: there is a new one.  A
+/* Takes a sample where a second has passed since the last one (by the uptime of the instance).  True: there is a new one.  A
  * drafter is followed by its name; an instance that was started anew begins a new count. */
 bool history_take(struct history *h, const struct snapshot *s);
 

@@ -64,8 +64,8 @@ struct theme_terminal {
 };
 
 struct theme {
-    bool unicode; /* all of it may be shown */
-    bool lines;   /* at least lines and blocks */
+    bool unicode; /* text beyond ASCII, lines and blocks may be shown */
+    bool signs;   /* ticks, crosses and braille, too */
     int colours;  /* 0 none, 8, 16 */
     attr_t attr[THEME_ROLES];
     short pair[THEME_ROLES];   /* colour pair, 0: the terminal's own colours */
