@@ -25,7 +25,7 @@ struct history_drafter {
 };
 
 struct history {
-    uint64_t n;      /* samples taken */
+    uint64_t n;        /* samples taken */
     int64_t uptime_ms; /* of the instance, when the last sample was due */
     uint64_t drafted, accepted;
     struct history_line acceptance, tokens_per_second;
@@ -33,8 +33,8 @@ struct history {
     size_t n_drafters;
 };
 
-/* Takes a sample where a second has passed since the last one (by the uptime of the instance).  True: there is a new one.  A
- * drafter is followed by its name; an instance that was started anew begins a new count. */
+/* Takes a sample where a second has passed since the last one (by the uptime of the instance).  True: there is a new
+ * one.  A drafter is followed by its name; an instance that was started anew begins a new count. */
 bool history_take(struct history *h, const struct snapshot *s);
 
 /* The newest samples of a line, at most n, oldest first, the last one at out[n - 1]; NAN before the first. */

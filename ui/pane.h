@@ -21,6 +21,8 @@ struct pane_ops {
     int (*wants)(const struct ui *ui, int cols);
     /* More for the title, after the name; NULL none.  out is "" before. */
     void (*title)(const struct ui *ui, char *out, size_t size);
+    /* Draws at the right of the title line, v being what the title leaves of it; NULL nothing. */
+    void (*legend)(const struct ui *ui, const struct view *v);
     /* Draws into v, which is clear and does not hold the title line.  Called on the drawing thread only. */
     void (*draw)(struct ui *ui, const struct view *v);
 };

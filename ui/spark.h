@@ -12,7 +12,8 @@ enum {
 /* How many samples a column of the screen shows. */
 size_t spark_samples(bool braille);
 
-/* The least of 1, 2, 5, 10, 20, 50, … that no sample exceeds, so that the scale seldom changes; 1 where all are unknown. */
+/* The least of 1, 2, 5, 10, 20, 50, … that no sample exceeds, so that the scale seldom changes; 1 where all are
+ * unknown. */
 double spark_scale(const float *sample, size_t n);
 
 /* Row `row` (0: the top) of a graph of cols by rows cells, over cols * spark_samples() samples from 0 to top.  Unknown

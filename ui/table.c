@@ -56,9 +56,11 @@ void table_heads(const struct view *v, int row, const struct table_column *c, si
         table_cell(v, row, c, i, THEME_DIM, c[i].head);
 }
 
-void table_widen(const struct view *v, struct table_column *c, const char *text)
+void table_widen(const struct view *v, struct table_column *c, const char *text, int cap)
 {
-    int width = text_columns(text, strlen(text), !v->theme->unicode);
+    int width = text_columns(text, strlen(text), !v->theme->unicode), least = width < cap ? width : cap;
     if (width > c->most)
         c->most = width;
+    if (least > c->least)
+        c->least = least;
 }

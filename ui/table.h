@@ -28,7 +28,7 @@ void table_cell(const struct view *v, int row, const struct table_column *c, siz
 /* Where column i begins. */
 int table_at(const struct table_column *c, size_t i);
 
-/* Makes most at least as wide as the text. */
-void table_widen(const struct view *v, struct table_column *c, const char *text);
+/* Makes the column wide enough for the text, up to `cap`: rather than cut what it says, it is left out. */
+void table_widen(const struct view *v, struct table_column *c, const char *text, int cap);
 
 #endif

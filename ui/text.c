@@ -8,6 +8,8 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/mem.h"
+
 enum { REPLACEMENT = 0xfffd };
 
 /* Decodes one character of n > 0 bytes.  Returns its bytes, or 0: not valid here. */
@@ -161,16 +163,41 @@ char *text_number(char *out, size_t size, double value, bool ascii)
     return out;
 }
 
+static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+
+/* The unit in which bytes are fewer than a thousand. */
+static size_t unit_of(int64_t bytes, double *value)
+{
+    size_t unit = 0;
+    for (*value = (double)bytes; *value >= 1000 && unit + 1 < ARRAY_LEN(units); unit++)
+        *value /= 1024;
+    return unit;
+}
+
 char *text_bytes(char *out, size_t size, int64_t bytes, bool ascii)
 {
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    size_t unit = 0;
-    double value = (double)bytes;
+    double value;
     if (bytes < 0)
         return unknown(out, size, ascii);
-    for (; value >= 1000 && unit + 1 < sizeof(units) / sizeof(*units); unit++)
-        value /= 1024;
+    size_t unit = unit_of(bytes, &value);
     snprintf(out, size, "%.*f %s", unit == 0 || value >= 99.95 ? 0 : 1, value, units[unit]);
+    return out;
+}
+
+char *text_share(char *out, size_t size, int64_t used, int64_t all, bool ascii)
+{
+    double value, part = (double)used;
+    char first[16];
+    if (all < 0)
+        return text_bytes(out, size, used, ascii);
+    size_t unit = unit_of(all, &value);
+    for (size_t i = 0; i < unit; i++)
+        part /= 1024;
+    if (used < 0)
+        unknown(first, sizeof(first), ascii);
+    else
+        snprintf(first, sizeof(first), "%.*f", unit == 0 || part >= 99.95 ? 0 : 1, part);
+    snprintf(out, size, "%s/%.*f %s", first, unit == 0 || value >= 99.95 ? 0 : 1, value, units[unit]);
     return out;
 }
 

@@ -40,6 +40,8 @@ bool text_holds(const char *s, const char *needle);
 /* Figures for people: "1.5 GiB", "12.3", "–" where it is not known (NAN; -1 for bytes).  out: at least 16 bytes;
  * returned. */
 char *text_bytes(char *out, size_t size, int64_t bytes, bool ascii);
+char *text_share(char *out, size_t size, int64_t used, int64_t all,
+                 bool ascii);                                           /* "18.4/24.0 GiB", at most 15 columns */
 char *text_number(char *out, size_t size, double value, bool ascii);    /* three figures at most: 0.04, 3.1, 128 */
 char *text_percent(char *out, size_t size, double share, bool ascii);   /* of 0..1: "87 %" */
 char *text_milliseconds(char *out, size_t size, double ms, bool ascii); /* "0.4 ms", "1.2 s", "3 min" */

@@ -35,9 +35,10 @@ static const char *remedy(const struct snapshot_backend *b)
 {
     bool ollama = strcmp(b->kind, "ollama") == 0 || strstr(b->url, ":11434") != NULL;
     if (text_holds(b->reason, "connect") || text_holds(b->reason, "refused"))
-        return ollama ? "start it there so that the network reaches it (OLLAMA_HOST=0.0.0.0 ollama serve), and open its "
-                        "port (sudo ufw allow 11434)"
-                      : "start it there, let it listen on the network's address, and open its port in the firewall";
+        return ollama
+                   ? "start it there so that the network reaches it (OLLAMA_HOST=0.0.0.0 ollama serve), and open its "
+                     "port (sudo ufw allow 11434)"
+                   : "start it there, let it listen on the network's address, and open its port in the firewall";
     if (text_holds(b->reason, "resolve"))
         return "no host of that name is known: give its address";
     if (text_holds(b->reason, "timed out") || text_holds(b->reason, "no answer"))
@@ -119,7 +120,8 @@ size_t trouble_find(const struct feed_picture *p, bool attached, struct trouble 
     servers(&l, s, ROLE_TARGET);
     pool(&l, &s->pool);
     if (s->max_queue > 0 && s->queued >= s->max_queue)
-        add(&l, THEME_WARN, "requests are turned away: %u wait, which is all that may (max_queue)", (unsigned)s->queued);
+        add(&l, THEME_WARN, "requests are turned away: %u wait, which is all that may (max_queue)",
+            (unsigned)s->queued);
     size_t before = l.n;
     servers(&l, s, ROLE_DRAFTER);
     acceptance(&l, s);

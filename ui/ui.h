@@ -13,12 +13,14 @@
 #include "ui/theme.h"
 #include "ui/view.h"
 
-struct dialog; /* ui/keys.h and what lies behind it */
+struct actions; /* ui/keys.h and what lies behind it */
+struct dialog;
 
 /* How the stream pane keeps its place in an answer that grows. */
 struct ui_stream {
     uint64_t request; /* whose answer it shows */
     uint64_t top;     /* byte of the answer at which the page begins */
+    uint64_t shown;   /* bytes of it that had come when it was drawn */
     int rows, cols;   /* for which that was found */
     int64_t next_us;  /* not drawn again before: text that comes faster than anybody reads is shown in larger steps */
 };
@@ -39,8 +41,10 @@ struct ui {
     char filter[64];   /* requests and log: only lines that hold it; "" all of them */
     int scroll[PANES]; /* lines that a list is moved up by; drawing caps it */
     struct ui_stream stream;
-    int64_t drawn_us[PANES]; /* clock_us of each pane's last drawing */
+    int64_t news_us;         /* clock_us of the newest picture that differs from the one before */
+    int64_t drawn_us[PANES]; /* of each pane's last drawing */
 
+    struct actions *actions;    /* keys' own; NULL at the start */
     struct dialog *dialog;      /* the topmost, NULL none; owned by keys */
     int cursor_row, cursor_col; /* where the cursor is to be seen, -1 nowhere; dialog_draw sets it */
     char notice[256];           /* what the last order came to, in the footer's place; "" none */

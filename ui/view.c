@@ -116,6 +116,11 @@ int view_text(const struct view *v, int row, int col, enum theme_role role, cons
     return holds(v, row, col) ? col + fit(v, row, col, v->cols - col, role, text) : col;
 }
 
+int view_span(const struct view *v, int row, int col, enum theme_role role, const char *s, size_t n)
+{
+    return holds(v, row, col) ? col + put(v, row, col, v->cols - col, role, s, n) : col;
+}
+
 int view_printf(const struct view *v, int row, int col, enum theme_role role, const char *fmt, ...)
 {
     va_list ap;
@@ -182,17 +187,18 @@ int view_bar(const struct view *v, int row, int col, int cols, double share, enu
     return col + cols;
 }
 
-void view_rule(const struct view *v, int row, const char *title, bool focused)
+int view_rule(const struct view *v, int row, const char *title, bool focused)
 {
     if (!holds(v, row, 0))
-        return;
+        return 0;
     put_glyph(v, row, 0, THEME_RULE, GLYPH_ACROSS, v->cols);
     if (title[0] == '\0' || v->cols < 8)
-        return;
+        return 0;
     struct view inner = view_part(v, row, 1, 1, v->cols - 2);
     char *text = xasprintf(" %s ", title);
-    view_text(&inner, 0, 0, focused ? THEME_FOCUS : THEME_TITLE, text);
+    int end = 1 + view_text(&inner, 0, 0, focused ? THEME_FOCUS : THEME_TITLE, text);
     free(text);
+    return end;
 }
 
 struct view view_frame(const struct view *v, const char *title)

@@ -3,6 +3,7 @@
 #define TIGHTWAD_UI_VIEW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "ui/theme.h"
 
@@ -23,6 +24,8 @@ void view_clear_from(const struct view *v, int row, int col);
 int view_text(const struct view *v, int row, int col, enum theme_role role, const char *text);
 int view_printf(const struct view *v, int row, int col, enum theme_role role, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/* n bytes of text, as many as fit, without a sign where some do not.  Returns the column behind. */
+int view_span(const struct view *v, int row, int col, enum theme_role role, const char *s, size_t n);
 /* In exactly so many columns, the rest blank; right: flush to the right.  Returns the column behind it. */
 int view_field(const struct view *v, int row, int col, int cols, bool right, enum theme_role role, const char *text);
 /* Broken into lines from row on, at most as many as the view has.  Returns the row behind it. */
@@ -33,8 +36,8 @@ int view_glyph(const struct view *v, int row, int col, enum theme_role role, enu
 int view_sign(const struct view *v, int row, int col, enum theme_role role);
 /* A bar of so many columns filled to a share of 0..1; NAN: nothing but its frame.  Returns the column behind it. */
 int view_bar(const struct view *v, int row, int col, int cols, double share, enum theme_role role);
-/* A line across with a title in it, "── machines ───". */
-void view_rule(const struct view *v, int row, const char *title, bool focused);
+/* A line across with a title in it, "── machines ───".  Returns the column behind the title. */
+int view_rule(const struct view *v, int row, const char *title, bool focused);
 /* A frame around all of v with a title; the view inside it (one column of margin), cleared. */
 struct view view_frame(const struct view *v, const char *title);
 
