@@ -91,9 +91,9 @@ static double score_drafter(const struct making *k, int target, int draft)
     if (t->url && d->url && strcmp(t->url, d->url) == 0 && strcmp(t->backend, "ollama") != 0)
         return -INFINITY;
     enum family_match match = family_compare(&tf, &df);
-    if (match == FAMILY_OTHER)
-        return -INFINITY;
     struct advice_estimate e = advice_estimate_pair(a, target, draft);
+    if (match == FAMILY_OTHER && e.pair.basis != PAIR_PROVEN)
+        return -INFINITY;
     double score = match == FAMILY_SAME ? 1 : match == FAMILY_LIKELY ? 0 : -0.5;
     if (!isnan(e.drafted) && e.alone > 0)
         score += log2(e.drafted / e.alone);

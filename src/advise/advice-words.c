@@ -25,7 +25,7 @@ static void warn_of_family(struct making *k, const struct advice_model *t, const
     const struct family *f = family_of(t->name, t->architecture);
     char *smaller =
         f ? xasprintf("take a smaller %s", f->words) : xstrdup("take a smaller model of the target's family");
-    if (match == FAMILY_OTHER)
+    if (match == FAMILY_OTHER && k->a->estimate.pair.basis != PAIR_PROVEN)
         making_warn(k, ADVICE_OTHER_FAMILY, smaller,
                     "%s and %s are of different families: about 3 %% of the draft would be accepted", d->name, t->name);
     else if (match != FAMILY_SAME)

@@ -1,108 +1,74 @@
 #include "advise/fold.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/mem.h"
+#include "probe/scan-answer.h"
 
 bool fold_is_loopback(const char *address)
 {
     return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 || strcasecmp(address, "localhost") == 0;
 }
 
-/* The lower, the more the entry knows. */
-static int rank(const struct machine *m)
+/* The lower, the more the entry knows of itself. */
+static int rank(enum machine_origin o)
 {
     static const int ranks[] = {[MACHINE_HERE] = 0, [MACHINE_AGENT] = 1, [MACHINE_TYPED] = 2, [MACHINE_SEEN] = 3};
-    return ranks[m->origin];
+    return ranks[o];
 }
 
-static void take_service(struct machine *to, const struct machine_service *s, bool here)
+/* Where the machine stands among the first n, or n. */
+static size_t find(const struct machine *list, size_t n, const struct machine *m, bool here)
 {
-    for (size_t i = 0; i < to->n_services; i++) {
-        struct machine_service *have = &to->service[i];
-        if (have->kind != s->kind || have->port != s->port)
-            continue;
-        if (strcmp(have->host, s->host) == 0 || here) {
-            if (here && fold_is_loopback(s->host) && !fold_is_loopback(have->host))
-                *have = *s;
-            return;
-        }
+    size_t i = 0;
+    while (i < n &&
+           !(here ? list[i].origin == MACHINE_HERE : m->address[0] && strcmp(list[i].address, m->address) == 0))
+        i++;
+    return i;
+}
+
+/* m goes into list[at]; whichever knows more of itself leads. */
+static void put_together(struct machine *list, size_t at, struct machine m)
+{
+    if (rank(m.origin) < rank(list[at].origin)) {
+        struct machine other = list[at];
+        list[at] = m;
+        m = other;
     }
-    *machine_add_service(to) = *s;
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return a && b ? strcmp(a, b) == 0 : a == b;
-}
-
-/* Takes the strings of m over. */
-static void take_model(struct machine *to, struct machine_model *m)
-{
-    for (size_t i = 0; i < to->n_models; i++) {
-        struct machine_model *have = &to->model[i];
-        if (!same_text(have->name, m->name) || !same_text(have->from, m->from))
-            continue;
-        if (!have->path) {
-            have->path = m->path;
-            m->path = NULL;
-        }
-        if (have->parameters < 0)
-            have->parameters = m->parameters;
-        if (have->bytes < 0)
-            have->bytes = m->bytes;
-        if (!have->vocab[0])
-            memcpy(have->vocab, m->vocab, sizeof(have->vocab));
-        return;
-    }
-    *machine_add_model(to) = *m;
-    m->name = m->path = m->from = NULL;
-}
-
-static void merge(struct machine *to, struct machine *from, bool here)
-{
-    for (size_t i = 0; i < from->n_services; i++)
-        take_service(to, &from->service[i], here);
-    for (size_t i = 0; i < from->n_models; i++)
-        take_model(to, &from->model[i]);
-    if (to->rtt_us < 0 && !here)
-        to->rtt_us = from->rtt_us;
-    machine_finish(from);
+    int64_t rtt = list[at].rtt_us;
+    scan_answer_merge(&list[at], &m);
+    if (list[at].origin == MACHINE_HERE)
+        list[at].rtt_us = rtt;
+    machine_finish(&m);
 }
 
 size_t fold_machines(struct machine *list, size_t n, bool is_here(const char *address))
 {
-    size_t kept = 0, here = n;
-    bool *gone = xcalloc(n + 1, sizeof(*gone));
-    for (size_t i = 0; i < n && here == n; i++)
-        here = list[i].origin == MACHINE_HERE ? i : n;
-    for (size_t i = 0; here < n && i < n; i++) {
-        const char *at = list[i].address;
-        bool own = i != here && *at && (fold_is_loopback(at) || (is_here && is_here(at)));
-        if (own || (i != here && list[i].origin == MACHINE_HERE)) {
-            merge(&list[here], &list[i], true);
-            gone[i] = true;
+    size_t kept = 0;
+    bool known = false;
+    for (size_t i = 0; i < n; i++)
+        known = known || list[i].origin == MACHINE_HERE;
+    for (size_t pass = 0; pass < 2; pass++) {
+        /* This machine comes first, so that the others find it. */
+        for (size_t i = pass == 0 ? 0 : kept; i < n; i++) {
+            const char *at = list[i].address;
+            bool here =
+                list[i].origin == MACHINE_HERE || (known && *at && (fold_is_loopback(at) || (is_here && is_here(at))));
+            if (pass == 0 && list[i].origin != MACHINE_HERE)
+                continue;
+            struct machine m = list[i];
+            size_t twin = find(list, kept, &m, here);
+            if (twin < kept) {
+                put_together(list, twin, m);
+                memmove(&list[i], &list[i + 1], (n - i - 1) * sizeof(*list));
+                n--;
+                i--;
+            } else {
+                memmove(&list[kept + 1], &list[kept], (i - kept) * sizeof(*list));
+                list[kept++] = m;
+            }
         }
     }
-    for (size_t i = 0; i < n; i++) {
-        if (gone[i])
-            continue;
-        size_t twin = 0;
-        while (twin < kept && !(*list[i].address && strcmp(list[twin].address, list[i].address) == 0))
-            twin++;
-        if (twin == kept) {
-            list[kept++] = list[i];
-            continue;
-        }
-        if (rank(&list[i]) < rank(&list[twin])) {
-            struct machine other = list[twin];
-            list[twin] = list[i];
-            list[i] = other;
-        }
-        merge(&list[twin], &list[i], false);
-    }
-    free(gone);
     return kept;
 }
