@@ -1,0 +1,232 @@
+/* Drafters: paused, added, removed; how much they draft. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "config/config.h"
+#include "ui/actions.h"
+#include "ui/choose.h"
+#include "ui/prompt.h"
+#include "ui/text.h"
+
+enum { CAP_MOST = 1024 };
+
+static void name_free(void *data)
+{
+    char **names = data;
+    for (size_t i = 0; names[i] != NULL; i++)
+        free(names[i]);
+    free(names);
+}
+
+/* The names of the drafters, NULL at the end; to be freed with name_free. */
+static char **names_of(const struct snapshot *s, size_t *n)
+{
+    char **names = xcalloc(SNAPSHOT_BACKENDS + 1, sizeof(*names));
+    *n = 0;
+    for (size_t i = 0; i < s->n_backends; i++) {
+        if (s->backend[i].role == ROLE_DRAFTER)
+            names[(*n)++] = xstrdup(s->backend[i].name);
+    }
+    return names;
+}
+
+static const struct snapshot_backend *find(const struct snapshot *s, const char *name)
+{
+    for (size_t i = 0; i < s->n_backends; i++) {
+        if (s->backend[i].role == ROLE_DRAFTER && strcmp(s->backend[i].name, name) == 0)
+            return &s->backend[i];
+    }
+    return NULL;
+}
+
+static void list_drafters(const struct ui *ui, struct menu *m, char **names)
+{
+    for (size_t i = 0; names[i] != NULL; i++) {
+        const struct snapshot_backend *b = find(&ui->picture.snapshot, names[i]);
+        struct menu_item *it = menu_add(m, b->health == HEALTH_UP ? THEME_TEXT : THEME_DIM);
+        menu_cell(it, 0, "%s", b->name);
+        menu_cell(it, 1, "%s", b->paused ? "paused" : b->active ? "drafts" : snapshot_health_name(b->health));
+        menu_cell(it, 2, "%s", b->model);
+        if (b->reason[0] != '\0')
+            menu_note(it, "%s", b->reason);
+    }
+}
+
+/* ---- pause and resume ---- */
+
+static void send_pause(struct ui *ui, const char *name, bool pause)
+{
+    char *what = xasprintf("%s %s", pause ? "pausing" : "resuming", name != NULL ? name : "all drafters");
+    actions_send(ui,
+                 json_pack("{s:s, s:s*}", "command", pause ? "drafter-pause" : "drafter-resume", "name", name), what,
+                 false, NULL, NULL, NULL);
+    free(what);
+}
+
+static void toggle(struct ui *ui, const char *name)
+{
+    const struct snapshot_backend *b = find(&ui->picture.snapshot, name);
+    if (b == NULL)
+        ui_notice(ui, THEME_WARN, "%s is gone", name);
+    else
+        send_pause(ui, name, !b->paused);
+}
+
+static void on_pause(struct ui *ui, struct choose *c, size_t index)
+{
+    char **names = c->data;
+    size_t n = 0;
+    while (names[n] != NULL)
+        n++;
+    if (index < n)
+        toggle(ui, names[index]);
+    else
+        send_pause(ui, NULL, index == n);
+}
+
+void action_pause(struct ui *ui)
+{
+    size_t n;
+    char **names = names_of(&ui->picture.snapshot, &n);
+    if (n == 1) {
+        toggle(ui, names[0]);
+        name_free(names);
+        return;
+    }
+    struct choose *c = choose_open(ui, "pause or resume", NULL, true, on_pause, names, name_free);
+    list_drafters(ui, &c->menu, names);
+    menu_cell(menu_add(&c->menu, THEME_TEXT), 0, "pause all");
+    menu_cell(menu_add(&c->menu, THEME_TEXT), 0, "resume all");
+}
+
+/* ---- adding ---- */
+
+static void send_add(struct ui *ui, const char *line)
+{
+    bool ngram = strcmp(line, "ngram") == 0, whole = strstr(line, "://") != NULL;
+    char *url = whole ? xstrdup(line) : xasprintf("http://%s", line);
+    char *what = xasprintf("adding %s", line);
+    json_t *request = json_pack("{s:s}", "command", "drafter-add");
+    json_object_set_new(request, ngram ? "type" : "url", json_string(ngram ? "ngram" : url));
+    if (actions_can_save(ui))
+        json_object_set_new(request, "save", json_true());
+    actions_send(ui, request, what, false, NULL, NULL, NULL);
+    free(what);
+    free(url);
+}
+
+static const char *check_address(const char *line)
+{
+    if (line[0] == '\0')
+        return "an address, such as 192.168.1.7:8081, or ngram";
+    return strpbrk(line, " \t") != NULL ? "an address has no blanks in it" : NULL;
+}
+
+void action_add(struct ui *ui)
+{
+    const struct prompt_opts opts = {
+        .title = "add a drafter",
+        .text = actions_can_save(ui)
+                    ? "Where it listens: HOST:PORT of a node, a llama-server or an Ollama; or ngram: the text itself "
+                      "drafts. It drafts at once, and is written to the configuration file."
+                    : "Where it listens: HOST:PORT of a node, a llama-server or an Ollama; or ngram: the text itself "
+                      "drafts. There is no configuration file, so it is there until the end only.",
+        .history = &actions_of(ui)->addresses,
+        .check = check_address,
+        .taken = send_add,
+    };
+    prompt_open(ui, &opts);
+}
+
+/* ---- removing ---- */
+
+static void send_remove(struct ui *ui, struct choose *c, size_t index)
+{
+    const char *name = ((char **)c->data)[0];
+    if (index != 0)
+        return;
+    char *what = xasprintf("removing %s", name);
+    json_t *request = json_pack("{s:s, s:s}", "command", "drafter-remove", "name", name);
+    if (actions_can_save(ui))
+        json_object_set_new(request, "save", json_true());
+    actions_send(ui, request, what, false, NULL, NULL, NULL);
+    free(what);
+}
+
+static void confirm_remove(struct ui *ui, const char *name)
+{
+    char **names = xcalloc(2, sizeof(*names));
+    names[0] = xstrdup(name);
+    struct choose *c = choose_open(ui, "remove a drafter",
+                                   actions_can_save(ui) ? "It is not used any more, and taken out of the configuration "
+                                                          "file."
+                                                        : "It is not used any more.",
+                                   false, send_remove, names, name_free);
+    struct menu_item *i = menu_add(&c->menu, THEME_TEXT);
+    menu_cell(i, 0, "remove %s", name);
+    i->hot = 'r';
+    i = menu_add(&c->menu, THEME_TEXT);
+    menu_cell(i, 0, "keep it");
+    i->hot = 'k';
+}
+
+static void on_remove(struct ui *ui, struct choose *c, size_t index)
+{
+    confirm_remove(ui, ((char **)c->data)[index]);
+}
+
+void action_remove(struct ui *ui)
+{
+    size_t n;
+    char **names = names_of(&ui->picture.snapshot, &n);
+    if (n == 1) {
+        confirm_remove(ui, names[0]);
+        name_free(names);
+        return;
+    }
+    struct choose *c = choose_open(ui, "remove a drafter", NULL, true, on_remove, names, name_free);
+    list_drafters(ui, &c->menu, names);
+}
+
+/* ---- how much is drafted ---- */
+
+static const char *check_cap(const char *line)
+{
+    char *end;
+    long n = strtol(line, &end, 10);
+    if (strcmp(line, "auto") == 0 || (line[0] != '\0' && *end == '\0' && n >= 0 && n <= CAP_MOST))
+        return NULL;
+    return "0 to 1024, or auto";
+}
+
+static void send_cap(struct ui *ui, const char *line)
+{
+    char *what = xasprintf("max draft tokens: %s", line);
+    json_t *request = json_pack("{s:s, s:s}", "command", "max-draft-tokens", "n", line);
+    if (actions_can_save(ui))
+        json_object_set_new(request, "save", json_true());
+    actions_send(ui, request, what, false, NULL, NULL, NULL);
+    free(what);
+}
+
+void action_draft(struct ui *ui)
+{
+    char now[24];
+    int64_t cap = ui->picture.snapshot.max_draft_tokens;
+    if (cap == CONFIG_AUTO)
+        snprintf(now, sizeof(now), "auto");
+    else
+        snprintf(now, sizeof(now), "%" PRId64, cap);
+    const struct prompt_opts opts = {
+        .title = "max draft tokens",
+        .text = "The most tokens of a draft, 0 to 1024; auto leaves it to what is measured, 0 turns speculation off.",
+        .initial = now,
+        .history = &actions_of(ui)->caps,
+        .check = check_cap,
+        .taken = send_cap,
+    };
+    prompt_open(ui, &opts);
+}

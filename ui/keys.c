@@ -1,0 +1,221 @@
+#include "ui/keys.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "ui/actions.h"
+#include "ui/dialog.h"
+#include "ui/notes.h"
+
+enum { CTRL_L = 12, HELP_COLUMNS = 2 };
+
+/* ---- what needs no order ---- */
+
+static void focus_next(struct ui *ui)
+{
+    ui_focus_next(ui, 1);
+}
+
+static void focus_previous(struct ui *ui)
+{
+    ui_focus_next(ui, -1);
+}
+
+static int page_of(const struct ui *ui)
+{
+    int rows = ui->layout.pane[ui->focus].rows - 2;
+    return rows > 1 ? rows : 1;
+}
+
+static void older(struct ui *ui)
+{
+    ui_scroll(ui, 1);
+}
+
+static void newer(struct ui *ui)
+{
+    ui_scroll(ui, -1);
+}
+
+static void page_older(struct ui *ui)
+{
+    ui_scroll(ui, page_of(ui));
+}
+
+static void page_newer(struct ui *ui)
+{
+    ui_scroll(ui, -page_of(ui));
+}
+
+static void newest(struct ui *ui)
+{
+    ui_scroll(ui, -ui->scroll[ui->focus]);
+}
+
+/* Undoes one thing that is in the way of seeing all. */
+static void show_all(struct ui *ui)
+{
+    if (ui->filter[0] != '\0')
+        ui_filter(ui, "");
+    else if (ui->zoomed)
+        ui_zoom(ui);
+}
+
+static void repaint(struct ui *ui)
+{
+    if (ui->screen != NULL)
+        screen_repaint(ui->screen);
+    ui_redraw(ui);
+}
+
+static void help(struct ui *ui);
+
+/* ---- the table ---- */
+
+const char *const key_group_names[KEY_GROUPS] = {
+    [KEYS_ENGINES] = "The engines",
+    [KEYS_LOOK] = "Looking",
+    [KEYS_PROGRAM] = "The program",
+};
+
+/* clang-format off */
+const struct key_row key_table[] = {
+    {'m', "m", "models: size, fit and expected rate of each; load another one in the place of the present", "models",
+     KEYS_ENGINES, KEY_NEEDS_INSTANCE, action_models},
+    {'p', "p", "pause a drafter, or resume it", "pause", KEYS_ENGINES, KEY_NEEDS_DRAFTER, action_pause},
+    {'a', "a", "add a drafter by its address, at once and in the configuration file", "add", KEYS_ENGINES,
+     KEY_NEEDS_INSTANCE, action_add},
+    {'x', "x", "remove a drafter, from the configuration file too", NULL, KEYS_ENGINES, KEY_NEEDS_DRAFTER,
+     action_remove},
+    {'d', "d", "how many tokens a draft may have: a number, or auto", "draft", KEYS_ENGINES, KEY_NEEDS_INSTANCE,
+     action_draft},
+    {'s', "s", "start and stop: the pool, speculation, all drafters", "start/stop", KEYS_ENGINES, KEY_NEEDS_INSTANCE,
+     action_engines},
+    {'t', "t", "send a test prompt through the endpoint", "test", KEYS_ENGINES, KEY_NEEDS_INSTANCE, action_test},
+    {'D', "D", "doctor: ask every server, measure, say what is wrong and how to mend it", "doctor", KEYS_ENGINES,
+     KEY_NEEDS_INSTANCE, action_doctor},
+    {'T', "T", "tune: whether this machine's memory is ready for large models", NULL, KEYS_ENGINES, KEY_NEEDS_INSTANCE,
+     action_tune},
+    {'l', "l", "how much is logged", NULL, KEYS_ENGINES, KEY_NEEDS_INSTANCE, action_log_level},
+    {'r', "r", "read the configuration file again", NULL, KEYS_ENGINES, KEY_NEEDS_INSTANCE, action_reload},
+    {'c', "c", "give back the memory that the model's file takes in the page cache", NULL, KEYS_ENGINES, KEY_NEEDS_POOL,
+     action_reclaim},
+
+    {'\t', "Tab", "the next pane", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, focus_next},
+    {KEY_BTAB, "Shift-Tab", "the pane before", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, focus_previous},
+    {'z', "z", "the focused pane alone, and all of them again", "zoom", KEYS_LOOK, KEY_NEEDS_NOTHING, ui_zoom},
+    {KEY_UP, "Up", "a line back in the focused pane, towards what is older", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, older},
+    {KEY_DOWN, "Down", "a line on", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, newer},
+    {KEY_PPAGE, "PgUp", "a page back", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, page_older},
+    {KEY_NPAGE, "PgDn", "a page on", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, page_newer},
+    {KEY_END, "End", "the newest again", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, newest},
+    {'/', "/", "filter requests and log", "filter", KEYS_LOOK, KEY_NEEDS_NOTHING, action_filter},
+    {SCREEN_ESCAPE, "Esc", "leave a dialog; drop the filter; show all panes", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING,
+     show_all},
+    {CTRL_L, "Ctrl-L", "paint the screen anew", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, repaint},
+
+    {'?', "?", "this help", "help", KEYS_PROGRAM, KEY_NEEDS_NOTHING, help},
+    {'q', "q", "quit: stop the engines, or leave them running", "quit", KEYS_PROGRAM, KEY_NEEDS_NOTHING, action_quit},
+    {SCREEN_CTRL_C, "Ctrl-C", "the same; in a dialog, leave it", NULL, KEYS_PROGRAM, KEY_NEEDS_NOTHING, action_quit},
+};
+/* clang-format on */
+const size_t key_count = ARRAY_LEN(key_table);
+
+/* ---- the help ---- */
+
+static void fill_help(const struct ui *ui, const void *data, struct page *p)
+{
+    static const struct page_column columns[HELP_COLUMNS] = {{.head = ""}, {.head = "", .wraps = true}};
+    struct page_cell cells[ARRAY_LEN(key_table) * HELP_COLUMNS];
+    (void)ui;
+    (void)data;
+    for (int g = 0; g < KEY_GROUPS; g++) {
+        size_t n = 0;
+        for (size_t i = 0; i < key_count; i++) {
+            if ((int)key_table[i].group != g)
+                continue;
+            cells[n++] = (struct page_cell){key_table[i].name, THEME_KEY};
+            cells[n++] = (struct page_cell){key_table[i].help, THEME_TEXT};
+        }
+        page_say(p, THEME_BOLD, "%s%s", g > 0 ? "\n" : "", key_group_names[g]);
+        page_table(p, columns, HELP_COLUMNS, cells, n / HELP_COLUMNS, NULL);
+    }
+}
+
+static void help(struct ui *ui)
+{
+    notes_open(ui, "keys", fill_help, NULL, NULL);
+}
+
+/* ---- in and out ---- */
+
+/* NULL: it is there, else why the key means nothing now. */
+static const char *missing(const struct ui *ui, enum key_need need)
+{
+    const struct snapshot *s = &ui->picture.snapshot;
+    if (need == KEY_NEEDS_NOTHING)
+        return NULL;
+    if (!ui->picture.have)
+        return "nothing is known of the instance yet";
+    if (!ui->picture.connected)
+        return "the instance is not there";
+    if (need == KEY_NEEDS_POOL && !s->pool.configured)
+        return "no pool is configured: cluster.yaml wants an entry under models";
+    for (size_t i = 0; need == KEY_NEEDS_DRAFTER && i < s->n_backends; i++) {
+        if (s->backend[i].role == ROLE_DRAFTER)
+            return NULL;
+    }
+    return need == KEY_NEEDS_DRAFTER ? "there is no drafter: a adds one" : NULL;
+}
+
+bool keys_handle(struct ui *ui, int key)
+{
+    if (ui->dialog != NULL) {
+        if (key == CTRL_L)
+            repaint(ui);
+        else
+            dialog_key(ui, key);
+        ui_redraw(ui);
+        return true;
+    }
+    for (size_t i = 0; i < key_count; i++) {
+        if (key_table[i].key != key)
+            continue;
+        const char *why = missing(ui, key_table[i].need);
+        if (why != NULL)
+            ui_notice(ui, THEME_WARN, "%s: %s", key_table[i].name, why);
+        else
+            key_table[i].act(ui);
+        return true;
+    }
+    return false;
+}
+
+void keys_answer(struct ui *ui, uint64_t id, json_t *reply, char *why)
+{
+    actions_take(ui, id, reply, why);
+}
+
+void keys_picture(struct ui *ui)
+{
+    actions_picture(ui);
+    dialog_picture(ui);
+}
+
+void keys_finish(struct ui *ui)
+{
+    dialog_finish(ui);
+    actions_finish(ui);
+}
+
+size_t keys_hints(const struct ui *ui, const char **key, const char **word, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < key_count && n < max; i++) {
+        if (key_table[i].hint == NULL || (key_table[i].need != KEY_NEEDS_INSTANCE && missing(ui, key_table[i].need)))
+            continue;
+        key[n] = key_table[i].name;
+        word[n++] = key_table[i].hint;
+    }
+    return n;
+}
