@@ -60,9 +60,8 @@ static void list_drafters(const struct ui *ui, struct menu *m, char **names)
 static void send_pause(struct ui *ui, const char *name, bool pause)
 {
     char *what = xasprintf("%s %s", pause ? "pausing" : "resuming", name != NULL ? name : "all drafters");
-    actions_send(ui,
-                 json_pack("{s:s, s:s*}", "command", pause ? "drafter-pause" : "drafter-resume", "name", name), what,
-                 false, NULL, NULL, NULL);
+    actions_send(ui, json_pack("{s:s, s:s*}", "command", pause ? "drafter-pause" : "drafter-resume", "name", name),
+                 what, false, NULL, NULL, NULL);
     free(what);
 }
 

@@ -80,8 +80,8 @@ static void offer(struct choose *c, enum switch_to to, const char *what, const c
 void action_engines(struct ui *ui)
 {
     const struct snapshot *s = &ui->picture.snapshot;
-    struct choose *c = choose_open(ui, "start and stop", NULL, false, on_switch, xcalloc(1, sizeof(struct switches)),
-                                   free);
+    struct choose *c =
+        choose_open(ui, "start and stop", NULL, false, on_switch, xcalloc(1, sizeof(struct switches)), free);
     if (s->pool.configured) {
         bool off = strcmp(s->pool.state, "off") == 0;
         offer(c, off ? POOL_ON : POOL_OFF, off ? "start the pool" : "stop the pool", s->pool.state);
@@ -163,8 +163,8 @@ static void fill_doctor(const struct ui *ui, const void *data, struct page *p)
         {
             if (strcmp(text(f, "level"), levels[k].level) != 0)
                 continue;
-            page_mark(p, levels[k].role, theme_glyph(&ui->theme, levels[k].sign), THEME_BOLD, "%s: %s", text(f, "level"),
-                      text(f, "what"));
+            page_mark(p, levels[k].role, theme_glyph(&ui->theme, levels[k].sign), THEME_BOLD, "%s: %s",
+                      text(f, "level"), text(f, "what"));
             page_mark(p, THEME_TEXT, " ", THEME_TEXT, "cause: %s", text(f, "cause"));
             page_mark(p, THEME_TEXT, " ", THEME_TEXT, "fix: %s", text(f, "fix"));
             page_say(p, THEME_TEXT, "%s", "");
@@ -207,8 +207,8 @@ static void on_tune(struct ui *ui, void *data, const json_t *reply, const char *
 
 void action_doctor(struct ui *ui)
 {
-    actions_send(ui, json_pack("{s:s}", "command", "doctor"), "asking every server and measuring: up to a minute or two",
-                 true, on_doctor, NULL, NULL);
+    actions_send(ui, json_pack("{s:s}", "command", "doctor"),
+                 "asking every server and measuring: up to a minute or two", true, on_doctor, NULL, NULL);
 }
 
 void action_tune(struct ui *ui)

@@ -79,10 +79,8 @@ enum deed { DEED_SWAP, DEED_LOAD, DEED_START, DEED_DEFAULT, DEED_SWAP_DEFAULT };
 static const struct {
     const char *command, *what;
 } deeds[] = {
-    [DEED_SWAP] = {"swap", "swapping in"},
-    [DEED_LOAD] = {"load", "loading"},
-    [DEED_START] = {"pool-start", "starting"},
-    [DEED_DEFAULT] = {"model-default", "default is"},
+    [DEED_SWAP] = {"swap", "swapping in"},         [DEED_LOAD] = {"load", "loading"},
+    [DEED_START] = {"pool-start", "starting"},     [DEED_DEFAULT] = {"model-default", "default is"},
     [DEED_SWAP_DEFAULT] = {"swap", "swapping in"},
 };
 

@@ -27,9 +27,9 @@ struct actions_order {
 /* What is followed in the pictures after its order was taken. */
 struct actions_follow {
     bool on;
-    uint64_t tick;  /* of the picture in which the order was given */
+    uint64_t tick;   /* of the picture in which the order was given */
     char model[128]; /* that is to be loaded */
-    uint64_t count; /* pool.swaps or pool.reclaims then */
+    uint64_t count;  /* pool.swaps or pool.reclaims then */
     bool was_up;
     uint64_t dialog; /* the number of the dialog that shows it */
 };

@@ -107,8 +107,8 @@ static void draw_one(struct ui *ui, struct dialog *d, const struct view *screen)
     d->ops->wants(ui, d, &want_rows, &want_cols);
     rows = want_rows < 1 ? 1 : want_rows < rows ? want_rows : rows;
     cols = want_cols < 1 ? 1 : want_cols < cols ? want_cols : cols;
-    struct view frame = view_part(screen, (screen->rows - rows - FRAME_ROWS) / 2, (screen->cols - cols - FRAME_COLS) / 2,
-                                  rows + FRAME_ROWS, cols + FRAME_COLS);
+    struct view frame = view_part(screen, (screen->rows - rows - FRAME_ROWS) / 2,
+                                  (screen->cols - cols - FRAME_COLS) / 2, rows + FRAME_ROWS, cols + FRAME_COLS);
     struct view inside = view_frame(&frame, d->title);
     ui->cursor_row = ui->cursor_col = -1;
     d->ops->draw(ui, d, &inside);

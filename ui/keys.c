@@ -211,11 +211,15 @@ void keys_finish(struct ui *ui)
 size_t keys_hints(const struct ui *ui, const char **key, const char **word, size_t max)
 {
     size_t n = 0;
-    for (size_t i = 0; i < key_count && n < max; i++) {
-        if (key_table[i].hint == NULL || (key_table[i].need != KEY_NEEDS_INSTANCE && missing(ui, key_table[i].need)))
-            continue;
-        key[n] = key_table[i].name;
-        word[n++] = key_table[i].hint;
+    for (int program = 1; program >= 0; program--) { /* how to get help and out comes first */
+        for (size_t i = 0; i < key_count && n < max; i++) {
+            const struct key_row *k = &key_table[i];
+            if (k->hint == NULL || (k->group == KEYS_PROGRAM) != program ||
+                (k->need != KEY_NEEDS_INSTANCE && missing(ui, k->need) != NULL))
+                continue;
+            key[n] = k->name;
+            word[n++] = k->hint;
+        }
     }
     return n;
 }

@@ -80,7 +80,7 @@ static bool holds(const struct menu_item *i, const char *filter)
 }
 
 /* Shows what holds the filter; what was chosen stays so where it can. */
-static void filter(struct menu *m)
+static void take_filter(struct menu *m)
 {
     long before = menu_item(m);
     m->n_shown = 0;
@@ -94,7 +94,7 @@ static void filter(struct menu *m)
     }
 }
 
-static enum menu_result move(struct menu *m, long by)
+static enum menu_result go(struct menu *m, long by)
 {
     long to = (long)m->chosen + by, last = (long)m->n_shown - 1;
     m->chosen = (size_t)(to < 0 || last < 0 ? 0 : to > last ? last : to);
@@ -117,7 +117,7 @@ static enum menu_result type(struct menu *m, int key)
         key = KEY_BACKSPACE;
     if (!(character != 0 && field_type(&m->filter, character)) && !field_key(&m->filter, key))
         return MENU_IGNORED;
-    filter(m);
+    take_filter(m);
     return MENU_CHANGED;
 }
 
@@ -126,17 +126,17 @@ enum menu_result menu_key(struct menu *m, int key, size_t page)
     long step = page > 1 ? (long)page - 1 : 1;
     switch (key) {
     case KEY_UP:
-        return move(m, -1);
+        return go(m, -1);
     case KEY_DOWN:
-        return move(m, 1);
+        return go(m, 1);
     case KEY_PPAGE:
-        return move(m, -step);
+        return go(m, -step);
     case KEY_NPAGE:
-        return move(m, step);
+        return go(m, step);
     case KEY_HOME:
-        return move(m, -(long)m->n);
+        return go(m, -(long)m->n);
     case KEY_END:
-        return move(m, (long)m->n);
+        return go(m, (long)m->n);
     case '\r':
     case '\n':
     case KEY_ENTER:
@@ -147,7 +147,7 @@ enum menu_result menu_key(struct menu *m, int key, size_t page)
         if (m->filter.len == 0)
             return MENU_LEFT;
         field_set(&m->filter, "");
-        filter(m);
+        take_filter(m);
         return MENU_CHANGED;
     default:
         return type(m, key);

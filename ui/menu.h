@@ -1,4 +1,4 @@
-/* A list to choose from: rows of cells, one of them chosen; typing leaves only the rows that hold what was typed.  Pure:
+/* A list to choose from: rows of cells, one of them chosen; typing leaves only the rows that hold what was typed. Pure:
  * keys in, state out. */
 #ifndef TIGHTWAD_UI_MENU_H
 #define TIGHTWAD_UI_MENU_H

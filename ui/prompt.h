@@ -7,8 +7,8 @@
 
 struct prompt_opts {
     const char *title;
-    const char *text;    /* what is wanted, above the line; copied */
-    const char *initial; /* NULL: empty */
+    const char *text;              /* what is wanted, above the line; copied */
+    const char *initial;           /* NULL: empty */
     struct input_history *history; /* NULL none; what is taken is added */
     /* Whether the line can be taken: NULL, or what is wrong with it (static).  NULL: anything can. */
     const char *(*check)(const char *line);

@@ -19,8 +19,8 @@ static enum dialog_outcome waiting_key(struct ui *ui, struct dialog *d, int key)
 {
     (void)ui;
     (void)d;
-    bool leaves = key == SCREEN_ESCAPE || key == SCREEN_CTRL_C || key == '\r' || key == '\n' || key == KEY_ENTER ||
-                  key == 'q';
+    bool leaves =
+        key == SCREEN_ESCAPE || key == SCREEN_CTRL_C || key == '\r' || key == '\n' || key == KEY_ENTER || key == 'q';
     return leaves ? DIALOG_LEFT : DIALOG_STAYS;
 }
 
