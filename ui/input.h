@@ -29,6 +29,7 @@ enum input_result {
     INPUT_LEFT,  /* Esc, Ctrl-C */
 };
 
+/* text: what stands there at first.  input_finish frees what it remembers. */
 void input_init(struct input *i, const char *text, struct input_history *history);
 void input_finish(struct input *i);
 

@@ -36,6 +36,7 @@ enum menu_result {
     MENU_LEFT,  /* Esc without a filter, or Ctrl-C */
 };
 
+/* filters: typing filters. */
 void menu_init(struct menu *m, bool filters);
 void menu_finish(struct menu *m);
 
