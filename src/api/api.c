@@ -164,6 +164,13 @@ const char *api_control_path(const struct api *a)
     return a->control_path;
 }
 
+size_t api_readers(const struct api *a)
+{
+    struct events_counters counters;
+    events_get_counters(a->events, &counters);
+    return counters.readers;
+}
+
 void api_reload(struct api *a, const struct config *cfg)
 {
     const struct config_proxy *proxy = &cfg->proxy;

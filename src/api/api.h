@@ -2,6 +2,8 @@
 #ifndef TIGHTWAD_API_API_H
 #define TIGHTWAD_API_API_H
 
+#include <stddef.h>
+
 #include <event2/event.h>
 
 #include "config/config.h"
@@ -20,6 +22,8 @@ const char *
 api_url(const struct api *a); /* "http://127.0.0.1:8088"; an address that stands for all is shown as it is */
 int api_port(const struct api *a);
 const char *api_control_path(const struct api *a); /* NULL: there is none */
+
+size_t api_readers(const struct api *a); /* of the event stream, now */
 
 /* Takes over token and limits; the address stays. */
 void api_reload(struct api *a, const struct config *cfg);

@@ -10,6 +10,7 @@
 #include <jansson.h>
 
 #include "base/clock.h"
+#include "base/log-writer.h"
 #include "base/mem.h"
 
 enum { RING = 256 };
@@ -66,28 +67,37 @@ void log_set_program(const char *name)
     logger.program = name;
 }
 
-static void write_line(const struct log_line *line, const char *words)
+/* With its newline, owned by the caller. */
+static char *format_line(const struct log_line *line, const char *words)
 {
     if (logger.json) {
         json_t *o = json_pack("{s:f,s:s,s:s}", "time", (double)line->wall_ms / 1000.0, "level", names[line->level],
                               "message", words);
-        char *text = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
-        if (text != NULL)
-            fprintf(stderr, "%s\n", text);
-        free(text);
+        char *object = o != NULL ? json_dumps(o, JSON_COMPACT) : NULL;
+        char *text = xasprintf("%s\n", object != NULL ? object : "{}");
+        free(object);
         json_decref(o);
-        return;
+        return text;
     }
     time_t seconds = (time_t)(line->wall_ms / 1000);
     struct tm tm;
     char stamp[16];
     localtime_r(&seconds, &tm);
     strftime(stamp, sizeof(stamp), "%H:%M:%S", &tm);
-    fprintf(stderr, "%s %s: %s%s%s\n", stamp, logger.program, line->level >= LOG_WARN ? names[line->level] : "",
-            line->level >= LOG_WARN ? ": " : "", words);
+    return xasprintf("%s %s: %s%s%s\n", stamp, logger.program, line->level >= LOG_WARN ? names[line->level] : "",
+                     line->level >= LOG_WARN ? ": " : "", words);
 }
 
-static void emit(enum log_level level, const char *fmt, va_list ap)
+static void write_line(const struct log_line *line, const char *words)
+{
+    char *text = format_line(line, words);
+    if (!log_writer_put(text, strlen(text)))
+        fputs(text, stderr);
+    free(text);
+}
+
+/* told: the status and the dashboard show it as well. */
+static void emit(enum log_level level, bool told, const char *fmt, va_list ap)
 {
     if (level < logger.level)
         return;
@@ -105,26 +115,28 @@ static void emit(enum log_level level, const char *fmt, va_list ap)
     }
     memcpy(line.text, text, len);
     pthread_mutex_lock(&logger.lock);
-    logger.ring[logger.written++ % RING] = line;
+    if (told)
+        logger.ring[logger.written++ % RING] = line;
     if (!logger.quiet)
         write_line(&line, text); /* in whole: the end of a message is often what to do about it */
     pthread_mutex_unlock(&logger.lock);
     free(text);
 }
 
-#define LOG_FUNCTION(name, level)                                                                                      \
+#define LOG_FUNCTION(name, level, told)                                                                                \
     void name(const char *fmt, ...)                                                                                    \
     {                                                                                                                  \
         va_list ap;                                                                                                    \
         va_start(ap, fmt);                                                                                             \
-        emit(level, fmt, ap);                                                                                          \
+        emit(level, told, fmt, ap);                                                                                    \
         va_end(ap);                                                                                                    \
     }
 
-LOG_FUNCTION(log_debug, LOG_DEBUG)
-LOG_FUNCTION(log_info, LOG_INFO)
-LOG_FUNCTION(log_warn, LOG_WARN)
-LOG_FUNCTION(log_error, LOG_ERROR)
+LOG_FUNCTION(log_debug, LOG_DEBUG, true)
+LOG_FUNCTION(log_info, LOG_INFO, true)
+LOG_FUNCTION(log_warn, LOG_WARN, true)
+LOG_FUNCTION(log_error, LOG_ERROR, true)
+LOG_FUNCTION(log_event, LOG_INFO, false)
 
 size_t log_recent(struct log_line *out, size_t n)
 {

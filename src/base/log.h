@@ -28,6 +28,8 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* The same at LOG_INFO, for what happens all the time and is shown otherwise: it leaves the ring to what is news. */
+void log_event(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* Copies the newest lines, oldest first, at most n (the ring keeps 256).  Returns how many were copied. */
 size_t log_recent(struct log_line *out, size_t n);

@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "api/control.h"
+#include "cmd/cockpit.h"
 #include "cmd/order.h"
 #include "cmd/serve.h"
 
 extern const struct cmd cmd_start;
 
 static const struct cmd_option options[] = {
+    {0, "no-ui", NULL, "in the background, as without a terminal"},
     {0, "no-wait", NULL, "where an instance runs already: return as soon as its pool has begun to start"},
     {0},
 };
@@ -55,18 +57,19 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     int running = is_running(env);
     if (running < 0)
         return CMD_FAILED;
-    return running ? start_pool(env, args) : serve_daemon(env);
+    bool ui = !cmd_args_has(args, "no-ui") && cockpit_possible();
+    return running ? start_pool(env, args) : serve(env, &(struct serve_opts){.ui = ui, .daemon = !ui});
 }
 
 const struct cmd cmd_start = {
     .name = "start",
-    .usage = "[--no-wait]",
-    .summary = "start the cluster of cluster.yaml in the background: the endpoint and the pool",
-    .help =
-        "Returns when the model is loaded, or says what is in the way; the endpoint stays up and tries again then.\n"
-        "Where an instance runs already its pool is started, if it was stopped.  `tightwad proxy start` does the "
-        "same in the\n"
-        "foreground.",
+    .usage = "[--no-ui] [--no-wait]",
+    .summary = "start the cluster of cluster.yaml: the endpoint and the pool",
+    .help = "On a terminal it opens the dashboard; whoever leaves that with q can leave the cluster running.\n"
+            "Elsewhere, and with --no-ui, the cluster runs in the background: this returns when the model is loaded, "
+            "or says\n"
+            "what is in the way; the endpoint stays up and tries again then.\n"
+            "Where an instance runs already its pool is started, if it was stopped.",
     .options = options,
     .run = run,
 };

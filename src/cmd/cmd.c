@@ -9,8 +9,8 @@
 
 #include "base/cause.h"
 #include "base/mem.h"
-#include "cmd/first-run.h"
 
+extern const struct cmd cmd_attach;
 extern const struct cmd cmd_bench;
 extern const struct cmd cmd_chat;
 extern const struct cmd cmd_config;
@@ -33,6 +33,7 @@ extern const struct cmd cmd_worker;
 
 /* clang-format off */
 const struct cmd *const cmd_table[] = {
+    &cmd_attach,
     &cmd_bench,
     &cmd_chat,
     &cmd_config,
@@ -134,7 +135,8 @@ static void print_help(FILE *to)
     print_verbs(cmd_table, to);
     fprintf(to, "\nOptions:\n");
     cmd_options_print(common_options, to);
-    fprintf(to, "      --version              the version\n\n"
+    fprintf(to, "      --attach [URL|SOCKET]  the dashboard on an instance that runs\n"
+                "      --version              the version\n\n"
                 "`tightwad VERB --help` tells more.  To see it work, with no configuration: tightwad demo\n");
 }
 
@@ -298,22 +300,24 @@ int cmd_main(int argc, char **argv)
             print_help(stdout);
             return CMD_OK;
         }
+        if (strcmp(argv[i], "--attach") == 0)
+            return run_verb(&env, "attach", &cmd_attach, argc - i - 1, argv + i + 1);
+        if (strncmp(argv[i], "--attach=", 9) == 0) {
+            argv[i] += 9;
+            return run_verb(&env, "attach", &cmd_attach, argc - i, argv + i);
+        }
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
             printf("tightwad " TIGHTWAD_VERSION "\n");
             return CMD_OK;
         }
-        static const char *const names[] = {"config", "help", "version"};
+        static const char *const names[] = {"attach", "config", "help", "version"};
         char *hint = cmd_did_you_mean("--", argv[i] + strspn(argv[i], "-"), names, ARRAY_LEN(names));
         int rc = cmd_usage_error("there is no option %s%s", argv[i], hint);
         free(hint);
         return rc;
     }
-    if (i == argc && first_run_possible())
-        return first_run_or_cluster(&env);
     if (i == argc) {
         print_help(stdout);
-        printf("\nOn a terminal `tightwad` alone sets a cluster up, and shows it from then on; without one: tightwad "
-               "init --yes\n");
         return CMD_OK;
     }
     if (strcmp(argv[i], "help") == 0) { /* `help VERB` as other programs have it */

@@ -15,12 +15,16 @@
 #include "api/api.h"
 #include "api/control.h"
 #include "base/cause.h"
+#include "base/log-writer.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/notify.h"
+#include "cmd/cockpit.h"
 #include "cmd/examine.h"
-#include "cmd/measure.h"
+#include "cmd/holder.h"
 #include "cmd/self.h"
-#include "cmd/term.h"
+#include "cmd/serve-lines.h"
+#include "engines/hosts.h"
 #include "engines/pool.h"
 #include "engines/proxy.h"
 #include "http/httpc.h"
@@ -39,30 +43,39 @@ struct start {
     struct proxy *proxy;
     struct pool *pool; /* NULL: none is configured */
     struct api *api;
+    struct engines engines;
     struct examine *examine;
+    struct notify *notify;
+    struct hosts *hosts;
+    struct cockpit *cockpit; /* NULL: the dashboard is not open */
+    int holder;              /* the line to the process that holds the terminal; -1 */
     struct proxy_listener listener;
     bool probed, shown, stopping, changed;
-    int percent;      /* of a load, as last printed */
-    struct stat seen; /* the file when it was last looked at */
-    const char *log;  /* a daemon's log file, NULL: not a daemon */
-    int ready_fd;     /* the starter of a daemon waits here; -1 */
-    struct event *sigterm, *sigint, *sighup, *watch, *late, *patience;
+    unsigned told;          /* times that the holder was told to end */
+    int percent;            /* of a load, as last printed */
+    struct stat seen;       /* the file when it was last looked at */
+    char *log;              /* the file that the log goes to without a terminal, NULL: there is no place for one */
+    int ready_fd;           /* the starter of a daemon waits here; -1 */
+    const char *log_format; /* overrules the configuration; NULL */
+    struct event *sigterm, *sigint, *sighup, *watch, *late, *patience, *held, *closer;
 };
 
+/* ms: 0 without a time limit, -1: not added. */
 static struct event *add_event(struct start *s, int fd, short what, event_callback_fn fn, int ms)
 {
     struct event *ev = event_new(s->base, fd, what, fn, s);
     struct timeval tv = {ms / 1000, ms % 1000 * 1000};
-    event_add(ev, ms > 0 ? &tv : NULL);
+    if (ms >= 0)
+        event_add(ev, ms > 0 ? &tv : NULL);
     return ev;
 }
 
-static void set_log(const struct config *c)
+static void set_log(const struct start *s, const struct config *c)
 {
     enum log_level level;
     if (log_level_from_name(c->log_level, &level))
         log_set_level(level);
-    log_set_json(strcmp(c->log_format, "json") == 0);
+    log_set_json(strcmp(s->log_format != NULL ? s->log_format : c->log_format, "json") == 0);
 }
 
 static int reload(void *arg, char **cause)
@@ -87,7 +100,8 @@ static int reload(void *arg, char **cause)
     if (s->pool != NULL && config_target_is_pool(next))
         pool_reload(s->pool, next);
     api_reload(s->api, next);
-    set_log(next);
+    hosts_reload(s->hosts, next);
+    set_log(s, next);
     config_destroy(s->cfg);
     s->cfg = next;
     log_info("configuration loaded%s%s", s->path != NULL ? " from " : "", s->path != NULL ? s->path : "");
@@ -97,9 +111,11 @@ static int reload(void *arg, char **cause)
 static void reload_or_say(struct start *s)
 {
     char *cause = NULL;
+    notify_reloading(s->notify);
     if (reload(s, &cause) != 0)
         log_error("%s", cause);
     free(cause);
+    notify_ready(s->notify);
 }
 
 static int examine(void *arg, const char *verb, struct command_call *call, char **cause)
@@ -122,14 +138,81 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
     log_info("stopping: the answers under way are finished first (a second Ctrl-C stops at once)");
 }
 
+/* Outside the callbacks of the dashboard, which a command to stop comes through. */
+static void on_closer(evutil_socket_t fd, short what, void *arg)
+{
+    struct start *s = arg;
+    (void)fd;
+    (void)what;
+    cockpit_close(s->cockpit, cockpit_hung_up());
+    s->cockpit = NULL;
+}
+
 static void stop(void *arg)
 {
     struct start *s = arg;
     if (s->stopping)
         return;
     s->stopping = true;
+    notify_stopping(s->notify);
+    if (s->cockpit != NULL)
+        event_active(s->closer, EV_TIMEOUT, 0);
     s->patience = add_event(s, -1, EV_TIMEOUT, on_patience, PATIENCE_MS);
     api_drain(s->api, on_drained, s);
+}
+
+/* ---- the terminal ---- */
+
+/* stdin reads nothing from now on, and stdout goes where stderr does. */
+static void drop_terminal(void)
+{
+    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (null >= 0)
+        dup2(null, STDIN_FILENO);
+    if (null > 2)
+        close(null);
+    fflush(stdout);
+    dup2(STDERR_FILENO, STDOUT_FILENO);
+}
+
+/* The engines go on, and whoever sat at the terminal has it back. */
+static void go_headless(struct start *s)
+{
+    bool reads = cockpit_close(s->cockpit, true);
+    s->cockpit = NULL;
+    if (reads && !cockpit_hung_up())
+        printf("Tightwad goes on without this terminal, at %s/v1.  `tightwad --attach` shows it again, `tightwad stop` "
+               "ends it%s%s.\n",
+               api_url(s->api), s->log != NULL ? "; its log is " : "", s->log != NULL ? s->log : "");
+    drop_terminal();
+    log_info("goes on without a terminal");
+    if (s->holder >= 0) {
+        event_free(s->held);
+        s->held = NULL;
+        holder_release(s->holder);
+        s->holder = -1;
+    }
+}
+
+static void hang_up(struct start *s)
+{
+    if (strcmp(s->cfg->ui_on_hangup, "headless") == 0) {
+        go_headless(s);
+        return;
+    }
+    log_warn("the terminal went away: stopping (with `ui.on_hangup: headless` the engines would go on)");
+    stop(s);
+}
+
+static void on_quit(void *arg, bool stops)
+{
+    struct start *s = arg;
+    if (stops)
+        stop(s);
+    else if (cockpit_hung_up())
+        hang_up(s);
+    else
+        go_headless(s);
 }
 
 static void on_stop_signal(evutil_socket_t fd, short what, void *arg)
@@ -143,11 +226,51 @@ static void on_stop_signal(evutil_socket_t fd, short what, void *arg)
         stop(s);
 }
 
+/* A terminal that closes says so in this way, and whoever wants the configuration read again does, too. */
 static void on_hup(evutil_socket_t fd, short what, void *arg)
 {
+    struct start *s = arg;
     (void)fd;
     (void)what;
-    reload_or_say(arg);
+    if (s->cockpit != NULL && cockpit_hung_up())
+        hang_up(s);
+    else if (!s->stopping)
+        reload_or_say(s);
+}
+
+static void on_held(evutil_socket_t fd, short what, void *arg)
+{
+    struct start *s = arg;
+    (void)what;
+    switch (holder_read(fd)) {
+    case HOLDER_TERM: /* who tells the whole group tells this process, too */
+        if (s->told++ > 0)
+            event_base_loopbreak(s->base);
+        else
+            stop(s);
+        break;
+    case HOLDER_HUP:
+        on_hup(-1, 0, s);
+        break;
+    case HOLDER_GONE:
+        event_del(s->held);
+        if (s->cockpit != NULL && !s->stopping)
+            hang_up(s);
+        break;
+    case HOLDER_NOTHING:
+        break;
+    }
+}
+
+/* Without a dashboard there are lines, as everywhere else. */
+static void open_cockpit(struct start *s)
+{
+    char *cause = NULL;
+    s->held = add_event(s, s->holder, EV_READ | EV_PERSIST, on_held, 0);
+    s->cockpit = cockpit_open(s->base, &s->engines, s->log, on_quit, s, &cause);
+    if (s->cockpit == NULL)
+        log_warn("no dashboard: %s", cause);
+    free(cause);
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -174,34 +297,6 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void print_line(FILE *to, bool good, const char *what, const char *text)
-{
-    bool colour = term_colour(to);
-    fprintf(to, "%s%s%s %-9s %s\n", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
-            term_escape(colour, TERM_PLAIN), what, text);
-}
-
-static void print_backend(FILE *to, const struct snapshot_backend *b)
-{
-    bool target = b->role == ROLE_TARGET;
-    char *text, ms[32];
-    if (b->url[0] == '\0')
-        text = xasprintf("%s (%s%s%s)", b->model, b->name, b->reason[0] != '\0' ? ": " : "", b->reason);
-    else if (b->health == HEALTH_UP && b->reason[0] == '\0')
-        text = xasprintf("%s at %s (%s, %s ms away)", b->model[0] != '\0' ? b->model : b->name, b->url,
-                         b->version[0] != '\0' ? b->version : b->kind,
-                         measure_format(ms, sizeof(ms), b->rtt_us >= 0 ? (double)b->rtt_us / 1000 : NAN));
-    else if (b->health == HEALTH_UP)
-        text = xasprintf("%s at %s: %s", b->model[0] != '\0' ? b->model : b->name, b->url, b->reason);
-    else
-        text = xasprintf(
-            "%s: %s\n            %s", b->url, b->reason[0] != '\0' ? b->reason : "no answer yet",
-            target ? "requests wait for it; start it, or correct proxy.target.url (`tightwad doctor` says more)"
-                   : "the target answers alone until it is there (`tightwad doctor` says more)");
-    print_line(to, b->health == HEALTH_UP && b->reason[0] == '\0', target ? "target" : "drafter", text);
-    free(text);
-}
-
 /* A daemon's log goes to its file as soon as it listens; its terminal is let go when the lines have been printed, and
  * the starter is told. */
 static void log_to_file(const struct start *s)
@@ -215,48 +310,17 @@ static void log_to_file(const struct start *s)
 
 static void leave_terminal(struct start *s, bool good)
 {
-    int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (null >= 0)
-        dup2(null, STDIN_FILENO);
-    if (null > 2)
-        close(null);
-    dup2(STDERR_FILENO, STDOUT_FILENO);
+    drop_terminal();
     if (write(s->ready_fd, good ? "1" : "0", 1) != 1)
         log_warn("the starter has gone");
     close(s->ready_fd);
     s->ready_fd = -1;
 }
 
-static void print_pool(const struct snapshot_pool *p)
-{
-    bool up = strcmp(p->state, "up") == 0;
-    char *text = up ? xasprintf("%s, loaded in %.1f s by %s", p->model, p->load_ms / 1000, p->server)
-                    : xasprintf("%s: %s\n            it is tried again in a while, at an edit of the configuration, "
-                                "and by `tightwad load`",
-                                p->model, p->why);
-    print_line(stdout, up, "pool", text);
-    free(text);
-}
-
-/* What the guide promises: a line for each drafter, the target and the address. */
 static void show(struct start *s, const struct snapshot *snap)
 {
     s->shown = true;
-    if (snap->pool.configured)
-        print_pool(&snap->pool);
-    for (size_t i = 1; i < snap->n_backends; i++)
-        print_backend(stdout, &snap->backend[i]);
-    if (snap->n_backends <= 1)
-        print_line(stdout, false, "drafter",
-                   "none is configured: the target answers alone (name one under proxy.draft)");
-    if (snap->n_backends > 0)
-        print_backend(stdout, &snap->backend[0]);
-    char *text = snap->speculating
-                     ? xasprintf("%s/v1 (speculating; answers are the target's %s)", api_url(s->api), snap->exactness)
-                     : xasprintf("%s/v1 (no speculation: %s)", api_url(s->api), snap->why_not);
-    print_line(stdout, true, "listening", text);
-    free(text);
-    fflush(stdout);
+    serve_print_state(snap, api_url(s->api));
     if (s->ready_fd >= 0)
         leave_terminal(s, !snap->pool.configured || strcmp(snap->pool.state, "up") == 0);
 }
@@ -270,24 +334,31 @@ static bool pool_is_settled(const struct snapshot *snap)
     return strcmp(p->state, "up") == 0 && snap->backend[0].health == HEALTH_UP;
 }
 
-/* A model of many gigabytes takes its time, and whoever sits there wants to know that it gets on. */
-static void show_progress(struct start *s, const struct snapshot_pool *p)
+static void tell_manager(struct start *s, const struct snapshot *snap)
 {
-    int percent = isnan(p->progress) ? 0 : (int)(p->progress * 100);
-    if (!isatty(STDOUT_FILENO) || percent == s->percent)
-        return;
-    s->percent = percent;
-    printf("\rloading %s: %d %%\033[K\r", p->model, percent);
-    fflush(stdout);
+    const struct snapshot_pool *pool = &snap->pool;
+    if (s->stopping)
+        notify_status(s->notify, "finishes %u answers", snap->running);
+    else if (pool->configured && !isnan(pool->progress))
+        notify_status(s->notify, "loading %s, %d %%", pool->model, (int)(pool->progress * 100));
+    else if (pool->configured && !pool->up)
+        notify_status(s->notify, "%s: %s", pool->model, pool->why[0] != '\0' ? pool->why : pool->state);
+    else
+        notify_status(s->notify, "%s at %s: %s%s", snap->model, snap->listen,
+                      snap->speculating ? "speculating" : "no speculation, ", snap->why_not);
 }
 
 static void on_tick(void *arg, const struct snapshot *snap)
 {
     struct start *s = arg;
-    if (s->shown)
+    tell_manager(s, snap);
+    hosts_tick(s->hosts, s->cockpit != NULL || api_readers(s->api) > 0);
+    if (s->cockpit != NULL)
+        cockpit_show(s->cockpit, snap);
+    if (s->shown || s->cockpit != NULL)
         return;
     if (!pool_is_settled(snap))
-        show_progress(s, &snap->pool);
+        s->percent = serve_print_progress(&snap->pool, s->percent);
     else if (s->probed)
         show(s, snap);
 }
@@ -318,27 +389,38 @@ static void make_pool(struct start *s)
     free(dir);
 }
 
+static void fill_machines(void *arg, struct snapshot *snap)
+{
+    hosts_fill(arg, snap);
+}
+
 static int begin(struct start *s, char **cause)
 {
     s->base = event_base_new();
+    /* Before anybody can know that it is there. */
+    s->sigterm = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_stop_signal, 0);
+    s->sigint = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_stop_signal, 0);
+    s->sighup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hup, 0);
     s->http = httpc_create(s->base);
     s->proxy = proxy_create(s->base, s->http, s->cfg, cause);
     if (s->proxy == NULL)
         return -1;
     if (config_target_is_pool(s->cfg))
         make_pool(s);
-    s->api = api_create(s->base, s->cfg, &(struct engines){.proxy = s->proxy, .pool = s->pool}, cause);
+    s->engines = (struct engines){.proxy = s->proxy, .pool = s->pool};
+    s->api = api_create(s->base, s->cfg, &s->engines, cause);
     if (s->api == NULL || (s->pool != NULL && pool_start(s->pool, NULL, cause) != 0))
         return -1;
     s->examine = examine_create(s->base, s->path);
+    s->hosts = hosts_create(s->base, s->http, s->cfg, "");
+    hosts_tick(s->hosts, false);
+    proxy_set_machines(s->proxy, fill_machines, s->hosts);
     struct proxy_hooks hooks = {.reload = reload, .stop = stop, .examine = examine, .arg = s};
     proxy_set_hooks(s->proxy, &hooks);
     s->listener = (struct proxy_listener){.on_tick = on_tick, .arg = s};
     proxy_listen(s->proxy, &s->listener);
     proxy_when_probed(s->proxy, on_probed, s);
-    s->sigterm = add_event(s, SIGTERM, EV_SIGNAL | EV_PERSIST, on_stop_signal, 0);
-    s->sigint = add_event(s, SIGINT, EV_SIGNAL | EV_PERSIST, on_stop_signal, 0);
-    s->sighup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hup, 0);
+    s->closer = add_event(s, -1, 0, on_closer, -1);
     s->late = add_event(s, -1, EV_TIMEOUT, on_late, PROBE_MS);
     if (s->path != NULL && stat(s->path, &s->seen) == 0 && S_ISREG(s->seen.st_mode))
         s->watch = add_event(s, -1, EV_TIMEOUT | EV_PERSIST, on_watch, WATCH_MS);
@@ -347,15 +429,18 @@ static int begin(struct start *s, char **cause)
 
 static void finish(struct start *s)
 {
-    struct event *events[] = {s->sigterm, s->sigint, s->sighup, s->watch, s->late, s->patience};
+    struct event *events[] = {s->sigterm, s->sigint, s->sighup, s->watch, s->late, s->patience, s->held, s->closer};
+    cockpit_close(s->cockpit, false);
     for (size_t i = 0; i < ARRAY_LEN(events); i++) {
         if (events[i] != NULL)
             event_free(events[i]);
     }
+    notify_destroy(s->notify);
     api_destroy(s->api);
     examine_destroy(s->examine);
     if (s->proxy != NULL)
         proxy_unlisten(s->proxy, &s->listener);
+    hosts_destroy(s->hosts);
     pool_destroy(s->pool);
     proxy_destroy(s->proxy);
     httpc_destroy(s->http);
@@ -363,25 +448,32 @@ static void finish(struct start *s)
         event_base_free(s->base);
     config_destroy(s->cfg);
     free(s->path);
+    free(s->log);
 }
 
-static int serve(struct start *s)
+static int run(struct start *s)
 {
     char *cause = NULL;
     int rc = CMD_OK;
+    log_writer_start();
     if (begin(s, &cause) != 0) {
-        print_line(stderr, false, "listening", cause);
+        serve_print_line(stderr, false, "listening", cause);
         free(cause);
         rc = CMD_FAILED;
     } else {
-        if (s->log != NULL)
+        if (s->ready_fd >= 0)
             log_to_file(s);
+        s->notify = notify_create(s->base);
+        notify_ready(s->notify);
+        if (s->holder >= 0)
+            open_cockpit(s);
         log_info("tightwad " TIGHTWAD_VERSION " listens at %s%s%s", api_url(s->api),
                  s->path != NULL ? ", configured by " : "", s->path != NULL ? s->path : "");
         event_base_dispatch(s->base);
         log_info("stopped");
     }
     finish(s);
+    log_writer_stop(PATIENCE_MS);
     return rc;
 }
 
@@ -400,18 +492,10 @@ static int wait_ready(int fd, const char *log, int port)
 
 static int daemonise(struct start *s)
 {
-    char *cause = NULL;
-    if (control_dir_make(&cause) != 0) {
-        finish(s);
-        return cmd_fail_cause(cause);
-    }
-    char *dir = control_dir(), *log = xasprintf("%s/proxy-%d.log", dir, (int)s->cfg->proxy.port);
     int fds[2], rc = CMD_FAILED;
-    free(dir);
     if (pipe2(fds, O_CLOEXEC) != 0) {
         cmd_fail("no pipe: %s", strerror(errno));
         finish(s);
-        free(log);
         return CMD_FAILED;
     }
     pid_t pid = fork();
@@ -419,36 +503,51 @@ static int daemonise(struct start *s)
         close(fds[0]);
         setsid();
         s->ready_fd = fds[1];
-        s->log = log;
-        exit(serve(s));
+        exit(run(s));
     }
     close(fds[1]);
-    rc = pid > 0 ? wait_ready(fds[0], log, (int)s->cfg->proxy.port) : cmd_fail("no process: %s", strerror(errno));
+    rc = pid > 0 ? wait_ready(fds[0], s->log, (int)s->cfg->proxy.port) : cmd_fail("no process: %s", strerror(errno));
     close(fds[0]);
     finish(s);
-    free(log);
     return rc;
 }
 
-static int load(struct start *s, const struct cmd_env *env)
+static int load(struct start *s, const struct cmd_env *env, const struct serve_opts *opts, char **cause)
 {
-    *s = (struct start){.ready_fd = -1};
+    *s = (struct start){.ready_fd = -1, .holder = -1, .log_format = opts->log_format};
     s->cfg = cmd_load_config(env, true);
     if (s->cfg == NULL)
         return CMD_FAILED;
     s->path = xstrdup(s->cfg->path);
-    set_log(s->cfg);
+    set_log(s, s->cfg);
+    if (control_dir_make(cause) == 0) {
+        char *dir = control_dir();
+        s->log = xasprintf("%s/proxy-%d.log", dir, (int)s->cfg->proxy.port);
+        free(dir);
+    }
     return CMD_OK;
 }
 
-int serve_here(struct cmd_env *env)
+int serve(struct cmd_env *env, const struct serve_opts *opts)
 {
     struct start s;
-    return load(&s, env) != CMD_OK ? CMD_FAILED : serve(&s);
-}
-
-int serve_daemon(struct cmd_env *env)
-{
-    struct start s;
-    return load(&s, env) != CMD_OK ? CMD_FAILED : daemonise(&s);
+    char *cause = NULL;
+    int rc = load(&s, env, opts, &cause);
+    if (rc == CMD_OK && opts->daemon && s.log == NULL) {
+        finish(&s);
+        return cmd_fail_cause(cause);
+    }
+    free(cause);
+    if (rc != CMD_OK)
+        return rc;
+    if (opts->daemon)
+        return daemonise(&s);
+    if (opts->ui && cockpit_possible()) {
+        s.holder = holder_fork(&rc);
+        if (s.holder < 0 && rc >= 0) { /* the parent, when all is over */
+            finish(&s);
+            return rc;
+        }
+    }
+    return run(&s);
 }

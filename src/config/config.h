@@ -114,8 +114,13 @@ struct config {
     char *path;    /* the file it came from; NULL: none */
     struct config_proxy proxy;
     struct config_pool pool;
+    struct {
+        struct config_words hosts; /* HOST or HOST:PORT of machines whose agent is asked how they are doing */
+        char *token;               /* NULL: none */
+    } agents;
     char *log_level;               /* debug | info | warn | error */
     char *log_format;              /* text | json */
+    char *ui_on_hangup;            /* drain | headless */
     struct config_origin *origins; /* for `config show` */
     size_t n_origins;
 };

@@ -15,6 +15,7 @@ static const char *const drafter_names[] = {"auto", "node", "llamacpp", "ollama"
 static const char *const type_names[] = {"server", "ngram", NULL};
 static const char *const device_names[] = {"auto", "cuda", "hip", "vulkan", "metal", "cpu", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
+static const char *const hangup_names[] = {"drain", "headless", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 
 #define HELP_URL                                                                                                       \
@@ -177,10 +178,22 @@ const struct option option_table[] = {
      .help = "Whether the model file's pages in memory are given back once the model is on the devices. `auto`: when memory "
              "is short."},
 
+    {.key = "agents.hosts", AT(agents.hosts), .type = OPTION_WORDS, .reloadable = true,
+     .help = "The machines whose memory, load and GPUs the dashboard and the status show beside this one's, as HOST or "
+             "HOST:PORT (9191): `[big, 192.168.1.20:9191]`. On each runs `tightwad agent`. At most 15."},
+    {.key = "agents.token", AT(agents.token), .type = OPTION_SECRET, .reloadable = true,
+     .help = "What those agents want as bearer token. Better not written here in full: `${NAME}` takes it from the "
+             "environment."},
+
     {.key = "log.level", AT(log_level), .type = OPTION_ENUM, .names = level_names, .def = "info", .reloadable = true,
      .env = "$TIGHTWAD_LOG_LEVEL", .help = "The least important messages that are still logged."},
     {.key = "log.format", AT(log_format), .type = OPTION_ENUM, .names = format_names, .def = "text",
      .reloadable = true, .help = "`text` for people, `json` for programs: one object a line."},
+
+    {.key = "ui.on_hangup", AT(ui_on_hangup), .type = OPTION_ENUM, .names = hangup_names, .def = "drain",
+     .reloadable = true,
+     .help = "What becomes of the engines when the dashboard's terminal goes away, as at the end of an SSH session: `drain` "
+             "finishes the answers under way and stops, `headless` goes on without a terminal."},
 };
 /* clang-format on */
 const size_t option_count = ARRAY_LEN(option_table);
@@ -211,7 +224,9 @@ const struct option_section option_sections[] = {
      "one or more there is a pool, and `proxy.target` may be left out: the coordinator is the target."},
     {"binaries", "Programs to use in place of Tightwad's own."},
     {"", "Outside any section"},
+    {"agents", "Other machines, as their agents tell of them. They are asked only while somebody looks."},
     {"log", "Messages, on stderr."},
+    {"ui", "The dashboard."},
 };
 const size_t option_section_count = ARRAY_LEN(option_sections);
 

@@ -392,6 +392,14 @@ const struct snapshot *proxy_snapshot(const struct proxy *p)
     return &p->snapshot;
 }
 
+void proxy_set_machines(struct proxy *p, void (*fn)(void *arg, struct snapshot *s), void *arg)
+{
+    p->fill_machines = fn;
+    p->fill_machines_arg = arg;
+    if (fn != NULL)
+        fn(arg, &p->snapshot);
+}
+
 void proxy_listen(struct proxy *p, struct proxy_listener *l)
 {
     l->next = p->listeners;

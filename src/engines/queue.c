@@ -268,6 +268,22 @@ void proxy_check_waiting(struct proxy *p)
 
 /* ---- ending ---- */
 
+/* Failures have a line of their own, with the reason. */
+static void tell_end(const struct proxy_answer *a)
+{
+    double seconds = (double)(a->ended_us - a->started_us) / 1e6;
+    const char *how = a->state == REQUEST_DONE ? "answered" : "cancelled";
+    if (a->state == REQUEST_FAILED)
+        return;
+    if (a->drafted > 0)
+        log_event("request %llu: %s, %lld tokens in %.2f s; %lld of %lld drafted ones accepted",
+                  (unsigned long long)a->id, how, (long long)a->tokens, seconds, (long long)a->accepted,
+                  (long long)a->drafted);
+    else
+        log_event("request %llu: %s, %lld tokens in %.2f s", (unsigned long long)a->id, how, (long long)a->tokens,
+                  seconds);
+}
+
 static void end_answer(struct proxy_answer *a, enum snapshot_state state)
 {
     struct proxy *p = a->proxy;
@@ -280,6 +296,7 @@ static void end_answer(struct proxy_answer *a, enum snapshot_state state)
     append(&p->ended, a);
     proxy_answer_snapshot(a, &p->done[p->done_written++ % SNAPSHOT_REQUESTS]);
     live_recorder_end(&p->live, a->id, a->ended_us);
+    tell_end(a);
     if (state == REQUEST_DONE)
         p->requests_ok++;
     else if (state == REQUEST_FAILED)

@@ -1,6 +1,7 @@
 #include "http/lines.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@ struct lines {
     void *arg;
     struct buf line;  /* the line so far */
     struct buf event; /* SSE: the data of the event so far, each line followed by a newline */
+    char name[32];    /* SSE: of the event so far, "" none */
     bool first;       /* no line was seen yet: a byte order mark may stand here */
     bool after_cr;    /* the last byte was CR: a following LF belongs to it */
     bool failed;
@@ -45,33 +47,47 @@ void lines_destroy(struct lines *l)
     free(l);
 }
 
+/* The value of a line FIELD: VALUE, or NULL when the line has another field. */
+static const char *field(const struct lines *l, const char *name, size_t *len)
+{
+    size_t n = strlen(name);
+    const char *s = l->line.data + n;
+
+    if (l->line.len < n || memcmp(l->line.data, name, n) != 0 || (l->line.len > n && *s != ':'))
+        return NULL;
+    *len = l->line.len - n;
+    for (const char *skip = ": "; *skip != '\0' && *len > 0 && *s == *skip; skip++) {
+        s++;
+        (*len)--;
+    }
+    return s;
+}
+
 static bool event_line(struct lines *l)
 {
-    const char *s = l->line.data;
-    size_t len = l->line.len;
+    size_t len;
+    const char *value;
 
-    if (len == 0) {
+    if (l->line.len == 0) {
         /* A blank line ends the event; one without data is none. */
         if (l->event.len > 0) {
             l->event.data[--l->event.len] = '\0';
             l->fn(l->arg, l->event.data, l->event.len);
         }
         buf_clear(&l->event);
+        l->name[0] = '\0';
         return true;
     }
-    if (len < 4 || memcmp(s, "data", 4) != 0 || (len > 4 && s[4] != ':'))
-        return true;
-    s += 4;
-    len -= 4;
-    if (len > 0) {
-        s++;
-        len--;
-        if (len > 0 && *s == ' ') {
-            s++;
-            len--;
-        }
-    }
-    return buf_add(&l->event, s, len) && buf_addc(&l->event, '\n');
+    if ((value = field(l, "data", &len)) != NULL)
+        return buf_add(&l->event, value, len) && buf_addc(&l->event, '\n');
+    if ((value = field(l, "event", &len)) != NULL)
+        snprintf(l->name, sizeof(l->name), "%.*s", (int)len, value);
+    return true;
+}
+
+const char *lines_event(const struct lines *l)
+{
+    return l->name;
 }
 
 static bool end_line(struct lines *l)

@@ -1,0 +1,121 @@
+#include "base/log-writer.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+struct waiting {
+    STAILQ_ENTRY(waiting) entry;
+    size_t len;
+    char text[];
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread;
+    bool running, ends;
+    STAILQ_HEAD(, waiting) lines;
+    size_t bytes;
+    uint64_t dropped; /* since the last line that told */
+} writer = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+
+static void write_all(const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(STDERR_FILENO, text, len);
+        if (n < 0 && errno != EINTR)
+            return; /* there is nobody to tell */
+        text += n > 0 ? n : 0;
+        len -= n > 0 ? (size_t)n : 0;
+    }
+}
+
+static void *work(void *arg)
+{
+    pthread_mutex_lock(&writer.lock);
+    for (;;) {
+        struct waiting *w = STAILQ_FIRST(&writer.lines);
+        if (w == NULL && writer.ends)
+            break;
+        if (w == NULL) {
+            pthread_cond_wait(&writer.wake, &writer.lock);
+            continue;
+        }
+        uint64_t dropped = writer.dropped;
+        STAILQ_REMOVE_HEAD(&writer.lines, entry);
+        writer.bytes -= w->len;
+        writer.dropped = 0;
+        pthread_mutex_unlock(&writer.lock);
+        write_all(w->text, w->len);
+        if (dropped > 0) {
+            char note[80];
+            int n = snprintf(note, sizeof(note), "(%llu lines could not be written)\n", (unsigned long long)dropped);
+            write_all(note, (size_t)n);
+        }
+        free(w);
+        pthread_mutex_lock(&writer.lock);
+    }
+    pthread_mutex_unlock(&writer.lock);
+    return arg;
+}
+
+void log_writer_start(void)
+{
+    pthread_mutex_lock(&writer.lock);
+    if (!writer.running) {
+        STAILQ_INIT(&writer.lines);
+        writer.bytes = 0;
+        writer.ends = false;
+        writer.running = pthread_create(&writer.thread, NULL, work, NULL) == 0;
+    }
+    pthread_mutex_unlock(&writer.lock);
+}
+
+void log_writer_stop(int patience_ms)
+{
+    pthread_mutex_lock(&writer.lock);
+    bool running = writer.running;
+    writer.running = false;
+    writer.ends = true;
+    pthread_cond_signal(&writer.wake);
+    pthread_mutex_unlock(&writer.lock);
+    if (!running)
+        return;
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += patience_ms / 1000;
+    until.tv_nsec += patience_ms % 1000 * 1000000L;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    if (pthread_timedjoin_np(writer.thread, NULL, &until) != 0)
+        pthread_detach(writer.thread); /* it hangs in a write, and ends with the program */
+}
+
+bool log_writer_put(const char *text, size_t len)
+{
+    pthread_mutex_lock(&writer.lock);
+    bool running = writer.running;
+    if (running && writer.bytes + len > LOG_WRITER_BYTES) {
+        writer.dropped++;
+    } else if (running) {
+        struct waiting *w = xmalloc(sizeof(*w) + len);
+        w->len = len;
+        memcpy(w->text, text, len);
+        STAILQ_INSERT_TAIL(&writer.lines, w, entry);
+        writer.bytes += len;
+        pthread_cond_signal(&writer.wake);
+    }
+    pthread_mutex_unlock(&writer.lock);
+    return running;
+}

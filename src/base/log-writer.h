@@ -1,0 +1,20 @@
+/* The thread that writes the log's lines: a terminal that is held (Ctrl-S) or a pipe that nobody reads holds up this
+ * thread and nobody else. */
+#ifndef TIGHTWAD_BASE_LOG_WRITER_H
+#define TIGHTWAD_BASE_LOG_WRITER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { LOG_WRITER_BYTES = 256 * 1024 }; /* that wait; more lines are dropped, and a line tells how many */
+
+/* Until it is started, and where there is no thread to be had, lines are written at once.  Not before a fork that goes
+ * on in the child. */
+void log_writer_start(void);
+/* Waits for at most so long until what waits is written. */
+void log_writer_stop(int patience_ms);
+
+/* Takes a line with its newline (a copy).  False: there is no writer. */
+bool log_writer_put(const char *text, size_t len);
+
+#endif

@@ -1,0 +1,77 @@
+#include "cmd/serve-lines.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cmd/measure.h"
+#include "cmd/term.h"
+
+void serve_print_line(FILE *to, bool good, const char *what, const char *text)
+{
+    bool colour = term_colour(to);
+    fprintf(to, "%s%s%s %-9s %s\n", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
+            term_escape(colour, TERM_PLAIN), what, text);
+}
+
+static void print_backend(FILE *to, const struct snapshot_backend *b)
+{
+    bool target = b->role == ROLE_TARGET;
+    char *text, ms[32];
+    if (b->url[0] == '\0')
+        text = xasprintf("%s (%s%s%s)", b->model, b->name, b->reason[0] != '\0' ? ": " : "", b->reason);
+    else if (b->health == HEALTH_UP && b->reason[0] == '\0')
+        text = xasprintf("%s at %s (%s, %s ms away)", b->model[0] != '\0' ? b->model : b->name, b->url,
+                         b->version[0] != '\0' ? b->version : b->kind,
+                         measure_format(ms, sizeof(ms), b->rtt_us >= 0 ? (double)b->rtt_us / 1000 : NAN));
+    else if (b->health == HEALTH_UP)
+        text = xasprintf("%s at %s: %s", b->model[0] != '\0' ? b->model : b->name, b->url, b->reason);
+    else
+        text = xasprintf(
+            "%s: %s\n            %s", b->url, b->reason[0] != '\0' ? b->reason : "no answer yet",
+            target ? "requests wait for it; start it, or correct proxy.target.url (`tightwad doctor` says more)"
+                   : "the target answers alone until it is there (`tightwad doctor` says more)");
+    serve_print_line(to, b->health == HEALTH_UP && b->reason[0] == '\0', target ? "target" : "drafter", text);
+    free(text);
+}
+
+static void print_pool(const struct snapshot_pool *p)
+{
+    bool up = strcmp(p->state, "up") == 0;
+    char *text = up ? xasprintf("%s, loaded in %.1f s by %s", p->model, p->load_ms / 1000, p->server)
+                    : xasprintf("%s: %s\n            it is tried again in a while, at an edit of the configuration, "
+                                "and by `tightwad load`",
+                                p->model, p->why);
+    serve_print_line(stdout, up, "pool", text);
+    free(text);
+}
+
+void serve_print_state(const struct snapshot *snap, const char *url)
+{
+    if (snap->pool.configured)
+        print_pool(&snap->pool);
+    for (size_t i = 1; i < snap->n_backends; i++)
+        print_backend(stdout, &snap->backend[i]);
+    if (snap->n_backends <= 1)
+        serve_print_line(stdout, false, "drafter",
+                         "none is configured: the target answers alone (name one under proxy.draft)");
+    if (snap->n_backends > 0)
+        print_backend(stdout, &snap->backend[0]);
+    char *text = snap->speculating ? xasprintf("%s/v1 (speculating; answers are the target's %s)", url, snap->exactness)
+                                   : xasprintf("%s/v1 (no speculation: %s)", url, snap->why_not);
+    serve_print_line(stdout, true, "listening", text);
+    free(text);
+    fflush(stdout);
+}
+
+int serve_print_progress(const struct snapshot_pool *p, int before)
+{
+    int percent = isnan(p->progress) ? 0 : (int)(p->progress * 100);
+    if (!isatty(STDOUT_FILENO) || percent == before)
+        return before;
+    printf("\rloading %s: %d %%\033[K\r", p->model, percent);
+    fflush(stdout);
+    return percent;
+}
