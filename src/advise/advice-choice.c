@@ -16,10 +16,22 @@ bool making_fixed(const struct making *k)
     return false;
 }
 
+/* There is one target: where somebody said which machine it is, no other one is. */
+static bool target_fixed(const struct making *k)
+{
+    for (size_t i = 0; k->wish->role && i < k->n; i++) {
+        if (k->wish->role[i] == ADVICE_ROLE_TARGET || k->wish->role[i] == ADVICE_ROLE_BOTH)
+            return true;
+    }
+    return false;
+}
+
 bool making_may(const struct making *k, int machine, enum advice_role r)
 {
     enum advice_role is = k->wish->role && machine >= 0 ? k->wish->role[machine] : ADVICE_ROLE_AUTO;
-    if (is == ADVICE_ROLE_AUTO || is == r)
+    if (is == ADVICE_ROLE_AUTO)
+        return r != ADVICE_ROLE_TARGET || !target_fixed(k);
+    if (is == r)
         return true;
     return is == ADVICE_ROLE_BOTH && (r == ADVICE_ROLE_TARGET || r == ADVICE_ROLE_DRAFTER);
 }

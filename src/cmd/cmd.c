@@ -9,6 +9,7 @@
 
 #include "base/cause.h"
 #include "base/mem.h"
+#include "cmd/first-run.h"
 
 extern const struct cmd cmd_attach;
 extern const struct cmd cmd_bench;
@@ -316,8 +317,12 @@ int cmd_main(int argc, char **argv)
         free(hint);
         return rc;
     }
+    if (i == argc && first_run_possible())
+        return first_run_or_cluster(&env);
     if (i == argc) {
         print_help(stdout);
+        printf("\nOn a terminal `tightwad` alone sets a cluster up, and shows it from then on; without one: tightwad "
+               "init --yes\n");
         return CMD_OK;
     }
     if (strcmp(argv[i], "help") == 0) { /* `help VERB` as other programs have it */

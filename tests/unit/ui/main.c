@@ -12,6 +12,8 @@ static const struct {
 } suites[] = {
     {feed_tests, &feed_count},
     {field_tests, &field_count},
+    {page_tests, &page_count},
+    {wizard_tests, &wizard_count},
 };
 
 int main(void)

@@ -13,5 +13,9 @@ extern const struct CMUnitTest feed_tests[];
 extern const size_t feed_count;
 extern const struct CMUnitTest field_tests[];
 extern const size_t field_count;
+extern const struct CMUnitTest page_tests[];
+extern const size_t page_count;
+extern const struct CMUnitTest wizard_tests[];
+extern const size_t wizard_count;
 
 #endif

@@ -1,0 +1,70 @@
+#include "cmd/first-run.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cmd/init-checks.h"
+#include "cmd/self.h"
+#include "cmd/serve.h"
+#include "config/install.h"
+#include "ui/wizard.h"
+
+static const struct wizard_hooks hooks = {.check = init_check_start, .check_cancel = init_check_cancel};
+
+bool first_run_possible(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && term != NULL && term[0] != '\0';
+}
+
+/* Ends as the signal would have ended it; without one (the terminal is gone) as SIGHUP would have. */
+static int end_by(int number)
+{
+    number = number != 0 ? number : SIGHUP;
+    signal(number, SIG_DFL);
+    raise(number);
+    return 128 + number;
+}
+
+int first_run(struct cmd_env *env, const struct advice_wish *wish, const struct scan_opts *scan)
+{
+    char *cause = NULL, *path = install_path(env->config, &cause), *node = self_node(NULL);
+    struct here_opts here = {.node = node};
+    struct wizard_opts opts = {.path = path, .scan = scan, .here = &here, .wish = *wish, .hooks = &hooks};
+    enum wizard_end end = WIZARD_LEFT;
+    int number = 0, rc = CMD_OK;
+    if (path == NULL || wizard_run(&opts, &end, &number, &cause) != 0) {
+        rc = cmd_fail_cause(cause);
+    } else if (end == WIZARD_ENDED) {
+        rc = end_by(number);
+    } else if (end == WIZARD_DASHBOARD) {
+        env->config = path;
+        rc = serve_here(env);
+    } else if (end == WIZARD_WRITTEN) {
+        printf("%s is written; `tightwad -c %s` starts the cluster with its dashboard\n", path, path);
+    } else {
+        printf("nothing was written; `tightwad init` begins again\n");
+    }
+    free(node);
+    free(path);
+    return rc;
+}
+
+static bool exists(const char *path)
+{
+    return path != NULL && access(path, F_OK) == 0;
+}
+
+int first_run_or_cluster(struct cmd_env *env)
+{
+    char *path = config_find(env->config);
+    bool there = exists(path);
+    free(path);
+    if (there)
+        return serve_here(env);
+    struct advice_wish wish;
+    advice_wish_init(&wish);
+    return first_run(env, &wish, &(struct scan_opts){0});
+}

@@ -1,0 +1,143 @@
+/* The file is written: how do its servers do?  Each with ✓ or ✗ as soon as it is known, and what to type where. */
+#include "ui/wizard-internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+static void on_report(void *arg, const json_t *report, bool done, const char *why)
+{
+    struct wizard *w = arg;
+    w->dirty = true;
+    if (report != NULL) {
+        json_decref(w->report);
+        w->report = json_deep_copy(report);
+    }
+    w->checked = done;
+    if (why != NULL) {
+        free(w->check_cause);
+        w->check_cause = xstrdup(why);
+    }
+    if (done)
+        w->check = NULL;
+}
+
+static void stop(struct wizard *w)
+{
+    if (w->check != NULL)
+        w->opts->hooks->check_cancel(w->check);
+    w->check = NULL;
+}
+
+static void begin(struct wizard *w)
+{
+    stop(w);
+    json_decref(w->report);
+    free(w->check_cause);
+    w->report = NULL;
+    w->check_cause = NULL;
+    w->checked = false;
+    if (w->opts->hooks != NULL)
+        w->check = w->opts->hooks->check(w->base, w->opts->path, on_report, w, &w->check_cause);
+}
+
+static const char *text_of(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s != NULL ? s : "";
+}
+
+/* Errors and warnings about a server (name NULL: about none in particular), with what to do. */
+static void draw_findings(const json_t *report, const char *name, struct page *p)
+{
+    size_t i;
+    json_t *f;
+    json_array_foreach(json_object_get(report, "findings"), i, f)
+    {
+        const char *server = json_string_value(json_object_get(f, "server")), *level = text_of(f, "level");
+        if ((server == NULL) != (name == NULL) || (name != NULL && strcmp(server, name) != 0))
+            continue;
+        if (strcmp(level, "note") == 0)
+            continue;
+        bool error = strcmp(level, "error") == 0;
+        page_mark(p, error ? THEME_BAD : THEME_WARN, error ? "  ✗ " : "  ! ", THEME_TEXT, "%s", text_of(f, "what"));
+        page_mark(p, THEME_DIM, "    ", THEME_DIM, "%s", text_of(f, "cause"));
+        page_mark(p, THEME_WARN, "    → ", THEME_TEXT, "%s", text_of(f, "fix"));
+    }
+}
+
+static char *figures(const json_t *s)
+{
+    const json_t *rtt = json_object_get(s, "rtt_ms"), *alone = json_object_get(s, "alone_ms"),
+                 *acceptance = json_object_get(s, "acceptance"), *draft = json_object_get(s, "draft_ms");
+    char *text = json_is_number(rtt) ? xasprintf(", %.1f ms away", json_number_value(rtt)) : xstrdup("");
+    const struct {
+        const char *fmt;
+        bool known;
+        double value;
+    } more[] = {
+        {"%s, %.0f tokens/s alone", json_number_value(alone) > 0, 1000 / json_number_value(alone)},
+        {"%s, drafts %.0f tokens/s", json_number_value(draft) > 0, 1000 / json_number_value(draft)},
+        {"%s, %.0f %% of its drafts accepted", json_is_number(acceptance), 100 * json_number_value(acceptance)},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(more); i++) {
+        if (!more[i].known)
+            continue;
+        char *longer = xasprintf(more[i].fmt, text, more[i].value);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+static void draw_server(const json_t *report, const json_t *s, struct page *p)
+{
+    bool good = json_is_true(json_object_get(s, "answers"));
+    const char *url = text_of(s, "url"), *model = text_of(s, "model");
+    char *rest = figures(s);
+    page_mark(p, good ? THEME_GOOD : THEME_BAD, good ? "✓ " : "✗ ", THEME_TEXT, "%s: %s%s%s%s", text_of(s, "role"),
+              url[0] != '\0' ? url : text_of(s, "name"), model[0] != '\0' ? ", " : "", model, rest);
+    free(rest);
+    draw_findings(report, text_of(s, "name"), p);
+}
+
+static void draw(struct wizard *w, struct page *p)
+{
+    size_t i;
+    json_t *s;
+    page_mark(p, THEME_GOOD, "✓ ", THEME_BOLD, "%s is written", w->opts->path);
+    if (w->backup != NULL)
+        page_mark(p, THEME_DIM, "  ", THEME_TEXT, "the file that was there is now %s", w->backup);
+    page_say(p, THEME_TEXT, "%s", "");
+    json_array_foreach(json_object_get(w->report, "servers"), i, s)
+    {
+        draw_server(w->report, s, p);
+    }
+    draw_findings(w->report, NULL, p);
+    if (w->check_cause != NULL)
+        page_mark(p, THEME_BAD, "✗ ", THEME_TEXT, "%s", w->check_cause);
+    else if (!w->checked)
+        page_mark(p, THEME_DIM, "… ", THEME_TEXT, "asking the servers, and measuring a few short drafts");
+    else if (json_is_true(json_object_get(w->report, "ok")))
+        page_mark(p, THEME_GOOD, "✓ ", THEME_TEXT, "Everything answers.");
+    else
+        page_say(p, THEME_TEXT,
+                 "\nDo what stands behind → on the machine named there, then `r` tries again.  It can "
+                 "also be done while the dashboard runs.");
+    wizard_draw_tasks(w, p);
+}
+
+static const struct wizard_key keys[] = {
+    {'r', "r", "try again", "ask all servers again", begin},
+    {0},
+};
+
+const struct wizard_step_ops wizard_checks = {
+    .title = "is everything there?",
+    .enter_word = "go on",
+    .keys = keys,
+    .begin = begin,
+    .end = stop,
+    .draw = draw,
+};

@@ -1,0 +1,48 @@
+/* The last step: what those who use it need to know.  Enter opens the dashboard. */
+#include "ui/wizard-internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+/* The share of drafted tokens that the checks found accepted, NAN unknown. */
+static double measured(const struct wizard *w)
+{
+    size_t i;
+    json_t *s;
+    json_array_foreach(json_object_get(w->report, "servers"), i, s)
+    {
+        const json_t *accepted = json_object_get(s, "acceptance");
+        if (json_is_number(accepted))
+            return json_number_value(accepted);
+    }
+    return NAN;
+}
+
+static void draw(struct wizard *w, struct page *p)
+{
+    char *endpoint = xasprintf("%s:%d", w->open ? "ADDRESS-OF-THIS-MACHINE" : "127.0.0.1", w->port);
+    char *text = advice_tell(w->plan.advice, w->plan.machine, endpoint, measured(w));
+    page_say(p, THEME_BOLD, "Tell your human");
+    page_say(p, THEME_TEXT, "%s", "");
+    page_mark(p, THEME_DIM, "  ", THEME_TEXT, "%s", text);
+    page_say(p, THEME_TEXT, "%s", "");
+    page_say(p, THEME_TEXT,
+             "`Enter` starts the cluster and opens its dashboard.  `tightwad` does the same from now on.");
+    free(text);
+    free(endpoint);
+}
+
+static bool take(struct wizard *w)
+{
+    wizard_leave(w, WIZARD_DASHBOARD);
+    return true;
+}
+
+const struct wizard_step_ops wizard_tell = {
+    .title = "done",
+    .enter_word = "open the dashboard",
+    .accept = take,
+    .draw = draw,
+};
