@@ -41,7 +41,7 @@ int first_run(struct cmd_env *env, const struct advice_wish *wish, const struct 
         rc = end_by(number);
     } else if (end == WIZARD_DASHBOARD) {
         env->config = path;
-        rc = serve_here(env);
+        rc = serve(env, &(struct serve_opts){.ui = true});
     } else if (end == WIZARD_WRITTEN) {
         printf("%s is written; `tightwad -c %s` starts the cluster with its dashboard\n", path, path);
     } else {
@@ -63,7 +63,7 @@ int first_run_or_cluster(struct cmd_env *env)
     bool there = exists(path);
     free(path);
     if (there)
-        return serve_here(env);
+        return serve(env, &(struct serve_opts){.ui = true});
     struct advice_wish wish;
     advice_wish_init(&wish);
     return first_run(env, &wish, &(struct scan_opts){0});
