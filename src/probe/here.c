@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/task.h"
+#include "probe/cards.h"
 #include "probe/gpu.h"
 #include "probe/models-here.h"
 #include "probe/tools.h"
@@ -106,6 +107,7 @@ static enum gpu_ran run_tool(const struct gpu_probe_ops *ops, const struct gpu_c
 static void work_hardware(struct part *p)
 {
     topology_probe(&p->m);
+    cards_probe(&p->m, "");
 }
 
 static void work_nvidia(struct part *p)

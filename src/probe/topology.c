@@ -1,6 +1,5 @@
 #include "probe/topology.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -10,8 +9,6 @@
 #include "base/mem.h"
 #include "probe/memory.h"
 #include "probe/read-file.h"
-
-enum { PCI_DISPLAY = 0x03 }; /* base class of VGA, 3D and other display controllers */
 
 bool topology_os_name(const char *text, char *name, size_t size)
 {
@@ -146,54 +143,12 @@ static void probe_model(struct machine_cpu *cpu, hwloc_topology_t t)
     machine_text(cpu->model, sizeof(cpu->model), name);
 }
 
-/* What the kernel's drivers tell in files beside the device; amdgpu alone does. */
-static void probe_card_files(struct machine_gpu *g)
-{
-    char *path = xasprintf("/sys/bus/pci/devices/%s/", g->bus);
-    static const char *const names[] = {"mem_info_vram_total", "mem_info_vram_used", "gpu_busy_percent"};
-    int64_t v[3];
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        char *file = xasprintf("%s%s", path, names[i]);
-        v[i] = read_file_number("", file);
-        free(file);
-    }
-    g->memory = v[0] > 0 ? v[0] : -1;
-    g->memory_used = v[1];
-    if (v[2] >= 0 && v[2] <= 100)
-        g->utilisation = (double)v[2] / 100;
-    free(path);
-}
-
-static void add_card(struct machine *m, hwloc_obj_t o)
-{
-    static const struct {
-        unsigned id;
-        enum gpu_vendor vendor;
-        const char *name;
-    } vendors[] = {{0x10de, GPU_NVIDIA, "NVIDIA"}, {0x1002, GPU_AMD, "AMD"}, {0x8086, GPU_INTEL, "Intel"}};
-    const struct hwloc_pcidev_attr_s *pci = &o->attr->pcidev;
-    size_t v = 0;
-    while (v < ARRAY_LEN(vendors) && vendors[v].id != pci->vendor_id)
-        v++;
-    if (pci->class_id >> 8 != PCI_DISPLAY || v == ARRAY_LEN(vendors))
-        return;
-    struct machine_gpu *g = machine_add_gpu(m);
-    const char *device = hwloc_obj_get_info_by_name(o, "PCIDevice");
-    char *name = device != NULL ? xasprintf("%s %s", vendors[v].name, device)
-                                : xasprintf("%s card %04x", vendors[v].name, pci->device_id);
-    g->vendor = vendors[v].vendor;
-    machine_text(g->name, sizeof(g->name), name);
-    snprintf(g->bus, sizeof(g->bus), "%04x:%02x:%02x.%01x", (unsigned)pci->domain, pci->bus, pci->dev, pci->func);
-    free(name);
-    probe_card_files(g);
-}
-
 static hwloc_topology_t load(void)
 {
     hwloc_topology_t t;
     if (hwloc_topology_init(&t) != 0)
         return NULL;
-    if (hwloc_topology_set_io_types_filter(t, HWLOC_TYPE_FILTER_KEEP_IMPORTANT) == 0 && hwloc_topology_load(t) == 0)
+    if (hwloc_topology_load(t) == 0)
         return t;
     hwloc_topology_destroy(t);
     return NULL;
@@ -217,7 +172,5 @@ void topology_probe(struct machine *m)
     cpu->l2 = cache_bytes(t, HWLOC_OBJ_L2CACHE);
     cpu->l3 = cache_bytes(t, HWLOC_OBJ_L3CACHE);
     probe_kinds(cpu, t);
-    for (hwloc_obj_t o = hwloc_get_next_pcidev(t, NULL); o != NULL; o = hwloc_get_next_pcidev(t, o))
-        add_card(m, o);
     hwloc_topology_destroy(t);
 }

@@ -1,12 +1,11 @@
-/* The machine's own: processor, memory, names, and the graphics cards that its buses tell of. */
+/* The machine's own: processor, memory, names. */
 #ifndef TIGHTWAD_PROBE_TOPOLOGY_H
 #define TIGHTWAD_PROBE_TOPOLOGY_H
 
 #include "probe/machine.h"
 
-/* Fills in name, os, arch, cpu and memory.  Adds every card of NVIDIA, AMD and Intel that hangs on a bus as a GPU: its
- * name and bus, and what the kernel tells of its memory, which for most is nothing; the vendors' tools know better.
- * Blocks for as long as hwloc looks around. */
+/* Fills in name, os, arch, cpu and memory.  Of hwloc it uses no devices: its back ends for those load the vendors' own
+ * libraries or talk to a display, which is slow, can hang, and tells less than their tools and /sys do.  Blocks. */
 void topology_probe(struct machine *m);
 
 /* The name in a file in the manner of /etc/os-release; false: none there. */

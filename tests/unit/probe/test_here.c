@@ -16,6 +16,7 @@
 #include "base/child.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "probe/cards.h"
 #include "probe/here.h"
 #include "probe/memory.h"
 #include "probe/models-here.h"
@@ -142,6 +143,54 @@ static void memory_of_a_control_group(void **state)
     assert_int_equal(m.total, 16LL << 30);
 }
 
+static void device(const char *name, const char *vendor, const char *id, const char *class)
+{
+    static const char *const files[] = {"vendor", "device", "class"};
+    const char *const texts[] = {vendor, id, class};
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char *path = xasprintf("sys/bus/pci/devices/%s/%s", name, files[i]);
+        make(path, texts[i], 0600);
+        free(path);
+    }
+}
+
+static void cards_of_the_bus(void **state)
+{
+    struct machine m;
+    machine_init(&m, MACHINE_HERE);
+    cards_probe(&m, root);
+    assert_int_equal(m.n_gpus, 0);
+    device("0000:03:00.0", "0x1002\n", "0x744c\n", "0x030000\n");
+    device("0000:03:00.1", "0x1002\n", "0xab30\n", "0x040300\n"); /* its sound */
+    device("0000:01:00.0", "0x10de\n", "0x2684\n", "0x030200\n");
+    device("0000:00:02.0", "0x8086\n", "0x9a49\n", "0x030000\n");
+    device("0000:00:01.0", "0x1234\n", "0x1111\n", "0x030000\n"); /* a virtual machine's screen */
+    make("sys/bus/pci/devices/0000:03:00.0/mem_info_vram_total", "25753026560\n", 0600);
+    make("sys/bus/pci/devices/0000:03:00.0/mem_info_vram_used", "1048576\n", 0600);
+    make("sys/bus/pci/devices/0000:03:00.0/gpu_busy_percent", "25\n", 0600);
+    cards_probe(&m, root);
+    assert_int_equal(m.n_gpus, 3);
+    assert_string_equal(m.gpu[0].name, "Intel card 9a49");
+    assert_int_equal(m.gpu[0].vendor, GPU_INTEL);
+    assert_int_equal(m.gpu[0].memory, -1);
+    assert_string_equal(m.gpu[1].bus, "0000:01:00.0");
+    assert_true(m.gpu[1].memory == -1 && m.gpu[1].memory_used == -1 && isnan(m.gpu[1].utilisation));
+    assert_int_equal(m.gpu[2].memory, 25753026560);
+    assert_int_equal(m.gpu[2].memory_used, 1048576);
+    assert_true(m.gpu[2].utilisation == 0.25);
+    machine_finish(&m);
+    make("usr/share/hwdata/pci.ids",
+         "# a list\n\n1002  AMD\n\t744c  Navi 31 [Radeon RX 7900 XTX]\n\t\t1002 0e3b  A sub one\n"
+         "10de  NVIDIA Corporation\n\t2684  AD102 [GeForce RTX 4090]\n8086  Intel\n\t9a49  TigerLake-LP",
+         0600);
+    machine_init(&m, MACHINE_HERE);
+    cards_probe(&m, root);
+    assert_string_equal(m.gpu[0].name, "Intel TigerLake-LP");
+    assert_string_equal(m.gpu[1].name, "NVIDIA AD102 [GeForce RTX 4090]");
+    assert_string_equal(m.gpu[2].name, "AMD Navi 31 [Radeon RX 7900 XTX]");
+    machine_finish(&m);
+}
+
 static void names_of_systems(void **state)
 {
     char name[24];
@@ -153,6 +202,42 @@ static void names_of_systems(void **state)
     assert_false(topology_os_name("PRETTY_NAME=\n", name, sizeof(name)));
     assert_true(topology_os_name("PRETTY_NAME='a b", name, sizeof(name)));
     assert_string_equal(name, "a b");
+}
+
+static void cores_of_several_kinds(void **state)
+{
+    struct machine m;
+    char *file = xasprintf("%s/data/hybrid.xml", getenv("TIGHTWAD_TEST_DATA"));
+    setenv("HWLOC_XMLFILE", file, 1);
+    machine_init(&m, MACHINE_HERE);
+    topology_probe(&m);
+    assert_string_equal(m.cpu.model, "12th Gen Intel(R) Core(TM) i5-12500H");
+    assert_int_equal(m.cpu.cores, 6);
+    assert_int_equal(m.cpu.threads, 12);
+    assert_int_equal(m.cpu.fast_cores, 2);
+    assert_int_equal(m.cpu.slow_cores, 4);
+    assert_int_equal(m.cpu.l2, 2 << 20);
+    assert_int_equal(m.cpu.l3, 30 << 20);
+    machine_finish(&m);
+    unsetenv("HWLOC_XMLFILE");
+    setenv("HWLOC_SYNTHETIC", "pack:2 [numa] l2:4(size=65536) core:1 pu:2", 1);
+    machine_init(&m, MACHINE_HERE);
+    topology_probe(&m);
+    assert_int_equal(m.cpu.packages, 2);
+    assert_int_equal(m.cpu.numa_nodes, 2);
+    assert_int_equal(m.cpu.cores, 8);
+    assert_int_equal(m.cpu.threads, 16);
+    assert_int_equal(m.cpu.fast_cores, -1); /* all of one kind */
+    assert_int_equal(m.cpu.l3, -1);
+    machine_finish(&m);
+    unsetenv("HWLOC_SYNTHETIC");
+    setenv("HWLOC_XMLFILE", "/nonexistent", 1);
+    machine_init(&m, MACHINE_HERE);
+    topology_probe(&m);
+    assert_true(m.memory > 0);
+    machine_finish(&m);
+    unsetenv("HWLOC_XMLFILE");
+    free(file);
 }
 
 static void versions_of_programs(void **state)
@@ -394,16 +479,10 @@ static void cancelled(void **state)
 #define HERE_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 const struct CMUnitTest here_tests[] = {
-    HERE_TEST(memory_of_the_machine),
-    HERE_TEST(memory_of_a_control_group),
-    HERE_TEST(names_of_systems),
-    HERE_TEST(versions_of_programs),
-    HERE_TEST(finds_programs),
-    HERE_TEST(finds_models),
-    HERE_TEST(split_models_are_one),
-    HERE_TEST(no_home),
-    HERE_TEST(this_machine),
-    HERE_TEST(a_tool_that_hangs),
+    HERE_TEST(cards_of_the_bus), HERE_TEST(memory_of_the_machine),  HERE_TEST(memory_of_a_control_group),
+    HERE_TEST(names_of_systems), HERE_TEST(cores_of_several_kinds), HERE_TEST(versions_of_programs),
+    HERE_TEST(finds_programs),   HERE_TEST(finds_models),           HERE_TEST(split_models_are_one),
+    HERE_TEST(no_home),          HERE_TEST(this_machine),           HERE_TEST(a_tool_that_hangs),
     HERE_TEST(cancelled),
 };
 const size_t here_count = sizeof(here_tests) / sizeof(here_tests[0]);
