@@ -33,6 +33,12 @@ struct probe {
     size_t n_notes;
 };
 
+static bool can_draw(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && term != NULL && strcmp(term, "dumb") != 0;
+}
+
 /* A line that is drawn over itself: how far the scan is. */
 static void draw_bar(struct probe *p)
 {
@@ -50,7 +56,7 @@ static void draw_bar(struct probe *p)
 static void clear_bar(struct probe *p)
 {
     if (p->bar_shown)
-        fprintf(stderr, "\r%*s\r", BAR_COLUMNS + 50, "");
+        fprintf(stderr, "\r%*s\r", BAR_COLUMNS + 34, "");
     p->bar_shown = false;
 }
 
@@ -175,7 +181,7 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     int rc = CMD_OK;
     (void)env;
     machine_init(&p.list[0], MACHINE_HERE);
-    p.bar = !json && isatty(STDERR_FILENO) && isatty(STDOUT_FILENO);
+    p.bar = can_draw();
     if (scanned && start_scan(&p, args, &cause) != 0) {
         rc = cmd_usage_error("probe: %s", cause);
     } else {

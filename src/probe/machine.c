@@ -81,6 +81,7 @@ static const struct field cpu_fields[] = {
     {"numa_nodes", FIELD_INT, AT(machine_cpu, numa_nodes)},
     {"l2", FIELD_INT64, AT(machine_cpu, l2)},
     {"l3", FIELD_INT64, AT(machine_cpu, l3)},
+    {"utilisation", FIELD_DOUBLE, AT(machine_cpu, utilisation)},
     {0},
 };
 

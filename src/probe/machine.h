@@ -36,7 +36,8 @@ struct machine_cpu {
     int packages, cores, threads;
     int fast_cores, slow_cores; /* performance and efficiency kinds; -1 where the kinds are not told apart */
     int numa_nodes;
-    int64_t l2, l3; /* bytes, of one cache; -1 none or unknown */
+    int64_t l2, l3;     /* bytes, of one cache; -1 none or unknown */
+    double utilisation; /* 0..1, share of all cores that works; a single probe can't tell it, an agent does */
 };
 
 /* A model that lies on the machine or that a service there offers. */
