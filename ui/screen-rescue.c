@@ -50,17 +50,19 @@ static void compose_leave(void)
     }
 }
 
-static void restore(bool stalled)
+static bool restore(bool stalled)
 {
     static const char cancel = '\030';
+    bool taken = true;
     if (stalled) {
         tcflush(rescue.tty, TCOFLUSH);
         tcflow(rescue.tty, TCOOFF); /* and on again: that lets go on what Ctrl-S has stopped */
         tcflow(rescue.tty, TCOON);
-        if (write(rescue.tty, &cancel, 1) == 1 && write(rescue.tty, rescue.leave, rescue.n_leave) < 0)
-            errno = 0; /* it does not read; there is no more to be done */
+        taken = write(rescue.tty, &cancel, 1) == 1 &&
+                write(rescue.tty, rescue.leave, rescue.n_leave) == (ssize_t)rescue.n_leave;
     }
     tcsetattr(rescue.tty, TCSANOW, &rescue.found);
+    return taken;
 }
 
 void rescue_now(void)
@@ -105,19 +107,20 @@ void rescue_arm(int tty, const struct termios *found)
     rescue.armed = 1;
 }
 
-void rescue_disarm(bool stalled)
+bool rescue_disarm(bool stalled)
 {
     sigset_t stop, before;
     if (!rescue.armed)
-        return;
+        return false;
     rescue.armed = 0;
     sigemptyset(&stop);
     sigaddset(&stop, SIGTTOU);
     pthread_sigmask(SIG_BLOCK, &stop, &before);
-    restore(stalled);
+    bool taken = restore(stalled);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
         sigaction(crashes[i], &rescue.old[i], NULL);
+    return taken;
 }
 
 const char *rescue_leave(size_t *len)

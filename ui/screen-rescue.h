@@ -13,8 +13,8 @@
 void rescue_arm(int tty, const struct termios *found);
 
 /* Ends that and restores the settings.  stalled: the terminal has not taken what leaves the screen: what is under way
- * to it is thrown away, output is let go on, and it is tried once more. */
-void rescue_disarm(bool stalled);
+ * to it is thrown away, output is let go on, and it is tried once more.  False: in vain. */
+bool rescue_disarm(bool stalled);
 
 /* What makes the terminal show its own screen again.  Static. */
 const char *rescue_leave(size_t *len);

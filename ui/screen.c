@@ -247,11 +247,11 @@ bool screen_close(struct screen *s, int patience_ms)
     }
     sigaction(SIGWINCH, &s->old_winch, NULL);
     sigaction(SIGCONT, &s->old_cont, NULL);
-    rescue_disarm(more);
+    bool taken = rescue_disarm(more);
     close(resize_fd);
     resize_fd = -1;
     release(s);
-    return !more;
+    return taken;
 }
 
 void screen_rescue(void)

@@ -10,9 +10,9 @@ static const struct {
     const struct CMUnitTest *tests;
     const size_t *n;
 } suites[] = {
-    {feed_tests, &feed_count},
-    {field_tests, &field_count},
-    {page_tests, &page_count},
+    {feed_tests, &feed_count},     {field_tests, &field_count},   {frame_tests, &frame_count},
+    {graph_tests, &graph_count},   {layout_tests, &layout_count}, {page_tests, &page_count},
+    {text_tests, &text_count},     {theme_tests, &theme_count},   {trouble_tests, &trouble_count},
     {wizard_tests, &wizard_count},
 };
 

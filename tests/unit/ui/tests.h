@@ -17,5 +17,17 @@ extern const struct CMUnitTest page_tests[];
 extern const size_t page_count;
 extern const struct CMUnitTest wizard_tests[];
 extern const size_t wizard_count;
+extern const struct CMUnitTest frame_tests[];
+extern const size_t frame_count;
+extern const struct CMUnitTest graph_tests[];
+extern const size_t graph_count;
+extern const struct CMUnitTest layout_tests[];
+extern const size_t layout_count;
+extern const struct CMUnitTest text_tests[];
+extern const size_t text_count;
+extern const struct CMUnitTest theme_tests[];
+extern const size_t theme_count;
+extern const struct CMUnitTest trouble_tests[];
+extern const size_t trouble_count;
 
 #endif
