@@ -33,7 +33,8 @@ static void header(const struct ui *ui)
         return;
     }
     snprintf(segment[n++], sizeof(*segment), "%.120s", s->model[0] != '\0' ? s->model : "no model yet");
-    snprintf(segment[n++], sizeof(*segment), "at %.120s", s->listen);
+    const char *host = strstr(s->listen, "://");
+    snprintf(segment[n++], sizeof(*segment), "at %.120s", host != NULL ? host + 3 : s->listen);
     if (s->speculating && !isnan(s->acceptance))
         snprintf(segment[n++], sizeof(*segment), "%s accepted",
                  text_percent(share, sizeof(share), s->acceptance, ascii));

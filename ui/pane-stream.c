@@ -69,9 +69,10 @@ static void hint(const struct ui *ui, const struct view *v)
     const struct snapshot *s = &ui->picture.snapshot;
     char text[640];
     snprintf(text, sizeof(text),
-             "No answer has been written yet. Point a chat program at http://%s/v1 (model %s), and its newest answer "
+             "No answer has been written yet. Point a chat program at %s/v1 (model %s), and its newest answer "
              "appears here, each token in the colour of who wrote it.",
-             s->listen[0] != '\0' ? s->listen : "127.0.0.1:8088", s->model[0] != '\0' ? s->model : "as configured");
+             s->listen[0] != '\0' ? s->listen : "http://127.0.0.1:8088",
+             s->model[0] != '\0' ? s->model : "as configured");
     view_wrapped(v, 0, THEME_DIM, text);
 }
 

@@ -144,7 +144,7 @@ void fixture_picture(struct feed_picture *p)
                            .uptime_ms = 3600000,
                            .version = "0.1.0",
                            .model = "qwen3:32b",
-                           .listen = "127.0.0.1:8088",
+                           .listen = "http://127.0.0.1:8088",
                            .speculating = true,
                            .exactness = "byte for byte",
                            .acceptance_source = "verified",
