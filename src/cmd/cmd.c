@@ -9,6 +9,7 @@
 
 #include "base/cause.h"
 #include "base/mem.h"
+#include "cmd/cockpit.h"
 #include "cmd/first-run.h"
 
 extern const struct cmd cmd_attach;
@@ -317,7 +318,7 @@ int cmd_main(int argc, char **argv)
         free(hint);
         return rc;
     }
-    if (i == argc && first_run_possible())
+    if (i == argc && cockpit_possible())
         return first_run_or_cluster(&env);
     if (i == argc) {
         print_help(stdout);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "api/control.h"
+#include "cmd/attach.h"
 #include "cmd/init-checks.h"
 #include "cmd/self.h"
 #include "cmd/serve.h"
@@ -12,12 +14,6 @@
 #include "ui/wizard.h"
 
 static const struct wizard_hooks hooks = {.check = init_check_start, .check_cancel = init_check_cancel};
-
-bool first_run_possible(void)
-{
-    const char *term = getenv("TERM");
-    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && term != NULL && term[0] != '\0';
-}
 
 /* Ends as the signal would have ended it; without one (the terminal is gone) as SIGHUP would have. */
 static int end_by(int number)
@@ -52,18 +48,36 @@ int first_run(struct cmd_env *env, const struct advice_wish *wish, const struct 
     return rc;
 }
 
-static bool exists(const char *path)
+/* The dashboard of the instance that listens on the configuration's port, if one does: the exit code, else -1. */
+static int attach(const struct config *c)
 {
-    return path != NULL && access(path, F_OK) == 0;
+    struct client client = {0};
+    char *path = control_path((int)c->proxy.port);
+    int rc = -1;
+    if (control_alive(path)) {
+        client_init_unix(&client, path);
+        rc = attach_show(&client, path);
+        client_finish(&client);
+    }
+    free(path);
+    return rc;
 }
 
 int first_run_or_cluster(struct cmd_env *env)
 {
+    struct config_findings findings = {0};
     char *path = config_find(env->config);
-    bool there = exists(path);
+    struct config *c = config_load(path, &findings);
+    /* A file that is named and not there is one to be written; a variable may name the target without any file. */
+    bool there = path != NULL ? access(path, F_OK) == 0 : c == NULL || c->proxy.target.url != NULL;
+    int rc = there && c != NULL ? attach(c) : -1;
+    config_findings_finish(&findings);
+    config_destroy(c);
     free(path);
+    if (rc >= 0)
+        return rc;
     if (there)
-        return serve(env, &(struct serve_opts){.ui = true});
+        return serve(env, &(struct serve_opts){.ui = true}); /* which tells what is wrong with it, too */
     struct advice_wish wish;
     advice_wish_init(&wish);
     return first_run(env, &wish, &(struct scan_opts){0});

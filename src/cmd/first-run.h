@@ -6,14 +6,11 @@
 #include "cmd/cmd.h"
 #include "probe/scan.h"
 
-/* Whether somebody sits there: standard input and output are a terminal that can be drawn on. */
-bool first_run_possible(void);
-
 /* wish and scan: what was given on the command line.  Returns the exit code; messages have been printed. */
 int first_run(struct cmd_env *env, const struct advice_wish *wish, const struct scan_opts *scan);
 
 /* `tightwad` without a verb: the running cluster's dashboard, else the cluster with its dashboard, else, without a
- * configuration, the first run.  To be called where first_run_possible. */
+ * configuration, the first run.  To be called where cockpit_possible (cmd/cockpit.h). */
 int first_run_or_cluster(struct cmd_env *env);
 
 #endif
