@@ -1,5 +1,4 @@
 /* tightwad tune: whether this machine's memory and swap are ready for large models, and the commands that make them. */
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,8 @@
 #include "base/residency.h"
 #include "cmd/cmd.h"
 #include "cmd/term.h"
+#include "probe/memory.h"
+#include "probe/read-file.h"
 
 extern const struct cmd cmd_tune;
 
@@ -24,25 +25,16 @@ struct meminfo {
 
 static struct meminfo read_meminfo(void)
 {
-    struct meminfo m = {-1, -1, -1, -1};
-    const struct {
-        const char *name;
-        int64_t *to;
-    } rows[] = {{"MemTotal: %" SCNd64, &m.total},
-                {"MemAvailable: %" SCNd64, &m.available},
-                {"SwapTotal: %" SCNd64, &m.swap_total},
-                {"SwapFree: %" SCNd64, &m.swap_free}};
-    char line[128];
-    FILE *f = fopen("/proc/meminfo", "re");
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
-            int64_t kib;
-            if (sscanf(line, rows[i].name, &kib) == 1)
-                *rows[i].to = kib * 1024;
-        }
+    struct memory memory;
+    memory_read(&memory, "");
+    struct meminfo m = {memory.total, memory.available, -1, -1};
+    char *text = read_file("", "/proc/meminfo");
+    if (text != NULL) {
+        int64_t total = read_file_value(text, "SwapTotal"), unused = read_file_value(text, "SwapFree");
+        m.swap_total = total >= 0 ? total * 1024 : -1;
+        m.swap_free = unused >= 0 ? unused * 1024 : -1;
     }
-    if (f != NULL)
-        fclose(f);
+    free(text);
     return m;
 }
 

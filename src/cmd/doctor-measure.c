@@ -7,19 +7,17 @@
 #include <event2/event.h>
 
 #include "backends/backend.h"
-#include "base/json.h"
 #include "base/mem.h"
-#include "base/child.h"
 #include "cmd/doctor-reach.h"
 #include "cmd/doctor-speed.h"
 #include "cmd/measure.h"
 #include "cmd/self.h"
 #include "http/httpc.h"
+#include "probe/here.h"
 
 enum {
     CONNECT_MS = 3000,
     PROBE_MS = 5000,
-    ROCM_MS = 5000,
     PROBES = 5, /* their median is the round trip */
 };
 
@@ -166,22 +164,19 @@ static void compare_vocab(struct doctor_survey *s, struct backend *b, struct doc
     d->vocab = as[c.match];
 }
 
-/* rocm-smi names its GPUs card0, card1 …; without it no ROCm is installed. */
-static int count_rocm_gpus(void)
+static void on_cards(struct machine *m, void *arg)
 {
-    static const char *const argv[] = {"rocm-smi", "--showproductname", "--json", NULL};
-    char *text = child_output(argv, ROCM_MS, 1 << 20);
-    const char *start = text != NULL ? strchr(text, '{') : NULL; /* warnings may stand before it */
-    json_t *o = start != NULL ? json_parse_object(start, strlen(start), NULL) : NULL;
-    const char *key;
-    json_t *value;
-    int n = 0;
-    json_object_foreach(o, key, value)
-    {
-        n += strncmp(key, "card", 4) == 0;
-    }
-    json_decref(o);
-    free(text);
+    *(int *)arg = (int)m->n_gpus;
+    machine_finish(m);
+}
+
+/* Those that AMD's tools tell of: without them no ROCm is installed. */
+static int count_rocm_gpus(struct event_base *base)
+{
+    int n = -1;
+    here_probe(base, &(struct here_opts){.parts = HERE_AMD}, on_cards, &n);
+    while (n < 0)
+        event_base_loop(base, EVLOOP_ONCE);
     return n;
 }
 
@@ -255,7 +250,7 @@ struct doctor_survey *doctor_measure(const struct config *cfg, const struct conf
     s->base = event_base_new();
     s->http = httpc_create(s->base);
     f->config_findings = findings;
-    f->rocm_gpus = count_rocm_gpus();
+    f->rocm_gpus = count_rocm_gpus(s->base);
     f->hsa_enable_sdma = getenv("HSA_ENABLE_SDMA");
     f->node_missing = own(s, missing);
     free(node);

@@ -8,6 +8,7 @@
 #include "base/cause.h"
 #include "base/child.h"
 #include "base/mem.h"
+#include "probe/memory.h"
 #include "probe/ollama-store.h"
 
 enum {
@@ -84,20 +85,12 @@ static void on_report(const struct rpc_report *r, void *arg)
         event_base_loopbreak(q->asking->base);
 }
 
-/* MemTotal and MemAvailable. */
 static void read_memory(struct pool_facts *out)
 {
-    FILE *f = fopen("/proc/meminfo", "re");
-    char line[256];
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        unsigned long long kib;
-        if (sscanf(line, "MemTotal: %llu", &kib) == 1)
-            out->ram_total = kib << 10;
-        else if (sscanf(line, "MemAvailable: %llu", &kib) == 1)
-            out->ram_free = kib << 10;
-    }
-    if (f != NULL)
-        fclose(f);
+    struct memory m;
+    memory_read(&m, "");
+    out->ram_total = m.total > 0 ? (uint64_t)m.total : 0;
+    out->ram_free = m.available > 0 ? (uint64_t)m.available : 0;
 }
 
 static const struct pool_server_fact *find_fact(const struct pool_facts *f, const char *endpoint)

@@ -11,24 +11,19 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "probe/gguf.h"
+#include "probe/memory.h"
 
 enum {
     CTX_UNSET_MAX = 4096, /* tokens, where no --ctx-size is given */
     CACHE_BYTES = 2,      /* of one cached number: llama.cpp's default is f16 */
 };
 
-/* Bytes from /proc/meminfo; 0: unknown. */
+/* Bytes that a program may still take; 0: unknown. */
 static uint64_t memory_free(void)
 {
-    FILE *f = fopen("/proc/meminfo", "re");
-    char line[128];
-    uint64_t kib = 0;
-    if (f == NULL)
-        return 0;
-    while (fgets(line, sizeof(line), f) != NULL && sscanf(line, "MemAvailable: %" SCNu64, &kib) != 1)
-        ;
-    fclose(f);
-    return kib * 1024;
+    struct memory m;
+    memory_read(&m, "");
+    return m.available > 0 ? (uint64_t)m.available : 0;
 }
 
 /* Length of a key or value of one head. */
