@@ -11,7 +11,9 @@
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "ui/dialog.h"
 #include "ui/frame.h"
+#include "ui/keys.h"
 #include "ui/text.h"
 #include "ui/ui.h"
 
@@ -77,6 +79,7 @@ static bool take(struct dashboard *d)
     ui->picture = d->next;
     if (ui->picture.have && history_take(&ui->history, &ui->picture.snapshot) && moved(&ui->history))
         news = true;
+    keys_picture(ui);
     if (news)
         ui->news_us = clock_us();
     return news || older;
@@ -84,27 +87,12 @@ static bool take(struct dashboard *d)
 
 /* ---- keys ---- */
 
-static void handle(struct ui *ui, int key)
-{
-    if (key == 'q' || key == SCREEN_CTRL_C)
-        feed_quit(ui->feed, false);
-    else if (key == '\t')
-        ui_focus_next(ui, 1);
-    else if (key == KEY_BTAB)
-        ui_focus_next(ui, -1);
-    else if (key == 'z')
-        ui_zoom(ui);
-    else if (key == KEY_UP || key == KEY_DOWN)
-        ui_scroll(ui, key == KEY_DOWN ? 1 : -1);
-}
-
 static bool read_keys(struct ui *ui)
 {
     int key;
     bool any = false;
     while (screen_key(ui->screen, &key)) {
-        handle(ui, key);
-        any = true;
+        any |= keys_handle(ui, key);
     }
     return any;
 }
@@ -114,10 +102,8 @@ static void answers(struct ui *ui)
     uint64_t id;
     json_t *reply;
     char *why;
-    while (feed_take_answer(ui->feed, &id, &reply, &why)) {
-        json_decref(reply);
-        free(why);
-    }
+    while (feed_take_answer(ui->feed, &id, &reply, &why))
+        keys_answer(ui, id, reply, why);
 }
 
 /* ---- the thread ---- */
@@ -140,6 +126,7 @@ static void show(struct dashboard *d)
     int64_t now = clock_us();
     ui->cursor_row = ui->cursor_col = -1;
     frame_draw(ui, now);
+    dialog_draw(ui);
     screen_show(ui->screen, ui->cursor_row, ui->cursor_col);
     d->pushed = !screen_push(ui->screen);
     d->frame_us = now;
@@ -186,6 +173,7 @@ static void *run(void *arg)
 {
     struct dashboard *d = arg;
     loop(d);
+    keys_finish(&d->ui);
     d->taken = screen_close(d->ui.screen, PATIENCE_MS);
     d->ui.screen = NULL;
     return NULL;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "ui/keys.h"
 #include "ui/pane.h"
 #include "ui/text.h"
 #include "ui/trouble.h"
@@ -100,7 +101,7 @@ static void notices(const struct ui *ui, const struct trouble *t, size_t n)
 
 static void footer(const struct ui *ui)
 {
-    static const char *const hints[][2] = {{"Tab", "next pane"}, {"z", "zoom"}, {"q", "quit"}};
+    const char *key[HINTS], *word[HINTS];
     struct view v = box_view(ui, &ui->layout.footer);
     view_clear(&v);
     if (ui->notice[0] != '\0') {
@@ -108,13 +109,14 @@ static void footer(const struct ui *ui)
         view_text(&v, 0, col, ui->notice_role, ui->notice);
         return;
     }
+    size_t n = keys_hints(ui, key, word, HINTS);
     int col = 0;
-    for (size_t i = 0; i < ARRAY_LEN(hints); i++) {
-        int need = (int)(strlen(hints[i][0]) + 1 + strlen(hints[i][1]));
+    for (size_t i = 0; i < n; i++) {
+        int need = (int)(strlen(key[i]) + 1 + strlen(word[i]));
         if (col + need > v.cols)
             break;
-        col = view_text(&v, 0, col, THEME_KEY, hints[i][0]) + 1;
-        col = view_text(&v, 0, col, THEME_DIM, hints[i][1]) + 2;
+        col = view_text(&v, 0, col, THEME_KEY, key[i]) + 1;
+        col = view_text(&v, 0, col, THEME_DIM, word[i]) + 2;
     }
 }
 

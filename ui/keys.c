@@ -27,24 +27,31 @@ static int page_of(const struct ui *ui)
     return rows > 1 ? rows : 1;
 }
 
-static void older(struct ui *ui)
+/* Log and rounds have the newest at the bottom, the other lists at the top. */
+static void scroll_down(struct ui *ui, int lines)
 {
-    ui_scroll(ui, 1);
+    bool newest_last = ui->focus == PANE_LOG || ui->focus == PANE_ROUNDS;
+    ui_scroll(ui, newest_last ? -lines : lines);
 }
 
-static void newer(struct ui *ui)
+static void up(struct ui *ui)
 {
-    ui_scroll(ui, -1);
+    scroll_down(ui, -1);
 }
 
-static void page_older(struct ui *ui)
+static void down(struct ui *ui)
 {
-    ui_scroll(ui, page_of(ui));
+    scroll_down(ui, 1);
 }
 
-static void page_newer(struct ui *ui)
+static void page_up(struct ui *ui)
 {
-    ui_scroll(ui, -page_of(ui));
+    scroll_down(ui, -page_of(ui));
+}
+
+static void page_down(struct ui *ui)
+{
+    scroll_down(ui, page_of(ui));
 }
 
 static void newest(struct ui *ui)
@@ -104,11 +111,11 @@ const struct key_row key_table[] = {
     {'\t', "Tab", "the next pane", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, focus_next},
     {KEY_BTAB, "Shift-Tab", "the pane before", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, focus_previous},
     {'z', "z", "the focused pane alone, and all of them again", "zoom", KEYS_LOOK, KEY_NEEDS_NOTHING, ui_zoom},
-    {KEY_UP, "Up", "a line back in the focused pane, towards what is older", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, older},
-    {KEY_DOWN, "Down", "a line on", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, newer},
-    {KEY_PPAGE, "PgUp", "a page back", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, page_older},
-    {KEY_NPAGE, "PgDn", "a page on", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, page_newer},
-    {KEY_END, "End", "the newest again", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, newest},
+    {KEY_UP, "Up", "a line up in the focused pane", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, up},
+    {KEY_DOWN, "Down", "a line down", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, down},
+    {KEY_PPAGE, "PgUp", "a page up", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, page_up},
+    {KEY_NPAGE, "PgDn", "a page down", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, page_down},
+    {KEY_HOME, "Home", "the newest again", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING, newest},
     {'/', "/", "filter requests and log", "filter", KEYS_LOOK, KEY_NEEDS_NOTHING, action_filter},
     {SCREEN_ESCAPE, "Esc", "leave a dialog; drop the filter; show all panes", NULL, KEYS_LOOK, KEY_NEEDS_NOTHING,
      show_all},

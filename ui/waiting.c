@@ -24,6 +24,14 @@ static enum dialog_outcome waiting_key(struct ui *ui, struct dialog *d, int key)
     return leaves ? DIALOG_LEFT : DIALOG_STAYS;
 }
 
+/* What turns and what gets on is drawn anew with each picture. */
+static enum dialog_outcome waiting_picture(struct ui *ui, struct dialog *d)
+{
+    (void)d;
+    ui_redraw(ui);
+    return DIALOG_STAYS;
+}
+
 static void waiting_destroy(struct dialog *d)
 {
     struct waiting *w = (struct waiting *)d;
@@ -63,6 +71,7 @@ static const struct dialog_ops answer_ops = {
     .key = waiting_key,
     .wants = answer_wants,
     .draw = answer_draw,
+    .picture = waiting_picture,
     .destroy = waiting_destroy,
 };
 
@@ -123,6 +132,7 @@ static const struct dialog_ops load_ops = {
     .key = waiting_key,
     .wants = load_wants,
     .draw = load_draw,
+    .picture = waiting_picture,
     .destroy = waiting_destroy,
 };
 

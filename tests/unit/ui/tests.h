@@ -9,25 +9,33 @@
 
 #include <cmocka.h>
 
+extern const struct CMUnitTest actions_tests[];
+extern const size_t actions_count;
 extern const struct CMUnitTest feed_tests[];
 extern const size_t feed_count;
 extern const struct CMUnitTest field_tests[];
 extern const size_t field_count;
-extern const struct CMUnitTest page_tests[];
-extern const size_t page_count;
-extern const struct CMUnitTest wizard_tests[];
-extern const size_t wizard_count;
 extern const struct CMUnitTest frame_tests[];
 extern const size_t frame_count;
 extern const struct CMUnitTest graph_tests[];
 extern const size_t graph_count;
+extern const struct CMUnitTest input_tests[];
+extern const size_t input_count;
+extern const struct CMUnitTest keys_tests[];
+extern const size_t keys_count;
 extern const struct CMUnitTest layout_tests[];
 extern const size_t layout_count;
+extern const struct CMUnitTest menu_tests[];
+extern const size_t menu_count;
+extern const struct CMUnitTest page_tests[];
+extern const size_t page_count;
 extern const struct CMUnitTest text_tests[];
 extern const size_t text_count;
 extern const struct CMUnitTest theme_tests[];
 extern const size_t theme_count;
 extern const struct CMUnitTest trouble_tests[];
 extern const size_t trouble_count;
+extern const struct CMUnitTest wizard_tests[];
+extern const size_t wizard_count;
 
 #endif
