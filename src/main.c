@@ -1,6 +1,7 @@
+#include "base/task.h"
 #include "cmd/cmd.h"
 
 int main(int argc, char **argv)
 {
-    return cmd_main(argc, argv);
+    return task_leave(cmd_main(argc, argv));
 }

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@ struct task {
 /* The second of thread and loop to change it cleans up. */
 enum { STATE_RUNNING, STATE_ENDED, STATE_FORGOTTEN };
 
+static atomic_int n_forgotten; /* work that runs on and that nobody waits for */
+
 static void *run(void *arg)
 {
     struct task *t = arg;
@@ -32,6 +35,7 @@ static void *run(void *arg)
     t->drop(t->data);
     close(t->fd);
     free(t);
+    atomic_fetch_sub(&n_forgotten, 1);
     return NULL;
 }
 
@@ -40,14 +44,24 @@ void task_forget(struct task *t, void (*drop)(void *data))
     pthread_t thread = t->thread;
     event_free(t->ended);
     t->drop = drop;
+    atomic_fetch_add(&n_forgotten, 1);
     if (atomic_exchange(&t->state, STATE_FORGOTTEN) == STATE_RUNNING) {
         pthread_detach(thread);
         return;
     }
+    atomic_fetch_sub(&n_forgotten, 1);
     pthread_join(thread, NULL);
     drop(t->data);
     close(t->fd);
     free(t);
+}
+
+int task_leave(int status)
+{
+    if (atomic_load(&n_forgotten) == 0)
+        return status;
+    fflush(NULL);
+    _exit(status);
 }
 
 void task_destroy(struct task *t)

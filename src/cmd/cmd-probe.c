@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "advise/fold.h"
+#include "agent/token.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/self.h"
@@ -142,17 +143,23 @@ static int start_scan(struct probe *p, const struct cmd_args *args, char **cause
 {
     const char *subnets[NAMES_MAX], *hosts[NAMES_MAX];
     size_t n_subnets = 0, n_hosts = 0;
+    const char *file = cmd_args_get(args, "token-file");
+    char *token = file != NULL ? agent_token_read(file, cause) : NULL;
+    if (file != NULL && token == NULL)
+        return -1;
     char *a = split(cmd_args_get(args, "subnet"), subnets, &n_subnets);
     char *b = split(cmd_args_get(args, "host"), hosts, &n_hosts);
     struct scan_opts opts = {.subnets = subnets,
                              .n_subnets = n_subnets,
                              .hosts = hosts,
                              .n_hosts = n_hosts,
-                             .no_local = n_subnets + n_hosts > 0};
+                             .no_local = n_subnets + n_hosts > 0,
+                             .agent_token = token};
     p->http = httpc_create(p->base);
     p->scan = scan_start(p->base, p->http, &opts, on_progress, on_scanned, p, cause);
     free(a);
     free(b);
+    free(token);
     if (p->scan == NULL)
         return -1;
     p->left++;
@@ -205,13 +212,14 @@ static const struct cmd_option options[] = {
     {0, "host", "NAME[:PORT],…", "ask these machines, and no network unless --subnet names it"},
     {0, "json", NULL, "the list of machines as JSON, this one first; what is unknown is null"},
     {0, "no-scan", NULL, "this machine alone"},
+    {0, "token-file", "FILE", "the token of the agents on the machines that --host names"},
     {0, "subnet", "CIDR,…", "scan these networks instead of the local ones: 192.168.7.0/24"},
     {0},
 };
 
 const struct cmd cmd_probe = {
     .name = "probe",
-    .usage = "[--json] [--subnet CIDR] [--host NAME[:PORT]] [--no-scan]",
+    .usage = "[--json] [--subnet CIDR] [--host NAME[:PORT]] [--token-file FILE] [--no-scan]",
     .summary = "tell what this machine has, and which others can work with it",
     .help = "This machine: cards (by nvidia-smi, amd-smi or rocm-smi), processor, memory, disks, programs that serve\n"
             "models, and models that lie here.  Others: the private networks that this machine is in are scanned for\n"

@@ -12,6 +12,7 @@
 #include "cmd/cockpit.h"
 #include "cmd/first-run.h"
 
+extern const struct cmd cmd_agent;
 extern const struct cmd cmd_attach;
 extern const struct cmd cmd_bench;
 extern const struct cmd cmd_chat;
@@ -35,6 +36,7 @@ extern const struct cmd cmd_worker;
 
 /* clang-format off */
 const struct cmd *const cmd_table[] = {
+    &cmd_agent,
     &cmd_attach,
     &cmd_bench,
     &cmd_chat,

@@ -168,17 +168,25 @@ static bool equal_secret(const char *a, const char *b)
     return n == strlen(b) && CRYPTO_memcmp(a, b, n) == 0;
 }
 
-static bool authorized(const struct httpd *h, const struct httpd_request *r)
+bool httpd_bears(const struct httpd_request *r, const char *token)
 {
     const char *value = head_field(&r->head, "Authorization");
 
-    if (!h->token)
-        return true;
     if (!value || strncasecmp(value, "Bearer ", 7) != 0)
         return false;
     value += 7;
     value += strspn(value, " ");
-    return equal_secret(h->token, value);
+    return equal_secret(token, value);
+}
+
+void httpd_reply_unauthorized(struct httpd_request *r, const char *what)
+{
+    httpd_add_header(r, "WWW-Authenticate", "Bearer");
+    if (head_field(&r->head, "Authorization"))
+        httpd_reply_error(r, 401, NULL, "invalid_api_key", "the %s is wrong", what);
+    else
+        httpd_reply_error(r, 401, NULL, "invalid_api_key", "%s %s is needed: send the header Authorization: Bearer KEY",
+                          strchr("AEIO", what[0]) ? "an" : "a", what);
 }
 
 static void reply_allowed(struct httpd_request *r, unsigned allowed)
@@ -214,12 +222,8 @@ bool httpd_admit(struct httpd_request *r)
         httpd_reply_error(r, 404, NULL, "unknown_url", "unknown path %s %s", r->head.method, r->head.path);
         return false;
     }
-    if (!route->is_public && !authorized(h, r)) {
-        httpd_add_header(r, "WWW-Authenticate", "Bearer");
-        httpd_reply_error(r, 401, NULL, "invalid_api_key",
-                          head_field(&r->head, "Authorization")
-                              ? "the API key is wrong"
-                              : "an API key is needed: send the header Authorization: Bearer KEY");
+    if (!route->is_public && h->token && !httpd_bears(r, h->token)) {
+        httpd_reply_unauthorized(r, "API key");
         return false;
     }
     r->handler = route->fn;

@@ -51,6 +51,11 @@ const char *httpd_header(const struct httpd_request *r, const char *name);
 const char *httpd_peer(const struct httpd_request *r);   /* address text, "unix" on a unix socket */
 bool httpd_peer_is_local(const struct httpd_request *r); /* loopback or unix socket */
 
+/* Whether it comes with this bearer token; takes as long for any wrong one.  For routes marked public that decide by
+ * themselves, which then answer 401: the token is missing or wrong; what: "API key", "token". */
+bool httpd_bears(const struct httpd_request *r, const char *token);
+void httpd_reply_unauthorized(struct httpd_request *r, const char *what);
+
 void httpd_add_header(struct httpd_request *r, const char *name, const char *value); /* before the reply */
 
 void httpd_reply_json(struct httpd_request *r, int status, json_t *body); /* steals body */

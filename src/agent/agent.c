@@ -1,0 +1,322 @@
+#include "agent/agent.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "agent/order.h"
+#include "agent/runs.h"
+#include "base/cause.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "http/httpd.h"
+#include "probe/here.h"
+
+enum {
+    MAX_BODY = 64 * 1024,
+    MAX_HEADERS = 16 * 1024,
+    IDLE_TIMEOUT_S = 30,
+    FRESH_US = 3 * 1000 * 1000, /* a probe of this age still tells how things are */
+    LOG_LINES = 100,
+};
+
+/* A request that waits for the probe. */
+struct waiting {
+    struct httpd_request *request;
+    void (*then)(struct agent *a, struct httpd_request *r);
+};
+
+struct agent {
+    struct event_base *base;
+    struct httpd *http;
+    char *host, *token, *node, *node_cause;
+    char **folders;
+    size_t n_folders;
+    int port;
+    struct agent_runs *runs;
+    struct here *here; /* a probe under way, or NULL */
+    struct machine machine;
+    int64_t probed_us; /* 0: not yet */
+    struct waiting *waiting;
+    size_t n_waiting;
+};
+
+/* ---- who may ask ---- */
+
+/* A page that had its own name point to this machine would be asked for by that name. */
+static bool is_plain_host(const char *host)
+{
+    char name[64];
+    unsigned char bytes[16];
+    if (host == NULL)
+        return true;
+    size_t len = host[0] == '[' ? strcspn(host + 1, "]") : strcspn(host, ":");
+    if (len >= sizeof(name))
+        return false;
+    memcpy(name, host + (host[0] == '['), len);
+    name[len] = '\0';
+    return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, bytes) == 1 ||
+           inet_pton(AF_INET6, name, bytes) == 1;
+}
+
+/* Answers and returns false when the request may not be served.  look: it changes nothing, so this machine's own
+ * programs need no token. */
+static bool may(const struct agent *a, struct httpd_request *r, bool look)
+{
+    if (httpd_header(r, "Origin") != NULL) {
+        httpd_reply_error(r, 403, NULL, "web_page", "requests of web pages are refused");
+        return false;
+    }
+    if (httpd_bears(r, a->token))
+        return true;
+    if (look && httpd_peer_is_local(r) && httpd_header(r, "Authorization") == NULL &&
+        is_plain_host(httpd_header(r, "Host")))
+        return true;
+    if (httpd_header(r, "Authorization") != NULL)
+        log_warn("a request of %s with a wrong token was refused", httpd_peer(r));
+    httpd_reply_unauthorized(r, "token");
+    return false;
+}
+
+/* ---- the probe ---- */
+
+static void on_probed(struct machine *m, void *arg)
+{
+    struct agent *a = arg;
+    a->here = NULL;
+    machine_finish(&a->machine);
+    a->machine = *m;
+    a->probed_us = clock_us();
+    struct waiting *list = a->waiting;
+    size_t n = a->n_waiting;
+    a->waiting = NULL;
+    a->n_waiting = 0;
+    for (size_t i = 0; i < n; i++)
+        list[i].then(a, list[i].request);
+    free(list);
+}
+
+static void probe(struct agent *a)
+{
+    const struct here_opts opts = {
+        .folders = (const char *const *)a->folders, .n_folders = a->n_folders, .node = a->node};
+    if (a->here == NULL)
+        a->here = here_probe(a->base, &opts, on_probed, a);
+}
+
+/* At once when the last probe is young enough, else after the next one. */
+static void when_probed(struct agent *a, struct httpd_request *r,
+                        void (*then)(struct agent *a, struct httpd_request *r))
+{
+    if (a->probed_us != 0 && clock_us() - a->probed_us < FRESH_US) {
+        then(a, r);
+        return;
+    }
+    a->waiting = xreallocarray(a->waiting, a->n_waiting + 1, sizeof(*a->waiting));
+    a->waiting[a->n_waiting++] = (struct waiting){r, then};
+    probe(a);
+}
+
+/* ---- calls ---- */
+
+static void handle_health(struct httpd_request *r, void *arg)
+{
+    (void)arg;
+    httpd_reply_json(
+        r, 200, json_pack("{s:s, s:s, s:i}", "status", "ok", "service", "tightwad-agent", "protocol", AGENT_PROTOCOL));
+}
+
+static void tell(struct agent *a, struct httpd_request *r)
+{
+    double age = (double)(clock_us() - a->probed_us) / 1e6;
+    httpd_reply_json(r, 200,
+                     json_pack("{s:i, s:s, s:b, s:s?, s:f, s:o, s:o, s:o}", "protocol", AGENT_PROTOCOL, "version",
+                               TIGHTWAD_VERSION, "starts", a->node != NULL, "starts_not", a->node_cause, "age", age,
+                               "machine", machine_to_json(&a->machine), "options", agent_order_options(), "running",
+                               agent_runs_json(a->runs)));
+}
+
+static void handle_agent(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    if (may(a, r, true))
+        when_probed(a, r, tell);
+}
+
+static void handle_running(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    if (may(a, r, true))
+        httpd_reply_json(r, 200, json_pack("{s:o}", "running", agent_runs_json(a->runs)));
+}
+
+static void handle_log(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    if (!may(a, r, true))
+        return;
+    const char *name = httpd_query(r, "name"), *text = httpd_query(r, "lines");
+    char *end = NULL;
+    errno = 0;
+    long n = text != NULL && *text != '\0' ? strtol(text, &end, 10) : LOG_LINES;
+    if (text != NULL && (end == NULL || *end != '\0' || errno != 0 || n < 1 || n > AGENT_LINES_KEPT)) {
+        httpd_reply_error(r, 400, "lines", NULL, "lines: expected a number from 1 to %d", AGENT_LINES_KEPT);
+        return;
+    }
+    json_t *lines = name != NULL ? agent_runs_log(a->runs, name, (size_t)n) : NULL;
+    if (lines == NULL)
+        httpd_reply_error(r, 404, "name", "unknown_name", "nothing of the name \"%.80s\" was started here",
+                          name != NULL ? name : "");
+    else
+        httpd_reply_json(r, 200, json_pack("{s:s, s:o}", "name", name, "lines", lines));
+}
+
+static json_t *body_of(struct httpd_request *r)
+{
+    size_t len;
+    char *cause = NULL;
+    const char *body = httpd_body(r, &len);
+    json_t *o = json_parse_object(body, len, &cause);
+    if (o == NULL)
+        httpd_reply_error(r, 400, NULL, NULL, "%s", cause);
+    free(cause);
+    return o;
+}
+
+static void start(struct agent *a, struct httpd_request *r)
+{
+    struct agent_order order;
+    char *cause = NULL;
+    json_t *body = body_of(r);
+    if (body == NULL)
+        return;
+    if (agent_order_read(&order, body, a->node, a->host, &a->machine, &cause) != 0) {
+        httpd_reply_error(r, 400, NULL, "refused", "%s", cause);
+    } else {
+        if (agent_runs_start(a->runs, &order, &cause) != 0)
+            httpd_reply_error(r, 409, NULL, "not_started", "%s", cause);
+        else
+            httpd_reply_json(r, 200, agent_run_json(a->runs, order.name));
+        agent_order_finish(&order);
+    }
+    if (cause != NULL)
+        log_warn("an order of %s was refused: %s", httpd_peer(r), cause);
+    free(cause);
+    json_decref(body);
+}
+
+static void handle_start(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    if (!may(a, r, false))
+        return;
+    if (a->node == NULL)
+        httpd_reply_error(r, 501, NULL, "no_programs", "%s", a->node_cause);
+    else
+        when_probed(a, r, start); /* what models there are may just have changed */
+}
+
+static void handle_stop(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    char *cause = NULL;
+    const char *name = NULL;
+    if (!may(a, r, false))
+        return;
+    json_t *body = body_of(r);
+    if (body == NULL)
+        return;
+    if (json_get_string(body, "name", &name, &cause) < 0 || name == NULL)
+        httpd_reply_error(r, 400, "name", NULL, "%s", cause != NULL ? cause : "name: expected what is to be stopped");
+    else if (agent_runs_stop(a->runs, name, &cause) != 0)
+        httpd_reply_error(r, 404, "name", "unknown_name", "%s", cause);
+    else
+        httpd_reply_json(r, 200, json_pack("{s:s, s:o}", "stopped", name, "running", agent_runs_json(a->runs)));
+    free(cause);
+    json_decref(body);
+}
+
+/* ---- the whole ---- */
+
+/* Where the programs listen unless an order says otherwise: where the agent does.  A name is no address to bind to. */
+static char *default_host(const char *host)
+{
+    unsigned char bytes[16];
+    bool numeric = inet_pton(AF_INET, host, bytes) == 1 || inet_pton(AF_INET6, host, bytes) == 1;
+    return xstrdup(numeric ? host : strcmp(host, "localhost") == 0 ? "127.0.0.1" : "0.0.0.0");
+}
+
+static void route(struct agent *a)
+{
+    static const struct {
+        enum httpd_method method;
+        const char *path;
+        httpd_handler *fn;
+    } routes[] = {
+        {HTTPD_GET, "/health", handle_health},
+        {HTTPD_GET, "/v1/agent", handle_agent},
+        {HTTPD_GET, "/v1/agent/running", handle_running},
+        {HTTPD_GET, "/v1/agent/log", handle_log},
+        {HTTPD_POST, "/v1/agent/start", handle_start},
+        {HTTPD_POST, "/v1/agent/stop", handle_stop},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+        httpd_route(a->http, routes[i].method, routes[i].path, true, routes[i].fn, a); /* may() decides */
+}
+
+struct agent *agent_create(struct event_base *base, const struct agent_opts *opts, char **cause)
+{
+    /* The token crosses the network in the clear, so it is for private ones. */
+    const struct httpd_opts http = {
+        .max_body = MAX_BODY, .max_headers = MAX_HEADERS, .idle_timeout_s = IDLE_TIMEOUT_S, .private_peers_only = true};
+    struct agent *a = xcalloc(1, sizeof(*a));
+    *a = (struct agent){.base = base,
+                        .host = default_host(opts->host),
+                        .token = xstrdup(opts->token),
+                        .node = xstrdup(opts->node),
+                        .node_cause = xstrdup(opts->node_cause)};
+    machine_init(&a->machine, MACHINE_HERE);
+    a->folders = xcalloc(opts->n_folders + 1, sizeof(char *));
+    for (; a->n_folders < opts->n_folders; a->n_folders++)
+        a->folders[a->n_folders] = xstrdup(opts->folders[a->n_folders]);
+    a->runs = agent_runs_create(base);
+    a->http = httpd_create(base, &http);
+    route(a);
+    a->port = httpd_listen(a->http, opts->host, opts->port, cause);
+    if (a->port < 0) {
+        agent_destroy(a);
+        return NULL;
+    }
+    probe(a); /* so that the first question finds it done */
+    return a;
+}
+
+void agent_destroy(struct agent *a)
+{
+    if (a == NULL)
+        return;
+    httpd_destroy(a->http);
+    for (size_t i = 0; i < a->n_waiting; i++)
+        httpd_reply_error(a->waiting[i].request, 503, NULL, NULL, "the agent ends");
+    free(a->waiting);
+    here_cancel(a->here);
+    agent_runs_destroy(a->runs);
+    machine_finish(&a->machine);
+    for (size_t i = 0; i < a->n_folders; i++)
+        free(a->folders[i]);
+    free(a->folders);
+    free(a->host);
+    free(a->token);
+    free(a->node);
+    free(a->node_cause);
+    free(a);
+}
+
+int agent_port(const struct agent *a)
+{
+    return a->port;
+}

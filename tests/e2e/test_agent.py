@@ -1,0 +1,192 @@
+"""`tightwad agent` tells what a machine has and starts nodes and workers there, for those who have its token; and nothing else,
+for nobody else."""
+import http.client
+import os
+import signal
+import stat
+import subprocess
+
+from harness import *
+
+TIGHTWAD = os.path.join(BUILD, "tightwad")
+
+
+class Agent(Process):
+    def __init__(self, folder, args=(), under=()):
+        self.port, self.file = free_port(), os.path.join(folder, "token")
+        super().__init__(list(under) + [TIGHTWAD, "agent", "--listen", "127.0.0.1:%d" % self.port, "--token-file", self.file,
+                                        "--models", MODELS] + list(args), name="agent",
+                         env={"HOME": folder, "OLLAMA_MODELS": folder})
+        self.wait_line("^token ")
+        with open(self.file) as f:
+            self.token = f.read().strip()
+
+    def ask(self, method, path, body=None, token=None, headers=()):
+        """(status, JSON).  token True: its own."""
+        conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * SLOWER)
+        all_headers = {"Content-Type": "application/json"} if body is not None else {}
+        if token:
+            all_headers["Authorization"] = "Bearer " + (self.token if token is True else token)
+        all_headers.update(headers)
+        conn.request(method, path, json.dumps(body) if body is not None else None, all_headers)
+        r = conn.getresponse()
+        text = r.read()
+        conn.close()
+        return r.status, json.loads(text)
+
+    def order(self, path, body):
+        return self.ask("POST", "/v1/agent/" + path, body, token=True)
+
+    def run(self, name):
+        return {r["name"]: r for r in self.ask("GET", "/v1/agent/running", token=True)[1]["running"]}.get(name)
+
+
+def answers(port, path="/health"):
+    try:
+        return get("http://127.0.0.1:%d%s" % (port, path), timeout=5).status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def refused(t, got, status, word):
+    t.equal(got[0], status, got[1])
+    t.check(word in got[1]["error"]["message"], got[1])
+
+
+@test("it tells the machine, its models and what may be started; a token is made once, for its owner alone")
+def _(t):
+    agent = t.own(Agent(t.folder))
+    agent.wait_line(agent.token)
+    t.equal(stat.S_IMODE(os.stat(agent.file).st_mode), 0o600)
+    status, o = agent.ask("GET", "/v1/agent", token=True)
+    t.equal((status, o["protocol"], o["running"], o["starts"]), (200, 1, [], True))
+    machine = o["machine"]
+    t.equal(machine["cpu"]["threads"], os.cpu_count())
+    t.check(machine["memory"] > 0, machine)
+    t.check(os.path.join(MODELS, "target.gguf") in [m["path"] for m in machine["models"]], machine["models"])
+    t.check("model" not in o["options"]["node"] and "stock" not in o["options"]["worker"], o["options"])
+    t.equal(agent.stop(), None)
+    again = t.own(Agent(t.folder))
+    t.equal(again.token, agent.token)
+    t.check(again.token not in again.output, "the token is shown again")
+
+
+@test("a node is started by the name of its model, answers, says what it does, and is stopped")
+def _(t):
+    agent, port = t.own(Agent(t.folder)), free_port()
+    order = {"program": "node", "name": "draft", "model": os.path.join(MODELS, "draft.gguf"),
+             "options": {"port": port, "ctx": 256, "slots": 2, "threads": 1, "alias": "little"}}
+    status, run = agent.order("start", order)
+    t.equal((status, run["name"], run["program"], run["state"], run["port"]), (200, "draft", "node", "running", port), run)
+    wait_until("the node to answer", lambda: answers(port), 60)
+    info = get("http://127.0.0.1:%d/v1/node" % port).json()
+    t.equal((info["model"], info["slots"], info["n_ctx"]), ("little", 2, 256))
+    refused(t, agent.order("start", order), 409, "runs already")
+    refused(t, agent.order("start", dict(order, name="other")), 409, "in use")
+    lines = agent.ask("GET", "/v1/agent/log?name=draft&lines=5", token=True)[1]["lines"]
+    t.check(0 < len(lines) <= 5 and any("ready" in x or "listening" in x or "little" in x for x in lines), lines)
+    status, o = agent.order("stop", {"name": "draft"})
+    t.equal((status, o["running"][0]["state"]), (200, "stopping"), o)
+    wait_until("the node to end", lambda: agent.run("draft")["state"] == "ended", 20)
+    t.check(not answers(port), "it still answers")
+    t.equal(agent.order("stop", {"name": "draft"})[0], 200)  # forgotten
+    t.equal(agent.run("draft"), None)
+    refused(t, agent.order("stop", {"name": "draft"}), 404, "nothing of the name")
+
+
+@test("a worker is started; one that is killed is told of, with how it ended; the name is free again")
+def _(t):
+    agent, port = t.own(Agent(t.folder)), free_port()
+    order = {"program": "worker", "options": {"port": port, "threads": 1, "cache": False, "allow": "127.0.0.1"}}
+    status, run = agent.order("start", order)
+    name = "worker-%d" % port
+    t.equal((status, run["name"], run["model"]), (200, name, None), run)
+    agent_log = lambda: agent.ask("GET", "/v1/agent/log?name=" + name, token=True)[1]["lines"]
+    wait_until("the worker to listen", lambda: any("Lending" in x for x in agent_log()) or agent.run(name)["ended"], 60)
+    os.kill(run["pid"], signal.SIGKILL)
+    ended = wait_until("the end to be told", lambda: (lambda r: r if r["state"] == "ended" else None)(agent.run(name)), 20)
+    t.check("signal 9" in ended["ended"] and ended["pid"] is None, ended)
+    t.equal(agent.order("start", order)[0], 200)
+
+
+@test("without the token, with a wrong one, or from a web page nothing is started")
+def _(t):
+    agent = t.own(Agent(t.folder))
+    order = {"program": "worker", "options": {"port": free_port()}}
+    t.equal(agent.ask("POST", "/v1/agent/start", order)[0], 401)
+    t.equal(agent.ask("POST", "/v1/agent/stop", {"name": "x"})[0], 401)
+    for wrong in ("x", agent.token[:-1], agent.token + "0", agent.token.upper() + " ", "\u00e9"):
+        t.equal(agent.ask("POST", "/v1/agent/start", order, token=wrong)[0], 401, wrong)
+        t.equal(agent.ask("GET", "/v1/agent", token=wrong)[0], 401, wrong)
+    for token in (None, True):
+        for method, path in (("GET", "/v1/agent"), ("POST", "/v1/agent/start"), ("GET", "/v1/agent/log?name=x")):
+            refused(t, agent.ask(method, path, order if method == "POST" else None, token, {"Origin": "http://evil.example"}),
+                    403, "web pages")
+    # On this machine looking is free, but not under a name that a page had point here.
+    t.equal(agent.ask("GET", "/v1/agent")[0], 200)
+    t.equal(agent.ask("GET", "/v1/agent", headers={"Host": "evil.example:9191"})[0], 401)
+    t.equal(agent.ask("GET", "/v1/agent/running")[1]["running"], [])
+    t.check(agent.token not in agent.output.split("shown again")[1], "the token is in the log")
+
+
+@test("other programs, other files, other options and paths that climb are refused, and what is wrong is said")
+def _(t):
+    agent = t.own(Agent(t.folder))
+    start = lambda **o: agent.order("start", o)
+    model = os.path.join(MODELS, "draft.gguf")
+    refused(t, start(program="sh"), 400, "nothing else")
+    refused(t, start(program="/bin/sh", model=model), 400, "nothing else")
+    refused(t, start(program="node", model="/etc/passwd"), 400, "none of the models")
+    refused(t, start(program="node", model=os.path.join(MODELS, "..", "demo-models", "draft.gguf")), 400, "none of the models")
+    refused(t, start(program="node", model="draft.gguf; touch x"), 400, "none of the models")
+    refused(t, start(program="node", model=model, name="../../x"), 400, "name is")
+    refused(t, start(program="node", model=model, options={"log_file": "/tmp/x"}), 400, "it takes")
+    refused(t, start(program="node", model=model, options={"device": "x --rpc y"}), 400, "only letters")
+    refused(t, start(program="node", model=model, options={"port": 22}), 400, "port")
+    refused(t, start(program="worker", options={"stock": "/bin/sh"}), 400, "it takes")
+    refused(t, start(program="worker", options={"cache": "/etc"}), 400, "cache")
+    refused(t, start(program="worker", env={"LD_PRELOAD": "x"}), 400, "env")
+    t.equal(agent.ask("POST", "/v1/agent/start", [1], token=True)[0], 400)
+    t.equal(agent.ask("GET", "/v1/agent/start", token=True)[0], 405)
+    t.equal(agent.ask("POST", "/v1/agent/exec", {}, token=True)[0], 404)
+    t.equal(agent.ask("GET", "/v1/agent/log?name=../token", token=True)[0], 404)
+    t.equal(agent.ask("GET", "/v1/agent/log?name=x&lines=99999999999999999999", token=True)[0], 400)
+    t.equal(agent.ask("GET", "/v1/agent/running")[1]["running"], [])
+
+
+@test("what it has started ends with it, whether it is asked to end or killed")
+def _(t):
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        agent, port = t.own(Agent(t.folder)), free_port()
+        status, run = agent.order("start", {"program": "node", "model": os.path.join(MODELS, "draft.gguf"),
+                                            "options": {"port": port, "threads": 1}})
+        t.equal(status, 200, run)
+        wait_until("the node to answer", lambda: answers(port), 60)
+        agent.expected_end = True
+        agent.signal(how)
+        agent.wait(20)
+        wait_until("the node to be gone", lambda: not os.path.exists("/proc/%d" % run["pid"]) or
+                   open("/proc/%d/stat" % run["pid"]).read().split()[2] == "Z", 20)
+
+
+@test("a token that others may read, and an address that is taken, are refused in words")
+def _(t):
+    path = os.path.join(t.folder, "open")
+    with open(path, "w") as f:
+        f.write("0123456789abcdef\n")
+    os.chmod(path, 0o644)
+    taken = t.own(socket.create_server(("127.0.0.1", 0)))
+    for args, word in ((["--token-file", path], "others may read"),
+                       (["--token-file", os.path.join(t.folder, "t"), "--listen", "127.0.0.1:%d" % taken.getsockname()[1]], "in use"),
+                       (["--listen", "a/b"], "expected NAME")):
+        r = subprocess.run([TIGHTWAD, "agent"] + args, capture_output=True, text=True, timeout=30, env={"PATH": os.environ["PATH"]})
+        t.check(r.returncode != 0 and word in r.stderr, r.stderr)
+
+
+@test("no home and no terminal: only a token that is named will do")
+def _(t):
+    r = subprocess.run([TIGHTWAD, "agent"], capture_output=True, text=True, timeout=30, env={"PATH": os.environ["PATH"]})
+    t.check(r.returncode == 1 and "--token-file FILE" in r.stderr, r.stderr)
+
+
+main()
