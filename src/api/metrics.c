@@ -1,6 +1,7 @@
 #include "api/metrics.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -101,14 +102,37 @@ static const struct metric backend_metrics[] = {
      1e-6},
     {"tightwad_backend_calls_total", "Calls made to the server.", COUNTER, FIELD_U64, OF_BACKEND(calls), 1},
     {"tightwad_backend_failures_total", "Calls that failed.", COUNTER, FIELD_U64, OF_BACKEND(failures), 1},
-    {"tightwad_backend_drafted_tokens_total", "Tokens drafted by the server and checked.", COUNTER, FIELD_U64,
-     OF_BACKEND(drafted), 1},
-    {"tightwad_backend_accepted_tokens_total", "Its drafted tokens that the target agreed with.", COUNTER, FIELD_U64,
-     OF_BACKEND(accepted), 1},
     {"tightwad_backend_tokens_per_second", "Drafters: speed of drafting; target: tokens emitted per second.", GAUGE,
      FIELD_DOUBLE, OF_BACKEND(tokens_per_second), 1},
     {"tightwad_backend_call_seconds", "Median time of a draft or a verify.", GAUGE, FIELD_DOUBLE, OF_BACKEND(call_ms),
      1e-3},
+};
+
+static const struct metric drafter_metrics[] = {
+    {"tightwad_backend_drafted_tokens_total", "Tokens drafted by the server and checked.", COUNTER, FIELD_U64,
+     OF_BACKEND(drafted), 1},
+    {"tightwad_backend_accepted_tokens_total", "Its drafted tokens that the target agreed with.", COUNTER, FIELD_U64,
+     OF_BACKEND(accepted), 1},
+};
+
+#define OF_MACHINE(f) offsetof(struct snapshot_machine, f)
+
+static const struct metric machine_metrics[] = {
+    {"tightwad_machine_up", "1 when the machine tells of itself.", GAUGE, FIELD_HEALTH, OF_MACHINE(health), 1},
+    {"tightwad_machine_memory_bytes", "Memory of the machine.", GAUGE, FIELD_I64, OF_MACHINE(memory), 1},
+    {"tightwad_machine_memory_used_bytes", "What no program could still have of it.", GAUGE, FIELD_I64,
+     OF_MACHINE(memory_used), 1},
+    {"tightwad_machine_busy_ratio", "Share of its cores that work.", GAUGE, FIELD_DOUBLE, OF_MACHINE(cpu), 1},
+};
+
+#define OF_GPU(f) offsetof(struct snapshot_gpu, f)
+
+static const struct metric gpu_metrics[] = {
+    {"tightwad_gpu_memory_bytes", "Memory of the card.", GAUGE, FIELD_I64, OF_GPU(memory), 1},
+    {"tightwad_gpu_memory_used_bytes", "What is taken of it.", GAUGE, FIELD_I64, OF_GPU(memory_used), 1},
+    {"tightwad_gpu_busy_ratio", "Share of the time that it works.", GAUGE, FIELD_DOUBLE, OF_GPU(utilisation), 1},
+    {"tightwad_gpu_temperature_celsius", "How warm it is.", GAUGE, FIELD_DOUBLE, OF_GPU(temperature), 1},
+    {"tightwad_gpu_power_watts", "What it draws.", GAUGE, FIELD_DOUBLE, OF_GPU(power), 1},
 };
 
 #define OF_POOL(f) offsetof(struct snapshot_pool, f)
@@ -217,31 +241,90 @@ static bool write_table(struct buf *out, const struct metric *table, size_t n, c
     return true;
 }
 
-static bool add_backend(struct buf *out, const struct metric *m, const struct snapshot_backend *b, double value)
+/* One of several things that have the same metrics. */
+struct series {
+    const void *from;
+    struct buf labels; /* role="target",… */
+};
+
+static bool write_series(struct buf *out, const struct metric *table, size_t n, const struct series *series,
+                         size_t n_series)
 {
-    return buf_printf(out, "%s{", m->name) &&
-           add_label(out, "role", b->role == ROLE_TARGET ? "target" : "drafter", true) &&
-           add_label(out, "name", b->name, false) && add_label(out, "kind", b->kind, false) && buf_addc(out, '}') &&
-           add_value(out, value);
+    bool ok = true;
+    for (size_t i = 0; i < n; i++) {
+        const struct metric *m = &table[i];
+        bool headed = false;
+        for (size_t j = 0; j < n_series && ok; j++) {
+            double value = field_value(m, series[j].from) * m->scale;
+            if (isnan(value))
+                continue;
+            ok = (headed || add_head(out, m)) && buf_printf(out, "%s{%s}", m->name, series[j].labels.data) &&
+                 add_value(out, value);
+            headed = true;
+        }
+    }
+    return ok;
+}
+
+static struct buf *begin_series(struct series *s, const void *from)
+{
+    s->from = from;
+    buf_init(&s->labels, 4096);
+    return &s->labels;
+}
+
+static void finish_series(struct series *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        buf_finish(&s[i].labels);
 }
 
 static bool write_backends(struct buf *out, const struct snapshot *s)
 {
-    for (size_t i = 0; i < ARRAY_LEN(backend_metrics); i++) {
-        const struct metric *m = &backend_metrics[i];
-        bool drafters_only = m->offset == OF_BACKEND(drafted) || m->offset == OF_BACKEND(accepted);
-        bool headed = false;
-        for (size_t j = 0; j < s->n_backends; j++) {
-            const struct snapshot_backend *b = &s->backend[j];
-            double value = field_value(m, b) * m->scale;
-            if (isnan(value) || (drafters_only && b->role != ROLE_DRAFTER))
-                continue;
-            if ((!headed && !add_head(out, m)) || !add_backend(out, m, b, value))
-                return false;
-            headed = true;
+    struct series all[SNAPSHOT_BACKENDS] = {{0}}, drafters[SNAPSHOT_BACKENDS] = {{0}};
+    size_t n = 0, n_drafters = 0;
+    bool ok = true;
+    for (size_t i = 0; i < s->n_backends; i++) {
+        const struct snapshot_backend *b = &s->backend[i];
+        struct buf *labels = begin_series(&all[n], b);
+        ok = ok && add_label(labels, "role", b->role == ROLE_TARGET ? "target" : "drafter", true) &&
+             add_label(labels, "name", b->name, false) && add_label(labels, "kind", b->kind, false);
+        if (b->role == ROLE_DRAFTER)
+            drafters[n_drafters++] = all[n]; /* shares the labels */
+        n++;
+    }
+    ok = ok && write_series(out, backend_metrics, ARRAY_LEN(backend_metrics), all, n) &&
+         write_series(out, drafter_metrics, ARRAY_LEN(drafter_metrics), drafters, n_drafters);
+    finish_series(all, n);
+    return ok;
+}
+
+static bool label_machine(struct buf *labels, const struct snapshot_machine *m)
+{
+    return add_label(labels, "machine", m->name, true) && add_label(labels, "address", m->address, false);
+}
+
+static bool write_machines(struct buf *out, const struct snapshot *s)
+{
+    struct series machines[SNAPSHOT_MACHINES] = {{0}}, gpus[SNAPSHOT_MACHINES * SNAPSHOT_GPUS] = {{0}};
+    size_t n = 0, n_gpus = 0;
+    bool ok = true;
+    for (size_t i = 0; i < s->n_machines; i++) {
+        const struct snapshot_machine *m = &s->machine[i];
+        ok = label_machine(begin_series(&machines[n++], m), m) && ok;
+        for (size_t k = 0; k < m->n_gpus; k++) {
+            struct buf *labels = begin_series(&gpus[n_gpus++], &m->gpu[k]);
+            char number[16];
+            snprintf(number, sizeof(number), "%zu", k);
+            ok = label_machine(labels, m) && add_label(labels, "gpu", number, false) &&
+                 add_label(labels, "name", m->gpu[k].name, false) && ok;
         }
     }
-    return true;
+    ok = ok && write_series(out, machine_metrics, ARRAY_LEN(machine_metrics), machines, n) &&
+         write_series(out, gpu_metrics, ARRAY_LEN(gpu_metrics), gpus, n_gpus);
+    finish_series(machines, n);
+    finish_series(gpus, n_gpus);
+    return ok;
 }
 
 static bool write_info(struct buf *out, const struct snapshot *s)
@@ -256,7 +339,8 @@ bool metrics_write(struct buf *out, const struct snapshot *s, const struct httpd
 {
     return write_info(out, s) && write_table(out, snapshot_metrics, ARRAY_LEN(snapshot_metrics), s) &&
            (!s->pool.configured || write_table(out, pool_metrics, ARRAY_LEN(pool_metrics), &s->pool)) &&
-           write_backends(out, s) && write_table(out, http_metrics, ARRAY_LEN(http_metrics), http) &&
+           write_backends(out, s) && write_machines(out, s) &&
+           write_table(out, http_metrics, ARRAY_LEN(http_metrics), http) &&
            write_table(out, events_metrics, ARRAY_LEN(events_metrics), events);
 }
 

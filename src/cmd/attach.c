@@ -142,10 +142,12 @@ static bool on_data(void *arg, const char *data, size_t len)
 
 static void on_stream_end(void *arg, const struct httpc_result *r)
 {
+    const struct attach *a = arg;
     bool ended = r->error == HTTPC_OK && r->status == 200;
-    char *words = ended                       ? xstrdup("it has ended")
-                  : r->error == HTTPC_TIMEOUT ? xstrdup("nothing is heard of it")
-                                              : words_of(r);
+    char *words = ended                                                             ? xstrdup("it has ended")
+                  : r->error == HTTPC_TIMEOUT                                       ? xstrdup("nothing is heard of it")
+                  : r->error == HTTPC_UNREACHABLE && a->client->unix_socket != NULL ? xstrdup("it does not run")
+                                                                                    : words_of(r);
     lose(arg, words);
     free(words);
 }

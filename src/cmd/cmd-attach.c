@@ -68,7 +68,7 @@ static int find(struct client *c, struct cmd_env *env, const struct cmd_args *ar
     }
     free(token);
     if (rc == 0)
-        *name = xstrdup(c->unix_socket != NULL ? c->unix_socket : c->url);
+        *name = instance_name(c);
     return rc;
 }
 

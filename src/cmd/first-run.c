@@ -8,6 +8,7 @@
 #include "api/control.h"
 #include "cmd/attach.h"
 #include "cmd/init-checks.h"
+#include "cmd/instance.h"
 #include "cmd/self.h"
 #include "cmd/serve.h"
 #include "config/install.h"
@@ -56,7 +57,9 @@ static int attach(const struct config *c)
     int rc = -1;
     if (control_alive(path)) {
         client_init_unix(&client, path);
-        rc = attach_show(&client, path);
+        char *name = instance_name(&client);
+        rc = attach_show(&client, name);
+        free(name);
         client_finish(&client);
     }
     free(path);

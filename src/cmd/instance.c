@@ -70,3 +70,11 @@ int instance_find(struct client *client, const struct cmd_env *env, int port, ch
     free(only);
     return rc;
 }
+
+char *instance_name(const struct client *c)
+{
+    int port = c->unix_socket != NULL ? port_of(c->unix_socket) : 0;
+    if (port > 0)
+        return xasprintf("the instance on port %d", port);
+    return xstrdup(c->unix_socket != NULL ? c->unix_socket : c->url);
+}

@@ -9,4 +9,7 @@
  * runs.  0 and *client connected to its control socket (finish it), or -1 and a cause that lists those that run. */
 int instance_find(struct client *client, const struct cmd_env *env, int port, char **cause);
 
+/* What the instance at the other end is called in messages.  Owned by the caller. */
+char *instance_name(const struct client *c);
+
 #endif

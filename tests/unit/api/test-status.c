@@ -79,6 +79,24 @@ static void fill(struct snapshot *s)
                                               .seconds = 1,
                                               .first_token_seconds = NAN,
                                               .tokens_per_second = NAN};
+    s->n_machines = 2;
+    s->machine[0] = (struct snapshot_machine){.name = "here",
+                                              .health = HEALTH_UP,
+                                              .rtt_us = -1,
+                                              .memory = 61,
+                                              .memory_used = 62,
+                                              .cpu = 0.25,
+                                              .cores = 4,
+                                              .n_gpus = 1};
+    s->machine[0].gpu[0] = (struct snapshot_gpu){
+        .name = "card", .memory = 63, .memory_used = -1, .utilisation = 0.75, .temperature = 64, .power = NAN};
+    s->machine[1] = (struct snapshot_machine){.name = "far",
+                                              .health = HEALTH_UNKNOWN,
+                                              .rtt_us = -1,
+                                              .memory = -1,
+                                              .memory_used = -1,
+                                              .cpu = NAN,
+                                              .cores = -1};
     s->log[0] = (struct snapshot_log){.wall_ms = 51, .level = 2, .text = "words"};
 }
 
@@ -249,7 +267,7 @@ static void metrics_use_base_units(void **state)
     struct snapshot *s = calloc(1, sizeof(*s));
     fill(s);
     struct buf out;
-    buf_init(&out, 65536);
+    buf_init(&out, 262144);
     assert_true(metrics_write(&out, s, &(struct httpd_counters){.requests = 61, .connections = 2},
                               &(struct events_counters){.readers = 3, .skipped = 4}));
     has_line(out.data, "tightwad_info{version=\"0.1.0\",model=\"m\\\"x\\\\y\\n\",exactness=\"byte for byte\"} 1");
@@ -264,7 +282,13 @@ static void metrics_use_base_units(void **state)
     has_line(out.data, "tightwad_backend_accepted_tokens_total{role=\"drafter\",name=\"small\",kind=\"ollama\"} 36");
     has_line(out.data, "tightwad_http_requests_total 61");
     has_line(out.data, "tightwad_events_skipped_total 4");
+    has_line(out.data, "tightwad_machine_memory_used_bytes{machine=\"here\",address=\"\"} 62");
+    has_line(out.data, "tightwad_machine_busy_ratio{machine=\"here\",address=\"\"} 0.25");
+    has_line(out.data, "tightwad_gpu_busy_ratio{machine=\"here\",address=\"\",gpu=\"0\",name=\"card\"} 0.75");
     /* unknown: no sample */
+    assert_null(strstr(out.data, "machine=\"far\""));
+    assert_null(strstr(out.data, "tightwad_gpu_power_watts"));
+    assert_null(strstr(out.data, "tightwad_gpu_memory_used_bytes"));
     assert_null(strstr(out.data, "tightwad_round_wait_seconds"));
     assert_null(strstr(out.data, "tightwad_backend_up{role=\"drafter\""));
     assert_null(strstr(out.data, "tightwad_backend_drafted_tokens_total{role=\"target\""));

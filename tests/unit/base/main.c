@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest answer_tests[], child_tests[], json_tests[], ngram_tests[], sampler_tests[],
-    service_tests[], sampler_known_tests[], stats_tests[], utf8_tests[];
-extern const size_t answer_count, child_count, json_count, ngram_count, sampler_count, service_count,
+extern const struct CMUnitTest answer_tests[], child_tests[], json_tests[], ngram_tests[], notify_tests[],
+    sampler_tests[], service_tests[], sampler_known_tests[], stats_tests[], utf8_tests[];
+extern const size_t answer_count, child_count, json_count, ngram_count, notify_count, sampler_count, service_count,
     sampler_known_count, stats_count, utf8_count;
 
 enum { TESTS_MAX = 256 };
@@ -28,6 +28,7 @@ int main(void)
     add(child_tests, child_count);
     add(json_tests, json_count);
     add(ngram_tests, ngram_count);
+    add(notify_tests, notify_count);
     add(sampler_tests, sampler_count);
     add(sampler_known_tests, sampler_known_count);
     add(service_tests, service_count);

@@ -70,6 +70,34 @@ static void test_any_cut(void **state)
     }
 }
 
+struct named {
+    struct lines *lines;
+    struct buf got;
+};
+
+static void collect_named(void *arg, const char *data, size_t len)
+{
+    struct named *n = arg;
+
+    buf_printf(&n->got, "[%s=%s]", lines_event(n->lines), data);
+    assert_int_equal(strlen(data), len);
+}
+
+static void test_event_names(void **state)
+{
+    static const char text[] = "event: live\ndata: 1\n\ndata: 2\n\nevent:snapshot\ndata: 3\ndata: 4\n\n"
+                               "event: nothing\n\ndata: 5\n\n"
+                               "event: a-name-that-is-far-too-long-to-be-one-of-ours\ndata: 6\n\n";
+    struct named n = {0};
+
+    n.lines = lines_create(LINES_SSE, 100, collect_named, &n);
+    buf_init(&n.got, 1000);
+    assert_true(lines_feed(n.lines, text, strlen(text)));
+    assert_string_equal(n.got.data, "[live=1][=2][snapshot=3\n4][=5][a-name-that-is-far-too-long-to-=6]");
+    lines_destroy(n.lines);
+    buf_finish(&n.got);
+}
+
 static void test_limits(void **state)
 {
     struct sink s = {0};
@@ -113,6 +141,7 @@ static void test_destroy_inside(void **state)
 
 const struct CMUnitTest lines_tests[] = {
     cmocka_unit_test(test_any_cut),
+    cmocka_unit_test(test_event_names),
     cmocka_unit_test(test_limits),
     cmocka_unit_test(test_destroy_inside),
 };
