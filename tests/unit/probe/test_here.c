@@ -338,7 +338,11 @@ static void finds_models(void **state)
          "\"sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\"}]}",
          0600);
     make("home/.ollama/models/manifests/registry.ollama.ai/library/cloudy/latest", "{\"layers\":[]}", 0600);
+    char *file = at("home/.cache/llama.cpp/draft.gguf"), *again = at("home/models/again.gguf");
+    make("home/models/none.txt", "", 0600);
+    assert_int_equal(link(file, again), 0);
     find_models(&m, given, 5000);
+    assert_null(model(&m, "again.gguf")); /* the same file */
     const struct machine_model *draft = model(&m, "draft.gguf"), *tiny = model(&m, "tiny:1b");
     assert_non_null(draft);
     assert_string_equal(draft->from, "file");
@@ -368,6 +372,8 @@ static void finds_models(void **state)
     free(given);
     free(blob);
     free(linked);
+    free(file);
+    free(again);
     free(loop);
 }
 
