@@ -151,13 +151,13 @@ static char *title(const struct making *k)
     const struct advice_model *t = target_of(a), *d = drafter_of(a);
     if (a->kind == ADVICE_NOTHING)
         return xstrdup("nothing to build on yet");
+    const char *kind = a->kind == ADVICE_DIRECT && t ? "Ollama directly would do as well" : advice_kind_name(a->kind);
     if (!t)
-        return xasprintf("%s, once there is a model", advice_kind_name(a->kind));
+        return xasprintf("%s, once there is a model", kind);
     if (!d)
-        return xasprintf("%s: %s on %s%s", advice_kind_name(a->kind), t->name,
-                         a->n_workers ? "several machines" : place(k, t),
+        return xasprintf("%s: %s on %s%s", kind, t->name, a->n_workers ? "several machines" : place(k, t),
                          a->ngram ? ", with drafts from the text itself" : "");
-    return xasprintf("%s: %s on %s drafts, %s on %s %s", advice_kind_name(a->kind), d->name, place(k, d), t->name,
+    return xasprintf("%s: %s on %s drafts, %s on %s %s", kind, d->name, place(k, d), t->name,
                      a->n_workers ? "several machines" : place(k, t), t->verifies ? "checks" : "answers");
 }
 
@@ -252,10 +252,10 @@ static void reason_of_estimate(struct making *k)
         e->basis = xasprintf("%s: weights over %.0f %% of the memory bandwidth; no estimate with drafts", t->name,
                              100 * ESTIMATE_SHARE);
     } else {
-        e->basis =
-            xasprintf("weights over %.0f %% of the memory bandwidth, drafts of %lld tokens of which %.0f %% are right, "
-                      "drafting and checking in turn",
-                      100 * ESTIMATE_SHARE, (long long)e->draft_tokens, 100 * e->accepted);
+        e->basis = xasprintf(
+            "weights over %.0f %% of the memory bandwidth, drafts of %lld token%s of which %.0f %% are right, "
+            "drafting and checking in turn",
+            100 * ESTIMATE_SHARE, (long long)e->draft_tokens, e->draft_tokens == 1 ? "" : "s", 100 * e->accepted);
     }
     if (!isnan(e->alone) && !isnan(e->drafted))
         making_reason(k, "Estimate: %.0f tokens/s alone, %.0f with drafts (%s).", e->alone, e->drafted, e->basis);

@@ -254,7 +254,7 @@ static char *why(const struct making *k, int i)
         return xasprintf("has %s (%s)", drafts, class);
     if (m->role != ADVICE_ROLE_NONE)
         return xasprintf("has no model yet for what it was given to do (%s)", class);
-    return xasprintf("not needed now (%s)", class);
+    return xasprintf("%s (%s)", t ? "not needed now" : "no model yet", class);
 }
 
 void making_words(struct making *k)

@@ -1,4 +1,4 @@
-#include "advise/making.h"
+#include "advise/advice.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "advise/making.h"
 #include "base/mem.h"
 
 void advice_wish_init(struct advice_wish *w)
@@ -162,8 +163,10 @@ const char *advice_size(char *buf, size_t size, int64_t parameters)
         snprintf(buf, size, "%.0fB", b);
     else if (b >= 0.395)
         snprintf(buf, size, "%.3gB", round(b * 10) / 10);
-    else
+    else if (parameters >= 1000000)
         snprintf(buf, size, parameters >= 10000000 ? "%.0fM" : "%.2gM", b * 1e3);
+    else
+        snprintf(buf, size, "%.0fK", b * 1e6);
     return buf;
 }
 

@@ -172,6 +172,7 @@ struct advice_wish {
     bool no_node;                        /* this machine has no tightwad-node: files here can't be served */
 };
 
+/* Everything is left to the advice. */
 void advice_wish_init(struct advice_wish *w);
 
 /* Owned by the caller; strings of the machines are copied.  n may be 0. */

@@ -252,7 +252,7 @@ static int run_file(const struct cmd_args *args)
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
     if (cmd_args_has(args, "plan"))
-        return inspect_plan(env, args);
+        return inspect_plan(env, args->n_words > 0 ? args->words[0] : NULL, cmd_args_has(args, "json"));
     if (args->n_words == 0)
         return cmd_fail("which model? A GGUF file, or ollama:NAME[:TAG]");
     return run_file(args);

@@ -25,11 +25,11 @@ static int end_by(int number)
     return 128 + number;
 }
 
-int first_run(struct cmd_env *env, const struct advice_wish *wish, const struct scan_opts *scan)
+int first_run(struct cmd_env *env, const struct here_opts *here, const struct advice_wish *wish,
+              const struct scan_opts *scan)
 {
-    char *cause = NULL, *path = install_path(env->config, &cause), *node = self_node(NULL);
-    struct here_opts here = {.node = node};
-    struct wizard_opts opts = {.path = path, .scan = scan, .here = &here, .wish = *wish, .hooks = &hooks};
+    char *cause = NULL, *path = install_path(env->config, &cause);
+    struct wizard_opts opts = {.path = path, .scan = scan, .here = here, .wish = *wish, .hooks = &hooks};
     enum wizard_end end = WIZARD_LEFT;
     int number = 0, rc = CMD_OK;
     if (path == NULL || wizard_run(&opts, &end, &number, &cause) != 0) {
@@ -44,7 +44,6 @@ int first_run(struct cmd_env *env, const struct advice_wish *wish, const struct 
     } else {
         printf("nothing was written; `tightwad init` begins again\n");
     }
-    free(node);
     free(path);
     return rc;
 }
@@ -83,5 +82,8 @@ int first_run_or_cluster(struct cmd_env *env)
         return serve(env, &(struct serve_opts){.ui = true}); /* which tells what is wrong with it, too */
     struct advice_wish wish;
     advice_wish_init(&wish);
-    return first_run(env, &wish, &(struct scan_opts){0});
+    char *node = self_node(NULL);
+    int rc = first_run(env, &(struct here_opts){.node = node}, &wish, &(struct scan_opts){0});
+    free(node);
+    return rc;
 }

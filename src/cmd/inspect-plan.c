@@ -85,12 +85,12 @@ static int show(const struct config *c, const struct config_model *m, const stru
     return good ? CMD_OK : CMD_FAILED;
 }
 
-int inspect_plan(struct cmd_env *env, const struct cmd_args *args)
+int inspect_plan(struct cmd_env *env, const char *model, bool json)
 {
     struct config *c = cmd_load_config(env, false);
     if (c == NULL)
         return CMD_FAILED;
-    const struct config_model *m = pick_model(c, args->n_words > 0 ? args->words[0] : NULL);
+    const struct config_model *m = pick_model(c, model);
     struct pool_program program = {0};
     char *cause = NULL, *node = NULL;
     int rc = CMD_FAILED;
@@ -98,8 +98,7 @@ int inspect_plan(struct cmd_env *env, const struct cmd_args *args)
         node = self_node(&cause);
     if (m != NULL && (c->pool.binaries.coordinator != NULL || node != NULL) &&
         pool_program_find(c, node, &program, &cause) == 0) {
-        rc = pool_argv_check_extra(c, program.help, &cause) == 0 ? show(c, m, &program, cmd_args_has(args, "json"))
-                                                                 : CMD_FAILED;
+        rc = pool_argv_check_extra(c, program.help, &cause) == 0 ? show(c, m, &program, json) : CMD_FAILED;
         pool_program_finish(&program);
     }
     if (cause != NULL)

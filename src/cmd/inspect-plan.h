@@ -4,7 +4,7 @@
 
 #include "cmd/cmd.h"
 
-/* args: of the verb; its word is the model's name, none: the default.  Returns the exit code. */
-int inspect_plan(struct cmd_env *env, const struct cmd_args *args);
+/* model: its name, NULL: the default.  Returns the exit code. */
+int inspect_plan(struct cmd_env *env, const char *model, bool json);
 
 #endif

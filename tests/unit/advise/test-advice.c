@@ -602,6 +602,8 @@ static void words(void **state)
     assert_string_equal(advice_size(b, sizeof(b), 8190000000), "8.2B");
     assert_string_equal(advice_size(b, sizeof(b), 600000000), "0.6B");
     assert_string_equal(advice_size(b, sizeof(b), 135000000), "135M");
+    assert_string_equal(advice_size(b, sizeof(b), 2100000), "2.1M");
+    assert_string_equal(advice_size(b, sizeof(b), 84000), "84K");
     for (int i = ADVICE_NOTHING; i <= ADVICE_CROWD; i++)
         assert_true(*advice_kind_name((enum advice_kind)i));
     for (int i = 0; i < ADVICE_ROLES; i++)

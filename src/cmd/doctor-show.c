@@ -1,0 +1,56 @@
+#include "cmd/doctor-show.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#include "cmd/measure.h"
+#include "cmd/term.h"
+
+void doctor_show_server(const struct doctor_server *s, bool colour)
+{
+    bool good = s->reach == DOCTOR_ANSWERS;
+    printf("%s%s%s %-8s %s", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
+           term_escape(colour, TERM_PLAIN), s->target ? "target" : "drafter", s->url != NULL ? s->url : s->name);
+    if (good && s->model != NULL)
+        printf("  %s", s->model);
+    if (good && s->version != NULL)
+        printf(" (%s)", s->version);
+    printf("\n");
+    if (!good || s->url == NULL)
+        return;
+    char ms[32];
+    printf("           %s ms away", measure_format(ms, sizeof(ms), s->rtt_ms));
+    if (s->target) {
+        printf(s->verifies ? ", verifies" : ", does not verify");
+        if (!isnan(s->alone_ms) && s->alone_ms > 0)
+            printf(", %.0f tokens/s alone", 1000 / s->alone_ms);
+        if (!isnan(s->pass_ms))
+            printf(", a pass %.1f ms and %.2f ms a drafted token", s->pass_ms, s->pass_more_ms);
+        if (s->batch_invariant_known)
+            printf(", %s", s->batch_invariant ? "exact byte for byte" : "exact up to near-ties");
+    } else {
+        if (s->vocab_reason != NULL)
+            printf(", vocabulary: %s", s->vocab_reason);
+        if (!isnan(s->draft_ms) && s->draft_ms > 0)
+            printf(", drafts %.0f tokens/s", 1000 / s->draft_ms);
+        if (s->drafted > 0)
+            printf(", %.0f %% of %zu drafted tokens accepted%s", 100 * doctor_acceptance(s), s->drafted,
+                   s->compared ? " (by comparing)" : "");
+    }
+    printf("\n");
+}
+
+void doctor_show_findings(const struct doctor_findings *f, bool colour)
+{
+    static const enum term_style styles[] = {TERM_DIM, TERM_WARN, TERM_BAD};
+    for (int level = DOCTOR_ERROR; level >= DOCTOR_NOTE; level--) {
+        for (size_t i = 0; i < f->n; i++) {
+            const struct doctor_finding *d = &f->list[i];
+            if ((int)d->level != level)
+                continue;
+            printf("\n%s%s%s: %s\n", term_escape(colour, styles[level]), doctor_level_name(d->level),
+                   term_escape(colour, TERM_PLAIN), d->what);
+            printf("  cause: %s\n  fix:   %s\n", d->cause, d->fix);
+        }
+    }
+}
