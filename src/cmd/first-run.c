@@ -83,7 +83,7 @@ int first_run_or_cluster(struct cmd_env *env)
     struct advice_wish wish;
     advice_wish_init(&wish);
     char *node = self_node(NULL);
-    int rc = first_run(env, &(struct here_opts){.node = node}, &wish, &(struct scan_opts){0});
+    rc = first_run(env, &(struct here_opts){.node = node}, &wish, &(struct scan_opts){0});
     free(node);
     return rc;
 }
