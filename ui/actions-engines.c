@@ -147,6 +147,13 @@ static void free_json(void *data)
     json_decref(data);
 }
 
+/* A sign and a blank. */
+static const char *mark(const struct ui *ui, enum theme_glyph g, char out[8])
+{
+    snprintf(out, 8, "%s ", theme_glyph(&ui->theme, g));
+    return out;
+}
+
 static void fill_doctor(const struct ui *ui, const void *data, struct page *p)
 {
     static const struct {
@@ -155,18 +162,19 @@ static void fill_doctor(const struct ui *ui, const void *data, struct page *p)
         enum theme_glyph sign;
     } levels[] = {{"error", THEME_BAD, GLYPH_BAD}, {"warning", THEME_WARN, GLYPH_WARN}, {"note", THEME_DIM, GLYPH_DOT}};
     const json_t *o = data, *list = json_object_get(o, "findings"), *f;
+    char sign[8];
     size_t i;
     if (json_array_size(list) == 0)
-        page_mark(p, THEME_GOOD, theme_glyph(&ui->theme, GLYPH_GOOD), THEME_TEXT, "Nothing is wrong.");
+        page_mark(p, THEME_GOOD, mark(ui, GLYPH_GOOD, sign), THEME_TEXT, "Nothing is wrong.");
     for (size_t k = 0; k < ARRAY_LEN(levels); k++) {
         json_array_foreach(list, i, f)
         {
             if (strcmp(text(f, "level"), levels[k].level) != 0)
                 continue;
-            page_mark(p, levels[k].role, theme_glyph(&ui->theme, levels[k].sign), THEME_BOLD, "%s: %s",
-                      text(f, "level"), text(f, "what"));
-            page_mark(p, THEME_TEXT, " ", THEME_TEXT, "cause: %s", text(f, "cause"));
-            page_mark(p, THEME_TEXT, " ", THEME_TEXT, "fix: %s", text(f, "fix"));
+            page_mark(p, levels[k].role, mark(ui, levels[k].sign, sign), THEME_BOLD, "%s: %s", text(f, "level"),
+                      text(f, "what"));
+            page_mark(p, THEME_TEXT, "  ", THEME_TEXT, "cause: %s", text(f, "cause"));
+            page_mark(p, THEME_TEXT, "  ", THEME_TEXT, "fix: %s", text(f, "fix"));
             page_say(p, THEME_TEXT, "%s", "");
         }
     }
@@ -175,15 +183,16 @@ static void fill_doctor(const struct ui *ui, const void *data, struct page *p)
 static void fill_tune(const struct ui *ui, const void *data, struct page *p)
 {
     const json_t *list = json_object_get(data, "findings"), *f;
+    char sign[8];
     size_t i;
     json_array_foreach(list, i, f)
     {
         bool good = json_is_true(json_object_get(f, "good"));
         const char *fix = text(f, "fix");
-        page_mark(p, good ? THEME_GOOD : THEME_BAD, theme_glyph(&ui->theme, good ? GLYPH_GOOD : GLYPH_BAD), THEME_TEXT,
-                  "%s: %s", text(f, "what"), text(f, "text"));
+        page_mark(p, good ? THEME_GOOD : THEME_BAD, mark(ui, good ? GLYPH_GOOD : GLYPH_BAD, sign), THEME_TEXT, "%s: %s",
+                  text(f, "what"), text(f, "text"));
         if (fix[0] != '\0')
-            page_mark(p, THEME_TEXT, " ", THEME_TEXT, "`%s`", fix);
+            page_mark(p, THEME_TEXT, "  ", THEME_TEXT, "`%s`", fix);
     }
 }
 

@@ -12,6 +12,7 @@ enum {
     POINTER = 2,   /* columns of the mark before a row */
     NOTE_ROWS = 3, /* for more of what is chosen */
     LIST_LEAST = 3,
+    TEXT_WIDE = 64, /* longer ones are broken into lines */
 };
 
 /* How the rows of the dialog are shared out. */
@@ -61,6 +62,8 @@ static void choose_wants(struct ui *ui, struct dialog *d, int *rows, int *cols)
     wide += POINTER;
     int text = c->text != NULL ? text_columns(c->text, strlen(c->text), ascii) : 0;
     int least = has_notes(&c->menu) || c->menu.filters ? 64 : 24;
+    if (text > TEXT_WIDE)
+        text = TEXT_WIDE;
     wide = text > wide ? text : wide;
     wide = least > wide ? least : wide;
     *cols = wide < *cols ? wide : *cols;

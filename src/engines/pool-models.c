@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "advise/estimate.h"
+#include "advise/hardware.h"
 #include "base/buf.h"
 #include "base/cause.h"
 #include "base/mem.h"
@@ -15,6 +17,7 @@ enum {
     ASK_MS = 3000,
     RATE_TOKENS = 8, /* of an answer that says how fast the model is */
     WHERE_MAX = 4096,
+    PARTS_MAX = 64,
 };
 
 /* How fast a model was when it ran. */
@@ -155,16 +158,50 @@ static void set_unknown(json_t *o, const struct config_model *m, const char *why
     set(o, "where", json_null());
 }
 
-static json_t *describe(const struct listing *l, const struct config_model *m)
+static double bandwidth(const struct split_device *d)
+{
+    const struct hardware *h = hardware_find(d->name);
+    if (d->kind == SPLIT_CPU)
+        return hardware_cpu_bandwidth(&(struct machine_cpu){.packages = 1});
+    return h != NULL ? h->bandwidth_gbps : NAN;
+}
+
+/* An estimate of the seconds that a token takes; NAN where a device is not known, or not all weights are read. */
+static double seconds_a_token(const struct listing *l, const struct pool_plan *plan)
+{
+    struct estimate_part parts[PARTS_MAX];
+    double trips = 0;
+    size_t n = 0;
+    if (!plan->split->fits || plan->model->experts || plan->split->n_parts > PARTS_MAX)
+        return NAN;
+    for (size_t i = 0; i < plan->split->n_parts; i++) {
+        const struct split_part *x = &plan->split->parts[i];
+        const struct split_device *d = &plan->devices[x->device];
+        if (x->n == 0 && !x->output)
+            continue;
+        parts[n++] = (struct estimate_part){.bytes = (double)x->weights, .gbps = bandwidth(d)};
+        for (size_t k = 0; d->endpoint != NULL && k < l->facts.n_servers; k++) {
+            const struct pool_server_fact *f = &l->facts.servers[k];
+            if (strcmp(f->endpoint, d->endpoint) == 0 && f->connect_ms > 0)
+                trips += f->connect_ms / 1000;
+        }
+    }
+    return estimate_token(parts, n, trips);
+}
+
+static json_t *describe(const struct listing *l, const struct config_model *m, double *seconds)
 {
     char *cause = NULL;
     json_t *o = json_object();
+    *seconds = NAN;
     struct pool_plan *plan = pool_plan_make(l->cfg, m, l->kind, &l->facts, &cause);
     set(o, "name", json_string(m->name));
-    if (plan != NULL)
+    if (plan != NULL) {
         set_plan(o, plan);
-    else
+        *seconds = seconds_a_token(l, plan);
+    } else {
         set_unknown(o, m, cause);
+    }
     set(o, "draft", m->draft != NULL ? json_string(m->draft) : json_null());
     set(o, "resident", json_boolean(l->resident != NULL && strcmp(l->resident, m->name) == 0));
     set(o, "default", json_boolean(m->is_default));
@@ -176,30 +213,40 @@ static json_t *describe(const struct listing *l, const struct config_model *m)
     return o;
 }
 
-/* A token takes as long as it takes to read the weights once: on the same devices the rates of two dense models are as
- * their sizes.  What was measured of one is an estimate for the others. */
-static void estimate(json_t *list)
+static double number(const json_t *o, const char *key)
 {
-    const json_t *known = NULL, *o;
-    size_t i;
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
+}
+
+/* The rates of models that have not run: what advise/estimate.h says, in proportion to one that has.  Where it can't
+ * say anything, by the sizes: a token reads the weights once. */
+static void estimate(json_t *list, const double *seconds)
+{
+    const json_t *known = NULL;
+    json_t *o;
+    size_t i, k = 0;
     json_array_foreach(list, i, o)
     {
-        bool measured = json_is_number(json_object_get(o, "tokens_per_second"));
-        if (measured && json_is_false(json_object_get(o, "experts")))
+        if (!isnan(number(o, "tokens_per_second")) && json_is_false(json_object_get(o, "experts"))) {
             known = o;
+            k = i;
+        }
     }
-    if (known == NULL)
-        return;
-    double product = json_number_value(json_object_get(known, "tokens_per_second")) *
-                     json_number_value(json_object_get(known, "bytes"));
     json_array_foreach(list, i, o)
     {
-        double bytes = json_number_value(json_object_get(o, "bytes"));
-        if (json_is_number(json_object_get(o, "tokens_per_second")) || bytes <= 0 ||
-            !json_is_true(json_object_get(o, "fits")) || json_is_true(json_object_get(o, "experts")))
+        if (!isnan(number(o, "tokens_per_second")) || !json_is_true(json_object_get(o, "fits")) ||
+            json_is_true(json_object_get(o, "experts")))
             continue;
-        set((json_t *)o, "tokens_per_second", json_real(product / bytes));
-        set((json_t *)o, "rate", json_string("estimate"));
+        double rate = 1 / seconds[i];
+        if (known != NULL && !isnan(seconds[i]) && !isnan(seconds[k]))
+            rate = number(known, "tokens_per_second") * seconds[k] / seconds[i];
+        else if (known != NULL)
+            rate = number(known, "tokens_per_second") * number(known, "bytes") / number(o, "bytes");
+        if (!isfinite(rate))
+            continue;
+        set(o, "tokens_per_second", json_real(rate));
+        set(o, "rate", json_string("estimate"));
     }
 }
 
@@ -217,9 +264,10 @@ static void work(void *arg)
         struct pool_facts before = l->facts;
         pool_facts_ask(l->cfg, ASK_MS, l->connect_only, &before, &l->facts);
     }
+    double seconds[CONFIG_MODELS_MAX];
     for (size_t i = 0; i < l->cfg->pool.n_models; i++)
-        json_array_append_new(l->list, describe(l, &l->cfg->pool.models[i]));
-    estimate(l->list);
+        json_array_append_new(l->list, describe(l, &l->cfg->pool.models[i], &seconds[i]));
+    estimate(l->list, seconds);
 }
 
 /* ---- on the loop ---- */
