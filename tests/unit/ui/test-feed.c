@@ -7,7 +7,7 @@
 #include "ui/feed.h"
 
 struct heard {
-    uint64_t ids[FEED_ORDERS];
+    uint64_t ids[FEED_ORDERS + 1];
     size_t n;
     int quits;
     bool stop;
