@@ -314,7 +314,7 @@ static bool write_machines(struct buf *out, const struct snapshot *s)
         ok = label_machine(begin_series(&machines[n++], m), m) && ok;
         for (size_t k = 0; k < m->n_gpus; k++) {
             struct buf *labels = begin_series(&gpus[n_gpus++], &m->gpu[k]);
-            char number[16];
+            char number[24];
             snprintf(number, sizeof(number), "%zu", k);
             ok = label_machine(labels, m) && add_label(labels, "gpu", number, false) &&
                  add_label(labels, "name", m->gpu[k].name, false) && ok;
