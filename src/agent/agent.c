@@ -194,17 +194,16 @@ static void start(struct agent *a, struct httpd_request *r)
     json_t *body = body_of(r);
     if (body == NULL)
         return;
-    if (agent_order_read(&order, body, a->node, a->host, &a->machine, &cause) != 0) {
-        httpd_reply_error(r, 400, NULL, "refused", "%s", cause);
+    bool right = agent_order_read(&order, body, a->node, a->host, &a->machine, &cause) == 0;
+    bool started = right && agent_runs_start(a->runs, &order, &cause) == 0;
+    if (started) {
+        httpd_reply_json(r, 200, agent_run_json(a->runs, order.name));
     } else {
-        if (agent_runs_start(a->runs, &order, &cause) != 0)
-            httpd_reply_error(r, 409, NULL, "not_started", "%s", cause);
-        else
-            httpd_reply_json(r, 200, agent_run_json(a->runs, order.name));
-        agent_order_finish(&order);
-    }
-    if (cause != NULL)
         log_warn("an order of %s was refused: %s", httpd_peer(r), cause);
+        httpd_reply_error(r, right ? 409 : 400, NULL, right ? "not_started" : "refused", "%s", cause);
+    }
+    if (right)
+        agent_order_finish(&order);
     free(cause);
     json_decref(body);
 }

@@ -118,6 +118,8 @@ static const struct field service_fields[] = {
     {"version", FIELD_TEXT, AT(machine_service, version)},
     {"rtt_us", FIELD_INT64, AT(machine_service, rtt_us)},
     {"model", FIELD_TEXT, AT(machine_service, model)},
+    {"memory", FIELD_INT64, AT(machine_service, memory)},
+    {"memory_free", FIELD_INT64, AT(machine_service, memory_free)},
     {"busy", FIELD_BOOL, AT(machine_service, busy)},
     {"needs_secret", FIELD_BOOL, AT(machine_service, needs_secret)},
     {0},

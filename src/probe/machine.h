@@ -60,8 +60,9 @@ struct machine_service {
     char version[64];
     int64_t rtt_us; /* median of a few exchanges; for a worker of the TCP connect */
     char model[128];
-    bool busy;         /* a worker that serves somebody */
-    bool needs_secret; /* it answered 401: a token or key is wanted */
+    int64_t memory, memory_free; /* bytes that a worker's devices have in all, where it was asked */
+    bool busy;                   /* a worker that serves somebody */
+    bool needs_secret;           /* it answered 401: a token or key is wanted */
 };
 
 struct machine_tool {

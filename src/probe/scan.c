@@ -251,6 +251,13 @@ static void add_found(struct attempt *a, struct machine *m)
     tell(s, to);
 }
 
+/* sum: -1 unknown. */
+static int64_t add_bytes(int64_t sum, uint64_t more)
+{
+    sum = sum > 0 ? sum : 0;
+    return more < (uint64_t)(INT64_MAX - sum) ? sum + (int64_t)more : INT64_MAX;
+}
+
 static void add_worker(struct attempt *a, const struct rpc_report *r)
 {
     struct machine m;
@@ -262,6 +269,10 @@ static void add_worker(struct attempt *a, const struct rpc_report *r)
     service->rtt_us = m.rtt_us = a->connect_us;
     if (r != NULL && r->major >= 0)
         snprintf(service->version, sizeof(service->version), "RPC %d.%d.%d", r->major, r->minor, r->patch);
+    for (size_t i = 0; r != NULL && i < r->n_devices; i++) {
+        service->memory = add_bytes(service->memory, r->devices[i].total);
+        service->memory_free = add_bytes(service->memory_free, r->devices[i].free);
+    }
     if (r != NULL)
         service->busy = r->state == RPC_SILENT || r->state == RPC_CLOSED;
     if (r != NULL && r->state == RPC_VERSION)

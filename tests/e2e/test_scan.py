@@ -45,6 +45,8 @@ def _(t):
             {node.port: "node", worker.port: "worker", ollama.port: "ollama", nothing: None})
     t.check(any(str(nothing) in n for n in found[0]["notes"]), found[0]["notes"])
     t.equal(services(found)[worker.port]["version"][:4], "RPC ")
+    lent = [d["total"] for d in worker.lent["devices"]]
+    t.equal(services(found)[worker.port]["memory"], sum(lent), worker.lent)
     t.equal(services(found)[node.port]["model"], node.info()["model"])
     model = [m for m in found[0]["models"] if m["from"] == "node"][0]
     t.equal((model["vocab"], model["bytes"] > 0), (node.info()["fingerprint"], True))
