@@ -254,7 +254,7 @@ static void reason_of_estimate(struct making *k)
     } else {
         e->basis = xasprintf(
             "weights over %.0f %% of the memory bandwidth, drafts of %lld token%s of which %.0f %% are right, "
-            "drafting and checking in turn",
+            "drafting ahead",
             100 * ESTIMATE_SHARE, (long long)e->draft_tokens, e->draft_tokens == 1 ? "" : "s", 100 * e->accepted);
     }
     if (!isnan(e->alone) && !isnan(e->drafted))

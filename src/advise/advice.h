@@ -127,7 +127,7 @@ struct advice_turn {
 
 struct advice_estimate {
     double alone;         /* tokens/s of the target by itself */
-    double drafted;       /* with the drafter, drafting and verifying in turn (the low end) */
+    double drafted;       /* with the drafter, drafting ahead (advise/estimate.h) */
     int64_t draft_tokens; /* the length of drafts that it is for; 0: none */
     double accepted;      /* share of drafted tokens that was reckoned with */
     struct pair_outlook pair;

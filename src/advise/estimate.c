@@ -23,10 +23,12 @@ double estimate_tokens(double chance, int64_t k)
 
 double estimate_rate(const struct estimate_round *r, int64_t k)
 {
-    double seconds = r->pass + (double)k * r->more;
-    if (k > 0)
-        seconds += r->fixed + (double)k * r->draft;
-    return seconds > 0 ? estimate_tokens(k > 0 ? r->chance : 0, k) / seconds : NAN;
+    double verify = r->pass + (double)k * r->more;
+    if (k == 0)
+        return verify > 0 ? 1 / verify : NAN;
+    double draft = r->fixed + (double)k * r->draft, right = pow(r->chance, (double)(k + 1));
+    double seconds = right * fmax(draft, verify) + (1 - right) * (draft + verify);
+    return seconds > 0 ? estimate_tokens(r->chance, k) / seconds : NAN;
 }
 
 int64_t estimate_best(const struct estimate_round *r, int64_t most, double *rate)

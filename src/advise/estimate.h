@@ -13,8 +13,9 @@
  *     fixed + k × draft + pass + k × more
  *
  * where fixed is the trip to the drafter, draft the time of one drafted token, pass a verify without a draft with its
- * trip, and more what each token adds to it.  Drafting ahead hides a part of that, so this is the low end.  Seconds
- * throughout; NAN in, NAN out. */
+ * trip, and more what each token adds to it.  Drafting ahead hides the shorter of the two halves whenever the whole
+ * draft and the token after it are right, which is the case in a^(k+1) of the rounds; preparing for corrections, which
+ * hides it more often, is left out.  Seconds throughout; NAN in, NAN out. */
 #ifndef TIGHTWAD_ADVISE_ESTIMATE_H
 #define TIGHTWAD_ADVISE_ESTIMATE_H
 
@@ -47,7 +48,7 @@ struct estimate_round {
 
 /* Tokens that a round of k drafted ones brings. */
 double estimate_tokens(double chance, int64_t k);
-/* Tokens per second of rounds with k drafted tokens; k = 0: the pass alone. */
+/* Tokens per second of rounds with k drafted tokens, drafting ahead; k = 0: the pass alone. */
 double estimate_rate(const struct estimate_round *r, int64_t k);
 /* The length from 1 to most with the highest rate, which goes to *rate where that is not NULL; 0 and NAN: unknown. */
 int64_t estimate_best(const struct estimate_round *r, int64_t most, double *rate);

@@ -53,19 +53,11 @@ __attribute__((format(printf, 4, 5))) static void comment(struct compose *c, int
     free(text);
 }
 
-/* The value as the loader reads it back: a "${" of a stranger's is no variable of ours.  variable: it is one. */
+/* The value on one line, as the loader reads it back.  variable: it is ${NAME}, to be replaced. */
 static char *scalar(const char *value, bool variable)
 {
     char *safe = utf8_printable(value, strlen(value));
-    struct buf b;
-    buf_init(&b, TREE_BYTES_MAX);
-    for (const char *at = safe; *at; at++) {
-        if (!variable && at[0] == '$' && at[1] == '{')
-            buf_addc(&b, '$');
-        buf_addc(&b, *at);
-    }
-    char *yaml = value_yaml(b.data);
-    buf_finish(&b);
+    char *yaml = variable ? xasprintf("\"%s\"", safe) : value_yaml(safe);
     free(safe);
     return yaml;
 }

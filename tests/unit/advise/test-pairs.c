@@ -239,7 +239,9 @@ static void estimates(void **state)
 
     const struct estimate_round r = {.chance = 0.6, .fixed = 0.001, .draft = 0.005, .pass = 0.030, .more = 0.0006};
     assert_true(near(estimate_rate(&r, 0), 1 / 0.030));
-    assert_true(near(estimate_rate(&r, 4), estimate_tokens(0.6, 4) / (0.001 + 4 * 0.005 + 0.030 + 4 * 0.0006)));
+    double draft = 0.001 + 4 * 0.005, verify = 0.030 + 4 * 0.0006, right = pow(0.6, 5);
+    assert_true(
+        near(estimate_rate(&r, 4), estimate_tokens(0.6, 4) / (right * verify + (1 - right) * (draft + verify))));
     double best, rate;
     int64_t k = estimate_best(&r, ESTIMATE_DRAFT_MAX, &best);
     for (int64_t i = 1; i <= ESTIMATE_DRAFT_MAX; i++)

@@ -7,9 +7,10 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest edit_tests[], examples_tests[], load_tests[], pool_tests[], set_tests[], show_tests[],
-    tree_tests[], value_tests[];
-extern const size_t edit_count, examples_count, load_count, pool_count, set_count, show_count, tree_count, value_count;
+extern const struct CMUnitTest compose_tests[], edit_tests[], examples_tests[], load_tests[], pool_tests[], set_tests[],
+    show_tests[], tree_tests[], value_tests[];
+extern const size_t compose_count, edit_count, examples_count, load_count, pool_count, set_count, show_count,
+    tree_count, value_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -41,5 +42,6 @@ int main(void)
     add(examples_tests, examples_count);
     add(pool_tests, pool_count);
     add(set_tests, set_count);
+    add(compose_tests, compose_count);
     return _cmocka_run_group_tests("config", all, count, NULL, NULL);
 }
