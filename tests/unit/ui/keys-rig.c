@@ -114,6 +114,16 @@ void rig_fail(struct keys_rig *r, const char *why)
     keys_answer(r->ui, r->id[r->checked - 1], NULL, xstrdup(why));
 }
 
+void rig_forget(struct keys_rig *r)
+{
+    for (size_t i = 0; i < r->checked; i++)
+        free(r->order[i]);
+    memmove(r->order, r->order + r->checked, (r->n_orders - r->checked) * sizeof(*r->order));
+    memmove(r->id, r->id + r->checked, (r->n_orders - r->checked) * sizeof(*r->id));
+    r->n_orders -= r->checked;
+    r->checked = 0;
+}
+
 void rig_picture(struct keys_rig *r)
 {
     r->ui->picture.snapshot.tick++;

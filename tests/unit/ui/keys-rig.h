@@ -34,6 +34,8 @@ void rig_wants(struct keys_rig *r, const char *json);
 /* The last order that was seen is answered. */
 void rig_answer(struct keys_rig *r, const char *json);
 void rig_fail(struct keys_rig *r, const char *why);
+/* Drops the orders that were seen and answered. */
+void rig_forget(struct keys_rig *r);
 /* A new picture: a tick later. */
 void rig_picture(struct keys_rig *r);
 

@@ -3,6 +3,7 @@
 #include "tests.h"
 
 #include <locale.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -205,12 +206,95 @@ static void dialogs_fit_any_screen(void **state)
     rig_stop(&r);
 }
 
+static uint32_t next_random(uint32_t *state)
+{
+    return *state = *state * 1664525 + 1013904223, *state >> 8;
+}
+
+static int random_key(uint32_t *state)
+{
+    static const int special[] = {KEY_UP,     KEY_DOWN, KEY_LEFT,      KEY_RIGHT, KEY_PPAGE, KEY_NPAGE,
+                                  KEY_HOME,   KEY_END,  KEY_BACKSPACE, KEY_DC,    KEY_BTAB,  KEY_F(1),
+                                  KEY_RESIZE, '\r',     SCREEN_ESCAPE, '\t',      23,        21};
+    uint32_t kind = next_random(state) % 8;
+    if (kind < 3)
+        return special[next_random(state) % ARRAY_LEN(special)];
+    if (kind == 3)
+        return '\r';
+    if (kind == 4)
+        return SCREEN_WIDE | (int)(next_random(state) % 0x110000);
+    if (kind == 5)
+        return (int)(next_random(state) % 0x200);
+    return key_table[next_random(state) % key_count].key;
+}
+
+/* What an instance may say to any order, right or not. */
+static void answer_random(struct keys_rig *r, uint32_t *state)
+{
+    static const char *const replies[] = {
+        "{}",
+        "{\"ok\":true,\"request\":3}",
+        "{\"models\":[]}",
+        "{\"models\":[7,{\"name\":\"a\"},{\"name\":\"big\",\"fits\":true,\"resident\":true,\"bytes\":5}]}",
+        "{\"models\":[{\"name\":\"b\",\"fits\":false,\"missing\":5,\"tokens_per_second\":3,\"rate\":\"estimate\"}]}",
+        "{\"findings\":[{\"level\":\"note\",\"what\":\"\\u001b[2J\"},5,{\"good\":true,\"fix\":\"x\"}]}",
+    };
+    if (r->checked == r->n_orders)
+        return;
+    r->checked++;
+    if (next_random(state) % 3 == 0)
+        rig_fail(r, "it is so");
+    else
+        rig_answer(r, replies[next_random(state) % ARRAY_LEN(replies)]);
+    if (r->checked == RIG_ORDERS / 2)
+        rig_forget(r);
+}
+
+static void picture_random(struct keys_rig *r, uint32_t *state)
+{
+    static const char *const states[] = {"off", "up", "starting", "failed", "draining"};
+    struct snapshot *s = &r->ui->picture.snapshot;
+    rig_add_pool(r, next_random(state) % 2 ? "big" : "b", states[next_random(state) % ARRAY_LEN(states)]);
+    s->pool.configured = next_random(state) % 4 != 0;
+    s->pool.next[0] = next_random(state) % 3 == 0 ? 'b' : '\0';
+    s->pool.progress = next_random(state) % 2 ? 0.5 : NAN;
+    s->pool.swaps += next_random(state) % 2;
+    s->n_backends = 1 + next_random(state) % 3;
+    s->config[0] = next_random(state) % 2 ? '/' : '\0';
+    s->max_draft_tokens = (int64_t)(next_random(state) % 3) - 1;
+    r->ui->picture.connected = next_random(state) % 8 != 0;
+    rig_picture(r);
+}
+
+static void random_keys_break_nothing(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{24, 80}, {10, 40}, {60, 120}, {5, 30}};
+    struct keys_rig r;
+    uint32_t seed = 7;
+    rig_start(&r);
+    rig_add_drafter(&r, "one", false);
+    rig_add_drafter(&r, "two", true);
+    struct terminal t = open_terminal();
+    for (int i = 0; i < 20000; i++) {
+        rig_press(&r, random_key(&seed));
+        if (r.n_orders > RIG_ORDERS / 2 || next_random(&seed) % 4 == 0)
+            answer_random(&r, &seed);
+        if (next_random(&seed) % 16 == 0)
+            picture_random(&r, &seed);
+        if (next_random(&seed) % 16 == 0) {
+            const int *size = sizes[next_random(&seed) % ARRAY_LEN(sizes)];
+            free(drawn(&r, size[0], size[1]));
+        }
+    }
+    close_terminal(&t);
+    rig_stop(&r);
+}
+
 const struct CMUnitTest keys_tests[] = {
-    cmocka_unit_test(no_key_is_there_twice),
-    cmocka_unit_test(every_row_is_in_the_help),
-    cmocka_unit_test(the_manual_has_the_table),
-    cmocka_unit_test(a_key_that_can_not_act_says_why),
-    cmocka_unit_test(the_footer_offers_what_can_be_done),
+    cmocka_unit_test(random_keys_break_nothing),       cmocka_unit_test(no_key_is_there_twice),
+    cmocka_unit_test(every_row_is_in_the_help),        cmocka_unit_test(the_manual_has_the_table),
+    cmocka_unit_test(a_key_that_can_not_act_says_why), cmocka_unit_test(the_footer_offers_what_can_be_done),
     cmocka_unit_test(dialogs_fit_any_screen),
 };
 const size_t keys_count = ARRAY_LEN(keys_tests);
