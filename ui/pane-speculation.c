@@ -10,7 +10,7 @@
 #include "ui/text.h"
 #include "ui/ui.h"
 
-enum { LABEL = 9, LONG_LABEL = 20, FIGURE = 7, TALL = 3 };
+enum { LABEL = 9, LONG_LABEL = 20, FIGURE = 7, TALL = 10 };
 
 /* The longest drafter's name, where there is room for it. */
 static int label_columns(const struct ui *ui, const struct view *v)
@@ -114,13 +114,20 @@ static size_t drafters(const struct snapshot *s)
     return n;
 }
 
+/* Of what matters most among the details. */
+static int detail_lines(const struct snapshot *s, int cols, bool ascii)
+{
+    return 1 + text_lines(s->governor, strlen(s->governor), cols, ascii) +
+           text_lines(s->exactness_note, strlen(s->exactness_note), cols, ascii);
+}
+
 static void draw(struct ui *ui, const struct view *v)
 {
     const struct snapshot *s = &ui->picture.snapshot;
     bool ascii = !v->theme->unicode;
     char figure[16];
-    int shown = (int)drafters(s), spare = v->rows - shown - 2;
-    int tall = spare >= 2 * (TALL - 1) + 4 ? TALL : spare >= 3 ? 2 : 1, row = 0;
+    int shown = (int)drafters(s), tall = (v->rows - shown - detail_lines(s, v->cols, ascii)) / 2, row = 0;
+    tall = tall < 1 ? v->rows - shown >= 4 ? 2 : 1 : tall > TALL ? TALL : tall;
     graph(ui, v, row, tall, "tokens/s", text_number(figure, sizeof(figure), s->tokens_per_second, ascii),
           &ui->history.tokens_per_second, 0);
     row += tall;
@@ -137,9 +144,8 @@ static void draw(struct ui *ui, const struct view *v)
 static int wants(const struct ui *ui, int cols)
 {
     const struct snapshot *s = &ui->picture.snapshot;
-    int lines = text_lines(s->governor, strlen(s->governor), cols, !ui->theme.unicode) +
-                text_lines(s->exactness_note, strlen(s->exactness_note), cols, !ui->theme.unicode);
-    return 2 * 2 + (int)drafters(s) + 1 + (lines > 5 ? 5 : lines);
+    int lines = detail_lines(s, cols, !ui->theme.unicode);
+    return 2 * 2 + (int)drafters(s) + (lines > 6 ? 6 : lines);
 }
 
 static void title(const struct ui *ui, char *out, size_t size)

@@ -12,7 +12,9 @@
 
 #include "base/mem.h"
 
-static const int crashes[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL};
+/* Those of a crash, and those that end a program which does not see to them itself. */
+static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGILL, SIGTERM, SIGHUP, SIGINT, SIGQUIT};
+enum { CRASHES = 5 };
 
 static struct {
     volatile sig_atomic_t armed;
@@ -20,7 +22,8 @@ static struct {
     struct termios found;
     char leave[256];
     size_t n_leave;
-    struct sigaction old[ARRAY_LEN(crashes)];
+    struct sigaction old[ARRAY_LEN(fatal)];
+    bool caught[ARRAY_LEN(fatal)];
     bool registered; /* with atexit */
 } rescue = {.tty = -1};
 
@@ -79,28 +82,48 @@ void rescue_now(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
+static void on_fatal(int sig, siginfo_t *info, void *context);
+
+/* Only what is still ours: the program may have put in a handler since. */
+static void let_go(void)
+{
+    struct sigaction now;
+    for (size_t i = 0; i < ARRAY_LEN(fatal); i++) {
+        if (rescue.caught[i] && sigaction(fatal[i], NULL, &now) == 0 && now.sa_sigaction == on_fatal)
+            sigaction(fatal[i], &rescue.old[i], NULL);
+        rescue.caught[i] = false;
+    }
+}
+
 /* The old action takes its course: a fault happens again on return, a signal that was sent is sent once more. */
-static void on_crash(int sig, siginfo_t *info, void *context)
+static void on_fatal(int sig, siginfo_t *info, void *context)
 {
     int saved = errno;
+    bool fault = false;
     (void)context;
+    for (size_t i = 0; i < CRASHES; i++)
+        fault = fault || fatal[i] == sig;
     rescue_now();
-    for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
-        sigaction(crashes[i], &rescue.old[i], NULL);
-    if (info->si_code <= 0)
+    let_go();
+    if (!fault || info->si_code <= 0)
         raise(sig);
     errno = saved;
 }
 
 void rescue_arm(int tty, const struct termios *found)
 {
-    struct sigaction sa = {.sa_sigaction = on_crash, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
+    struct sigaction sa = {.sa_sigaction = on_fatal, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK};
     sigemptyset(&sa.sa_mask);
     rescue.tty = tty;
     rescue.found = *found;
     compose_leave();
-    for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
-        sigaction(crashes[i], &sa, &rescue.old[i]);
+    for (size_t i = 0; i < ARRAY_LEN(fatal); i++) {
+        sigaction(fatal[i], NULL, &rescue.old[i]);
+        bool unseen = (rescue.old[i].sa_flags & SA_SIGINFO) == 0 && rescue.old[i].sa_handler == SIG_DFL;
+        rescue.caught[i] = i < CRASHES || unseen;
+        if (rescue.caught[i])
+            sigaction(fatal[i], &sa, NULL);
+    }
     if (!rescue.registered)
         atexit(rescue_now);
     rescue.registered = true;
@@ -118,8 +141,7 @@ bool rescue_disarm(bool stalled)
     pthread_sigmask(SIG_BLOCK, &stop, &before);
     bool taken = restore(stalled);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    for (size_t i = 0; i < ARRAY_LEN(crashes); i++)
-        sigaction(crashes[i], &rescue.old[i], NULL);
+    let_go();
     return taken;
 }
 

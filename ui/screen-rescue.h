@@ -8,8 +8,9 @@
 
 #include <termios.h>
 
-/* From now on the signals of a crash and exit() restore the terminal: its settings as found, its own screen and cursor
- * (by terminfo of the screen that newterm has made).  tty: nonblocking; stays the caller's. */
+/* From now on exit() and the signals of a crash, and those that end a program which has no handler for them, restore
+ * the terminal: its settings as found, its own screen and cursor (by terminfo of the screen that newterm has made).
+ * tty: nonblocking; stays the caller's. */
 void rescue_arm(int tty, const struct termios *found);
 
 /* Ends that and restores the settings.  stalled: the terminal has not taken what leaves the screen: what is under way
