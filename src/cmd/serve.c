@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/notify.h"
+#include "base/task.h"
 #include "cmd/cockpit.h"
 #include "cmd/examine.h"
 #include "cmd/holder.h"
@@ -503,7 +504,7 @@ static int daemonise(struct start *s)
         close(fds[0]);
         setsid();
         s->ready_fd = fds[1];
-        exit(run(s));
+        exit(task_leave(run(s)));
     }
     close(fds[1]);
     rc = pid > 0 ? wait_ready(fds[0], s->log, (int)s->cfg->proxy.port) : cmd_fail("no process: %s", strerror(errno));

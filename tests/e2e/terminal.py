@@ -46,7 +46,7 @@ class Terminal:
         # tmux hands on the environment that it was started with, and sets TERM itself.
         self.tmux("-f", settings, "new-session", "-d", "-x", str(cols), "-y", str(rows), "-c", cwd or folder,
                   "exec " + " ".join(map(shlex.quote, words)), env={k: v for k, v in clean.items() if v is not None})
-        self.pid = int(self.ask("#{pane_pid}"))
+        self.pid, self.closed = int(self.ask("#{pane_pid}")), False
 
     def tmux(self, *words, env=None):
         r = subprocess.run(["tmux", "-u", "-S", self.socket] + list(words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -86,6 +86,9 @@ class Terminal:
         dead, status, killed = (self.ask("#{pane_dead} #{pane_dead_status} #{pane_dead_signal}").split(" ") + ["", ""])[:3]
         if dead != "1":
             return None
+        if not (status or killed):  # its terminal is closed, and tmux has missed the end of the program itself
+            os.kill(int(self.ask("#{pid}")), signal.SIGCHLD)
+            return None
         return int(status) if status else 128 + int(killed or 0)
 
     def wait_end(self, timeout=20):
@@ -118,7 +121,9 @@ class Terminal:
 
     def stop(self, timeout=15):
         """Closes the terminal: the program gets SIGHUP.  What was wrong with its end, or None."""
-        problem, status = None, self.ended()
+        if self.closed:
+            return None
+        problem, status, self.closed = None, self.ended(), True
         try:
             self.tmux("kill-server")
         except (Failure, subprocess.TimeoutExpired) as e:
