@@ -247,6 +247,13 @@ static bool is_text(const char *a, const char *b)
     return a != NULL && strcmp(a, b) == 0;
 }
 
+/* "draft" is short for "draft.gguf". */
+static bool is_name(const char *name, const char *wanted)
+{
+    size_t n = strlen(wanted);
+    return name != NULL && strncmp(name, wanted, n) == 0 && (name[n] == '\0' || strcmp(name + n, ".gguf") == 0);
+}
+
 /* One of this machine's models by its path, else by a name that only one of them has. */
 static int take_model(struct agent_order *o, const char *wanted, const struct machine *here, char **cause)
 {
@@ -257,7 +264,7 @@ static int take_model(struct agent_order *o, const char *wanted, const struct ma
             found = &here->model[i];
     }
     for (size_t i = 0; i < here->n_models && (found == NULL || n > 0); i++) {
-        if (here->model[i].path != NULL && is_text(here->model[i].name, wanted)) {
+        if (here->model[i].path != NULL && is_name(here->model[i].name, wanted)) {
             found = &here->model[i];
             n++;
         }
@@ -267,7 +274,8 @@ static int take_model(struct agent_order *o, const char *wanted, const struct ma
                          wanted);
     if (found == NULL)
         return cause_set(
-            cause, "model: \"%.200s\" is none of the models that this machine has (GET /v1/agent lists them)", wanted);
+            cause, "model: \"%.200s\" is none of the models that lie on this machine (`tightwad probe` lists those)",
+            wanted);
     struct stat st;
     if (stat(found->path, &st) != 0 || !S_ISREG(st.st_mode))
         return cause_set(cause, "model: %s is not there any more", found->path);

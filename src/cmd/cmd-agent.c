@@ -15,6 +15,12 @@
 #include "probe/scan-place.h"
 
 extern const struct cmd cmd_agent;
+extern const struct cmd cmd_agent_list;
+extern const struct cmd cmd_agent_log;
+extern const struct cmd cmd_agent_start;
+extern const struct cmd cmd_agent_stop;
+
+static const struct cmd *const subs[] = {&cmd_agent_list, &cmd_agent_log, &cmd_agent_start, &cmd_agent_stop, NULL};
 
 static const struct cmd_option options[] = {
     {'l', "listen", "HOST:PORT", "where it serves (127.0.0.1:9191); 0.0.0.0 is for the private networks"},
@@ -107,7 +113,9 @@ const struct cmd cmd_agent = {
         "`tightwad worker` by name, and no other program.  Orders want the token, and so does everything that comes\n"
         "from another machine; the token crosses the network unencrypted, so only loopback and private networks are\n"
         "served.  What it has started ends with it.\n\n"
-        "  tightwad agent --listen 0.0.0.0",
+        "  tightwad agent --listen 0.0.0.0                          there\n"
+        "  tightwad agent start there node qwen3:8b --token-file FILE   here",
     .options = options,
+    .subs = subs,
     .run = run,
 };

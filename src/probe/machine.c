@@ -390,9 +390,16 @@ void machine_add_note(struct machine *m, const char *fmt, ...)
     va_start(ap, fmt);
     char *text = xvasprintf(fmt, ap);
     va_end(ap);
-    m->note = xreallocarray(m->note, m->n_notes + 1, sizeof(*m->note));
-    m->note[m->n_notes++] = utf8_printable(text, strlen(text));
+    char *clean = utf8_printable(text, strlen(text));
     free(text);
+    for (size_t i = 0; i < m->n_notes; i++) {
+        if (strcmp(m->note[i], clean) == 0) {
+            free(clean);
+            return;
+        }
+    }
+    m->note = xreallocarray(m->note, m->n_notes + 1, sizeof(*m->note));
+    m->note[m->n_notes++] = clean;
 }
 
 const char *gpu_vendor_name(enum gpu_vendor v)

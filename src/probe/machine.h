@@ -101,7 +101,8 @@ struct machine {
 void machine_init(struct machine *m, enum machine_origin origin);
 void machine_finish(struct machine *m);
 
-/* Each appends an element that is all unknown and returns it; it stays valid until the next append to the same list. */
+/* Each appends an element that is all unknown and returns it; it stays valid until the next append to the same list.
+ * A note that is there already is not added again. */
 struct machine_gpu *machine_add_gpu(struct machine *m);
 struct machine_model *machine_add_model(struct machine *m);
 struct machine_service *machine_add_service(struct machine *m);

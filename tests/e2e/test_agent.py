@@ -154,6 +154,42 @@ def _(t):
     t.equal(agent.ask("GET", "/v1/agent/running")[1]["running"], [])
 
 
+def command(t, *args, env=()):
+    r = subprocess.run([TIGHTWAD, "agent"] + list(args), capture_output=True, text=True, timeout=60 * SLOWER,
+                       env=dict(os.environ, HOME=t.folder, **dict(env)))
+    return r.returncode, r.stdout, r.stderr
+
+
+@test("from another machine's command line: start, list, log, stop, and words for what goes wrong")
+def _(t):
+    agent, port = t.own(Agent(t.folder)), free_port()
+    where, key = "127.0.0.1:%d" % agent.port, ("--token-file", agent.file)
+    status, out, err = command(t, "start", where, "node", "draft", "port=%d" % port, "threads=1",
+                               "mmap=true", "--name", "little", *key)
+    t.check(status == 0 and "little" in out and str(port) in out and "running" in out, out + err)
+    wait_until("the node to answer", lambda: answers(port), 60)
+    status, out, err = command(t, "list", where)  # on this machine looking is free
+    t.check(status == 0 and "little" in out, out + err)
+    status, out, err = command(t, "log", where, "little", "-n", "3", *key)
+    t.check(status == 0 and 1 <= len(out.splitlines()) <= 3, out + err)
+    for args, code, word in ((("start", where, "node", "/etc/passwd") + key, 1, "none of the models"),
+                             (("start", where, "sh") + key, 1, "nothing else"),
+                             (("start", where, "worker", "stock=/bin/sh") + key, 1, "it takes"),
+                             (("start", where, "worker", "oops", "port") + key, 2, "KEY=VALUE"),
+                             (("start", where, "worker"), 1, "--token-file"),
+                             (("stop", where, "nobody") + key, 1, "nothing of the name"),
+                             (("list", "127.0.0.1:%d" % free_port()), 1, "tightwad agent --listen"),
+                             (("list", "a/b"), 2, "expected NAME"),
+                             (("list", where, "--token-file", "/nowhere"), 1, "can't read the token")):
+        status, out, err = command(t, *args)
+        t.check(status == code and word in err, (args, status, out, err))
+    t.equal(command(t, "stop", where, "little", *key)[0], 0)
+    wait_until("the node to end", lambda: agent.run("little")["state"] == "ended", 20)
+    # One that can't run says why.
+    status, out, err = command(t, "start", where, "node", os.path.join(MODELS, "draft.gguf"), "port=%d" % port, "device=NOPE1", *key)
+    t.check(status == 1 and "ended" in out and "NOPE1" in out, out + err)
+
+
 @test("what it has started ends with it, whether it is asked to end or killed")
 def _(t):
     for how in (signal.SIGTERM, signal.SIGKILL):
