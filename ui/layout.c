@@ -15,8 +15,9 @@ struct slot {
 struct band {
     struct slot slot[ACROSS];
     int n;
-    int rank; /* 0 stays longest */
-    int grow; /* share of the rows that are left over; only where one of its panes grows */
+    int rank;  /* 0 stays longest, and is served first */
+    int ahead; /* rows that it gets before others get more than the least, with the title line */
+    int grow;  /* share of the rows that are left over; only where one of its panes grows */
 };
 
 struct set {
@@ -27,34 +28,34 @@ struct set {
 /* Widest first. */
 static const struct set sets[] = {
     {160,
-     {{{{PANE_MACHINES, 5}, {PANE_SPECULATION, 4}, {PANE_POOL, 4}}, 3, 0, 0},
-      {{{PANE_STREAM, 5}, {PANE_REQUESTS, 4}, {PANE_ROUNDS, 4}}, 3, 1, 5},
-      {{{PANE_LOG, 1}}, 1, 2, 1}}},
+     {{{{PANE_MACHINES, 5}, {PANE_SPECULATION, 4}, {PANE_POOL, 4}}, 3, 0, 6, 0},
+      {{{PANE_STREAM, 5}, {PANE_REQUESTS, 4}, {PANE_ROUNDS, 4}}, 3, 1, 6, 5},
+      {{{PANE_LOG, 1}}, 1, 2, 0, 1}}},
     {100,
-     {{{{PANE_MACHINES, 1}, {PANE_SPECULATION, 1}}, 2, 0, 0},
-      {{{PANE_STREAM, 1}, {PANE_ROUNDS, 1}}, 2, 1, 4},
-      {{{PANE_REQUESTS, 1}, {PANE_POOL, 1}}, 2, 2, 2},
-      {{{PANE_LOG, 1}}, 1, 3, 1}}},
+     {{{{PANE_MACHINES, 1}, {PANE_SPECULATION, 1}}, 2, 0, 5, 0},
+      {{{PANE_STREAM, 1}, {PANE_ROUNDS, 1}}, 2, 1, 6, 4},
+      {{{PANE_REQUESTS, 1}, {PANE_POOL, 1}}, 2, 2, 4, 2},
+      {{{PANE_LOG, 1}}, 1, 3, 0, 1}}},
     {76,
-     {{{{PANE_MACHINES, 1}}, 1, 0, 0},
-      {{{PANE_SPECULATION, 1}, {PANE_ROUNDS, 1}}, 2, 2, 0},
-      {{{PANE_STREAM, 1}, {PANE_REQUESTS, 1}}, 2, 1, 3},
-      {{{PANE_POOL, 1}}, 1, 3, 0},
-      {{{PANE_LOG, 1}}, 1, 4, 1}}},
+     {{{{PANE_MACHINES, 1}}, 1, 0, 5, 0},
+      {{{PANE_SPECULATION, 1}, {PANE_REQUESTS, 1}}, 2, 2, 5, 0},
+      {{{PANE_STREAM, 1}}, 1, 1, 6, 3},
+      {{{PANE_ROUNDS, 1}, {PANE_POOL, 1}}, 2, 3, 0, 0},
+      {{{PANE_LOG, 1}}, 1, 4, 0, 1}}},
     {0,
-     {{{{PANE_MACHINES, 1}}, 1, 0, 0},
-      {{{PANE_SPECULATION, 1}}, 1, 1, 0},
-      {{{PANE_STREAM, 1}}, 1, 2, 3},
-      {{{PANE_REQUESTS, 1}}, 1, 3, 2},
-      {{{PANE_POOL, 1}}, 1, 4, 0},
-      {{{PANE_ROUNDS, 1}}, 1, 5, 1},
-      {{{PANE_LOG, 1}}, 1, 6, 1}}},
+     {{{{PANE_MACHINES, 1}}, 1, 0, 4, 0},
+      {{{PANE_SPECULATION, 1}}, 1, 1, 0, 0},
+      {{{PANE_STREAM, 1}}, 1, 2, 5, 3},
+      {{{PANE_REQUESTS, 1}}, 1, 3, 0, 2},
+      {{{PANE_POOL, 1}}, 1, 4, 0, 0},
+      {{{PANE_ROUNDS, 1}}, 1, 5, 0, 1},
+      {{{PANE_LOG, 1}}, 1, 6, 0, 1}}},
 };
 
 /* A band as this screen has it: only the panes that have something to show. */
 struct row {
     struct slot slot[ACROSS];
-    int n, rank, grow;
+    int n, rank, ahead, grow;
     int least, want, rows; /* with the title line */
     bool kept;             /* it holds the focus */
 };
@@ -66,7 +67,7 @@ static size_t choose(const struct layout_ask *ask, struct row *rows)
     while (set->cols > ask->cols)
         set++;
     for (const struct band *b = set->band; b < set->band + BANDS && b->n > 0; b++) {
-        struct row r = {.rank = b->rank};
+        struct row r = {.rank = b->rank, .ahead = b->ahead};
         for (int i = 0; i < b->n; i++) {
             enum pane_id id = b->slot[i].pane;
             const struct layout_want *w = &ask->want[id];
@@ -104,15 +105,25 @@ static size_t leave_out(struct row *rows, size_t n, int room)
     return n;
 }
 
-/* Rows go round from the top: first what each wants, then what is left to those that grow, by their shares. */
-static void share_rows(struct row *rows, size_t n, int room)
+/* What a band gets before the others get more than the least: by rank. */
+static int serve(struct row *rows, size_t n, int room)
 {
-    int shares = 0, given = 0;
-    for (size_t i = 0; i < n; i++) {
-        rows[i].rows = rows[i].least < room ? rows[i].least : room;
-        room -= rows[i].rows;
-        shares += rows[i].grow;
+    for (int rank = 0; rank < BANDS; rank++) {
+        for (size_t i = 0; i < n; i++) {
+            int more = (rows[i].ahead < rows[i].want ? rows[i].ahead : rows[i].want) - rows[i].rows;
+            if (rows[i].rank != rank || more <= 0)
+                continue;
+            more = more < room ? more : room;
+            rows[i].rows += more;
+            room -= more;
+        }
     }
+    return room;
+}
+
+/* One row each in turn, up to what each wants. */
+static int go_round(struct row *rows, size_t n, int room)
+{
     for (bool more = true; room > 0 && more;) {
         more = false;
         for (size_t i = 0; i < n && room > 0; i++) {
@@ -123,17 +134,27 @@ static void share_rows(struct row *rows, size_t n, int room)
             }
         }
     }
+    return room;
+}
+
+static void share_rows(struct row *rows, size_t n, int room)
+{
+    int shares = 0, given = 0;
+    size_t last = n - 1;
+    for (size_t i = 0; i < n; i++) {
+        rows[i].rows = rows[i].least < room ? rows[i].least : room;
+        room -= rows[i].rows;
+        shares += rows[i].grow;
+        if (rows[i].grow > rows[last].grow)
+            last = i;
+    }
+    room = go_round(rows, n, serve(rows, n, room));
     for (size_t i = 0; i < n && shares > 0; i++) {
         int part = room * rows[i].grow / shares;
         rows[i].rows += part;
         given += part;
     }
-    size_t last = n - 1; /* what division left over */
-    for (size_t i = 0; i < n; i++) {
-        if (rows[i].grow > rows[last].grow)
-            last = i;
-    }
-    rows[last].rows += room - given;
+    rows[last].rows += room - given; /* what division left over */
 }
 
 static void place(struct layout *out, const struct row *r, int y)

@@ -80,6 +80,8 @@ static void pool(struct list *l, const struct snapshot_pool *p)
         else
             add(l, THEME_BAD, "pool: %s", why);
     }
+    else if (!p->up && p->why[0] != '\0')
+        add(l, THEME_WARN, "pool, %s: %s", p->state, p->why);
     if (p->swap_error[0] != '\0')
         add(l, THEME_WARN, "the last swap failed: %s", p->swap_error);
     for (size_t i = 0; i < p->n_devices; i++) {

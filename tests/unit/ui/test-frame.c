@@ -82,7 +82,7 @@ static void nothing_is_cut(void **state)
         assert_non_null(strstr(text, "exact byte for byte"));
         assert_non_null(strstr(text, "123"));
         assert_non_null(strstr(text, "stands by"));
-        assert_non_null(strstr(text, "12-23"));
+        assert_non_null(strstr(text, sizes[i][0] < 40 ? "0-11" : "12-23"));
         check_places(f->ui);
         free(text);
     }

@@ -94,6 +94,8 @@ static void pool_and_connection(void **state)
     snprintf(s->pool.why, sizeof(s->pool.why), "worker attic:50052 does not answer");
     s->pool.retry_ms = 5400;
     assert_true(says(f, "pool: worker attic:50052 does not answer (tried again in 5.0 s)"));
+    snprintf(s->pool.state, sizeof(s->pool.state), "preflight");
+    assert_true(says(f, "pool, preflight: worker attic:50052 does not answer"));
     s->backend[0].health = HEALTH_DOWN; /* the pool is the target */
     assert_false(says(f, "target target"));
     s->speculating = false;
