@@ -64,6 +64,19 @@ static bool same_sized_or_larger(const struct advice_model *t, const struct advi
 #define SLOTS_MORE 5
 enum { SLOTS_DRAFT_MAX = 8 };
 
+/* Seconds for a drafted token.  Where both models are to be on one machine's GPUs and do not fit there together, the
+ * drafter computes on the CPU. */
+static double draft_token(const struct advice *a, const struct advice_model *t, const struct advice_model *d)
+{
+    const struct advice_machine *at = d->machine >= 0 ? &a->machine[d->machine] : NULL;
+    if (!at || at->gpus == 0 || t->machine != d->machine || d->source == ADVICE_RUNS || at->memory < 0 || t->need < 0 ||
+        t->need + d->need <= at->memory)
+        return 1 / d->alone;
+    const struct machine_cpu any = {.packages = 1};
+    const struct estimate_part cpu = {(double)d->bytes, hardware_cpu_bandwidth(&any)};
+    return estimate_token(&cpu, 1, 0);
+}
+
 struct advice_estimate advice_estimate_pair(const struct advice *a, int target, int draft)
 {
     struct advice_estimate e = {.alone = NAN, .drafted = NAN, .accepted = NAN, .pair = {PAIR_GUESS, NAN, NAN, NULL}};
@@ -82,7 +95,7 @@ struct advice_estimate advice_estimate_pair(const struct advice *a, int target, 
     const struct estimate_round r = {
         .chance = e.accepted,
         .fixed = advice_trip(d),
-        .draft = 1 / d->alone,
+        .draft = draft_token(a, t, d),
         .pass = token + advice_trip(t),
         .more = token * (gpu ? ESTIMATE_MORE_GPU : ESTIMATE_MORE_CPU) * (slots ? SLOTS_MORE : 1),
     };
@@ -182,12 +195,17 @@ static int best_drafter(const struct making *k, int target, double *score)
     return best;
 }
 
-/* How a model suits as the target, in doublings of its size. */
+/* Slower than this nobody likes to read. */
+#define USABLE 8.0 /* tokens/s */
+
+/* How a model suits as the target, in doublings of its size; each halving of a rate that is too low costs two. */
 static double score_target(const struct making *k, const struct advice_model *m)
 {
     double size = m->parameters > 0 ? (double)m->parameters : m->bytes > 0 ? (double)m->bytes * 1.65 : 1e6;
     double score = log2(size / 1e9) + (m->verifies ? 1 : 0);
     score += m->source == ADVICE_RUNS ? 1 : m->source == ADVICE_HERE ? 0.5 : 0;
+    if (m->alone < USABLE)
+        score -= 2 * log2(USABLE / m->alone);
     int worker[ADVICE_WORKERS_MAX];
     size_t n = 0;
     if (m->missing > 0 && m->source == ADVICE_HERE && making_pool(k, m->need, worker, &n) >= m->need)

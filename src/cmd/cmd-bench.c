@@ -11,6 +11,9 @@
 #include "cmd/cmd.h"
 #include "cmd/measure.h"
 #include "cmd/prompts.h"
+#include "config/compose.h"
+#include "config/file.h"
+#include "config/tree.h"
 
 extern const struct cmd cmd_bench, cmd_bench_exact, cmd_bench_pool;
 
@@ -44,6 +47,7 @@ struct bench {
     size_t n_samples;
     size_t identical;
     int64_t drafted, accepted;
+    double estimate[N_WAYS]; /* tokens/s that `tightwad init` noted in the configuration; NAN: none */
 };
 
 static int ask(struct bench *b, enum way way, const char *prompt, int64_t max_tokens, struct client_answer *a,
@@ -175,6 +179,7 @@ static void print_json(const struct bench *b)
         json_object_set_new(part, "first_token_ms", real(column_median(b, w, FIRST)));
         json_object_set_new(part, "seconds", real(column_median(b, w, SECONDS)));
         json_object_set_new(part, "tokens", json_integer(tokens));
+        json_object_set_new(part, "estimated_tokens_per_second", real(b->estimate[w]));
         json_object_set_new(o, keys[w], part);
     }
     json_object_set_new(o, "ratio", real(ratio(b)));
@@ -190,6 +195,24 @@ static void print_json(const struct bench *b)
     json_decref(o);
 }
 
+/* What was expected before anything ran, beside what came of it. */
+static void print_estimate(const struct bench *b)
+{
+    char x[32], y[32];
+    bool begun = false;
+    for (enum way w = PROXY; w < N_WAYS; w++) {
+        if (isnan(b->estimate[w]))
+            continue;
+        printf("%s%s %s tokens/s (measured: %s times that)",
+               begun ? ", " : "\nEstimated by `tightwad init`: ", way_names[w],
+               measure_format(x, sizeof(x), b->estimate[w]),
+               measure_format(y, sizeof(y), column_median(b, w, RATE) / b->estimate[w]));
+        begun = true;
+    }
+    if (begun)
+        printf(".\n");
+}
+
 static void print_words(const struct bench *b)
 {
     char x[32], y[32], z[32];
@@ -201,6 +224,7 @@ static void print_words(const struct bench *b)
                measure_format(y, sizeof(y), column_median(b, w, FIRST)),
                measure_format(z, sizeof(z), column_median(b, w, SECONDS)));
     }
+    print_estimate(b);
     double r = ratio(b);
     printf("\nThe proxy is %s times as fast as the target alone%s.\n", measure_format(x, sizeof(x), r),
            r < 0.95 ? ": `tightwad doctor` says why" : "");
@@ -210,6 +234,21 @@ static void print_words(const struct bench *b)
     else
         printf("Nothing was drafted: speculation is off or does not pay (`tightwad proxy status` says why).\n");
     printf("Identical to the target alone: %zu of %zu answers.\n", b->identical, b->n_samples);
+}
+
+/* Only the configuration that the endpoint runs with says what was expected of it. */
+static void read_estimate(struct bench *b, const char *path)
+{
+    struct buf text;
+    char *cause = NULL;
+    b->estimate[PROXY] = b->estimate[DIRECT] = NAN;
+    if (path == NULL)
+        return;
+    if (file_read(path, TREE_BYTES_MAX, &text, &cause) == 0 &&
+        !compose_estimate(text.data, text.len, &b->estimate[DIRECT], &b->estimate[PROXY]))
+        b->estimate[PROXY] = b->estimate[DIRECT] = NAN;
+    buf_finish(&text);
+    free(cause);
 }
 
 static int prepare(struct bench *b, const struct cmd_args *args, char **cause)
@@ -244,6 +283,7 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     struct bench b = {0};
     char *cause = NULL;
     client_init(&b.client, cfg, cmd_args_get(args, "url"));
+    read_estimate(&b, cmd_args_has(args, "url") ? NULL : cfg->path);
     int rc = prepare(&b, args, &cause);
     if (rc == CMD_OK && measure(&b, &cause) != 0)
         rc = CMD_FAILED;
@@ -271,7 +311,8 @@ const struct cmd cmd_bench = {
     .summary = "measure the proxy against its target alone, on the same prompts, in turn",
     .help = "Asks a running proxy each prompt both ways (NAME and NAME@target), in turn, and prints medians and their "
             "ratio.\n"
-            "The ratio is the median over the pairs of (seconds of the target alone / seconds through the proxy).\n\n"
+            "The ratio is the median over the pairs of (seconds of the target alone / seconds through the proxy).\n"
+            "What `tightwad init` had estimated, and noted in the configuration, is shown beside it.\n\n"
             "  tightwad bench -n 5 --prompts questions.txt",
     .options = options,
     .subs = subs,

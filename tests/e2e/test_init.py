@@ -65,6 +65,11 @@ def _(t):
     status, body = answer(served.url, "What is 2 + 2?")
     t.equal(status, 200, body)
     t.equal(answer(big.url, "What is 2 + 2?")[1]["choices"], body["choices"])
+    # What was expected is held against what is measured.
+    r = tightwad(t, "-c", path, "bench", "-k", "1", "-n", "1", "-m", "8", "--json", TIGHTWAD_PORT=str(served.port))
+    t.equal(r.code, 0, r)
+    noted = re.search(r"# estimate: (\S+) tokens/s alone", text).group(1)
+    t.equal(r.json()["target"]["estimated_tokens_per_second"], float(noted), r)
     servers = get(served.url + "/v1/tightwad/status").json()["backends"]
     t.equal(sorted((s["role"], s["url"]) for s in servers), [("drafter", small.url), ("target", big.url)])
 

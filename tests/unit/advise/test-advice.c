@@ -530,6 +530,53 @@ static void a_cpu_target_gains_nothing(void **state)
     finish(&s);
 }
 
+/* A CPU could hold the larger one, and would write a token a second. */
+static void a_target_that_is_too_slow_is_not_chosen(void **state)
+{
+    struct scene s = {.n = 0};
+    struct machine *m = add_cpu(&s, MACHINE_HERE, "pc", 64);
+    add_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/m/Qwen3-32B-Q4_K_M.gguf");
+    add_node(add_box(&s, MACHINE_AGENT, "gpu", "NVIDIA GeForce RTX 3060", 12), 8081, "qwen3:14b");
+    struct advice *a = make(&s, NULL);
+    assert_string_equal(target_name(a), "qwen3:14b");
+    advice_destroy(a);
+    finish(&s);
+
+    s.n = 0;
+    m = add_cpu(&s, MACHINE_HERE, "pc", 64);
+    add_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/m/Qwen3-32B-Q4_K_M.gguf");
+    add_model(m, "file", "Qwen3-4B-Q4_K_M.gguf", "/m/Qwen3-4B-Q4_K_M.gguf");
+    struct advice_wish w;
+    advice_wish_init(&w);
+    a = make(&s, &w);
+    assert_string_equal(target_name(a), "Qwen3-4B-Q4_K_M.gguf");
+    advice_destroy(a);
+    w.target_name = "Qwen3-32B-Q4_K_M.gguf"; /* unless somebody wants it so */
+    a = make(&s, &w);
+    assert_string_equal(target_name(a), "Qwen3-32B-Q4_K_M.gguf");
+    assert_true(a->estimate.alone < 2);
+    advice_destroy(a);
+    finish(&s);
+}
+
+static void a_drafter_without_room_computes_on_the_cpu(void **state)
+{
+    struct scene s = {.n = 0};
+    struct machine *m = add_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 4090", 24);
+    add_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/m/Qwen3-32B-Q4_K_M.gguf");
+    add_model(m, "file", "Qwen3-8B-Q4_K_M.gguf", "/m/Qwen3-8B-Q4_K_M.gguf");
+    struct advice *a = make(&s, NULL);
+    assert_string_equal(drafter_name(a), "Qwen3-8B-Q4_K_M.gguf");
+    assert_true(warns(a, ADVICE_DOES_NOT_PAY)); /* 19 and 5 GB in 24: the 8B model drafts at 5 tokens/s */
+    double with = a->estimate.drafted;
+    m->gpu[0].memory = 48 * GIB;
+    advice_destroy(a);
+    a = make(&s, NULL);
+    assert_true(a->estimate.drafted > with && a->estimate.drafted > a->estimate.alone);
+    advice_destroy(a);
+    finish(&s);
+}
+
 /* ---- edges ---- */
 
 static void what_is_unknown_stays_unknown(void **state)
@@ -637,6 +684,8 @@ const struct CMUnitTest advice_tests[] = {
     cmocka_unit_test(the_cloud_is_far),
     cmocka_unit_test(warnings),
     cmocka_unit_test(a_cpu_target_gains_nothing),
+    cmocka_unit_test(a_target_that_is_too_slow_is_not_chosen),
+    cmocka_unit_test(a_drafter_without_room_computes_on_the_cpu),
     cmocka_unit_test(what_is_unknown_stays_unknown),
     cmocka_unit_test(several_gpus_of_different_sizes),
     cmocka_unit_test(unified_memory_is_the_machines),
