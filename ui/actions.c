@@ -53,10 +53,12 @@ bool actions_can_save(const struct ui *ui)
 
 void actions_tell_failure(struct ui *ui, const char *what, const char *why)
 {
-    if (ui->dialog == NULL)
+    if (ui->dialog == NULL) {
+        ui->notice[0] = '\0'; /* that it is under way */
         notes_message(ui, what, "%s", why);
-    else
+    } else {
         ui_notice(ui, THEME_BAD, "%s: %s", what, why);
+    }
 }
 
 /* ---- orders ---- */
@@ -74,13 +76,14 @@ void actions_send(struct ui *ui, json_t *request, const char *what, bool waits, 
         order_free(o);
         return;
     }
+    const char *dots = ui->theme.unicode ? "…" : "...";
     a->orders = o;
     if (waits) {
-        char *text = xasprintf("%s …", what);
+        char *text = xasprintf("%s %s", what, dots);
         o->waiting = waiting_open(ui, "waiting", text);
         free(text);
     } else {
-        ui_notice(ui, THEME_TEXT, "%s …", what);
+        ui_notice(ui, THEME_TEXT, "%s %s", what, dots);
     }
 }
 
