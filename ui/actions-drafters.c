@@ -181,6 +181,20 @@ void action_remove(struct ui *ui)
 {
     size_t n;
     char **names = names_of(&ui->picture.snapshot, &n);
+    const char *own = ui->picture.snapshot.pool.draft; /* it comes and goes with its model */
+    for (size_t i = 0; i < n; i++) {
+        if (own[0] == '\0' || strcmp(names[i], own) != 0)
+            continue;
+        free(names[i]);
+        memmove(names + i, names + i + 1, (n - i) * sizeof(*names));
+        n--;
+        break;
+    }
+    if (n == 0) {
+        ui_notice(ui, THEME_WARN, "x: %s is run by the pool: it comes and goes with its model", own);
+        name_free(names);
+        return;
+    }
     if (n == 1) {
         confirm_remove(ui, names[0]);
         name_free(names);

@@ -316,6 +316,10 @@ void action_quit(struct ui *ui)
     } here[] = {{"stop the engines, and quit", 's'}, {"leave them running, headless", 'l'}, {"stay", 'n'}},
       away[] = {{"detach: the instance goes on", 'd'}, {"stop the instance too", 's'}, {"stay", 'n'}};
     const struct snapshot *s = &ui->picture.snapshot;
+    if (actions_of(ui)->quits) {
+        ui_notice(ui, THEME_TEXT, "it is ending: %u answers are finished first", (unsigned)s->running);
+        return;
+    }
     char *why = s->running + s->queued > 0 ? xasprintf("%u requests run, %u wait: stopping finishes them first.",
                                                        (unsigned)s->running, (unsigned)s->queued)
                                            : NULL;

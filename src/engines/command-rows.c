@@ -71,9 +71,23 @@ json_t *command_drafter_add(const struct engines *e, const json_t *args, char **
     return answer;
 }
 
+static bool is_pools_own(const struct proxy *p, const char *name)
+{
+    for (size_t i = 0; i < p->n_drafters; i++) {
+        if (p->drafter[i]->pooled && strcmp(p->drafter[i]->name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 json_t *command_drafter_remove(const struct engines *e, const json_t *args, char **cause)
 {
     const char *name = text_arg(args, "name");
+    if (is_pools_own(e->proxy, name)) {
+        cause_set(cause, "%s is run by the pool: the model's `draft` in cluster.yaml names it (pausing it works)",
+                  name);
+        return NULL;
+    }
     int save = wants_save(e, args, cause);
     if (save < 0 || proxy_remove_drafter(e->proxy, name, cause) != 0)
         return NULL;

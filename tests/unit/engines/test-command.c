@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,7 +212,28 @@ static void table_is_sorted(void **state)
         assert_true((command_table[i].run == NULL) != (command_table[i].begin == NULL));
 }
 
+static void every_row_is_in_the_manual(void **state)
+{
+    (void)state;
+    char *path = xasprintf("%s/../../../doc/api.md", getenv("TIGHTWAD_TEST_DATA")), *page = xcalloc(1, 1 << 17);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_true(fread(page, 1, (1 << 17) - 1, f) > 0);
+    fclose(f);
+    for (size_t i = 0; i < command_count; i++) {
+        const struct command *c = &command_table[i];
+        bool none = c->args[0] == '\0';
+        char *row = xasprintf("\n| `%s` | %s%s%s", c->name, none ? "" : "`", c->args, none ? "|" : "` |");
+        if (strstr(page, row) == NULL)
+            fail_msg("doc/api.md has no line that begins with %s", row + 1);
+        free(row);
+    }
+    free(path);
+    free(page);
+}
+
 const struct CMUnitTest command_tests[] = {
+    cmocka_unit_test(every_row_is_in_the_manual),
     cmocka_unit_test(errors_say_what_is_wrong),
     cmocka_unit_test(pause_and_cap_take_effect),
     cmocka_unit_test(what_takes_time_is_told_later),

@@ -189,6 +189,23 @@ static void a_drafter_is_added_and_removed(void **state)
     rig_stop(&r);
 }
 
+static void the_pools_own_drafter_is_not_removed(void **state)
+{
+    (void)state;
+    struct keys_rig r;
+    rig_start(&r);
+    rig_add_pool(&r, "big", "up");
+    snprintf(r.ui->picture.snapshot.pool.draft, 10, "own");
+    rig_add_drafter(&r, "own", false);
+    rig_type(&r, "x");
+    assert_non_null(strstr(r.ui->notice, "run by the pool"));
+    assert_string_equal(rig_dialog(&r), "");
+    rig_add_drafter(&r, "other", false);
+    rig_type(&r, "xr");
+    rig_wants(&r, "{\"command\":\"drafter-remove\",\"name\":\"other\",\"save\":true}");
+    rig_stop(&r);
+}
+
 static void the_cap_is_a_number_or_auto(void **state)
 {
     (void)state;
@@ -314,6 +331,9 @@ static void quitting_asks(void **state)
     rig_type(&r, "q\n");
     assert_int_equal(r.quits, 1);
     assert_true(r.stops);
+    rig_type(&r, "q");
+    assert_string_equal(rig_dialog(&r), "");
+    assert_non_null(strstr(r.ui->notice, "it is ending"));
     rig_stop(&r);
     rig_start(&r);
     r.ui->attached = true;
@@ -352,6 +372,7 @@ const struct CMUnitTest actions_tests[] = {
     cmocka_unit_test(a_list_that_was_left_does_not_come_back),
     cmocka_unit_test(drafters_are_paused_and_resumed),
     cmocka_unit_test(a_drafter_is_added_and_removed),
+    cmocka_unit_test(the_pools_own_drafter_is_not_removed),
     cmocka_unit_test(the_cap_is_a_number_or_auto),
     cmocka_unit_test(engines_are_started_and_stopped),
     cmocka_unit_test(what_examines_is_read),
