@@ -20,14 +20,17 @@ enum {
     MAX_BODY = 64 * 1024,
     MAX_HEADERS = 16 * 1024,
     IDLE_TIMEOUT_S = 30,
-    FRESH_US = 3 * 1000 * 1000, /* a probe of this age still tells how things are */
+    FRESH_US = 3 * 1000 * 1000,  /* a probe of this age still tells how things are */
+    STALE_US = 60 * 1000 * 1000, /* and one of this age is told at once, while the next one is made */
     LOG_LINES = 100,
 };
+
+typedef void waiting_then(struct agent *a, struct httpd_request *r);
 
 /* A request that waits for the probe. */
 struct waiting {
     struct httpd_request *request;
-    void (*then)(struct agent *a, struct httpd_request *r);
+    waiting_then *then;
 };
 
 struct agent {
@@ -108,17 +111,18 @@ static void probe(struct agent *a)
         a->here = here_probe(a->base, &opts, on_probed, a);
 }
 
-/* At once when the last probe is young enough, else after the next one. */
-static void when_probed(struct agent *a, struct httpd_request *r,
-                        void (*then)(struct agent *a, struct httpd_request *r))
+/* At once when the last probe is no older than that, else after the next one. */
+static void when_probed(struct agent *a, int64_t age_us, struct httpd_request *r, waiting_then *then)
 {
-    if (a->probed_us != 0 && clock_us() - a->probed_us < FRESH_US) {
+    int64_t age = a->probed_us != 0 ? clock_us() - a->probed_us : INT64_MAX;
+    if (age > FRESH_US)
+        probe(a);
+    if (age <= age_us) {
         then(a, r);
         return;
     }
     a->waiting = xreallocarray(a->waiting, a->n_waiting + 1, sizeof(*a->waiting));
     a->waiting[a->n_waiting++] = (struct waiting){r, then};
-    probe(a);
 }
 
 /* ---- calls ---- */
@@ -144,7 +148,7 @@ static void handle_agent(struct httpd_request *r, void *arg)
 {
     struct agent *a = arg;
     if (may(a, r, true))
-        when_probed(a, r, tell);
+        when_probed(a, STALE_US, r, tell);
 }
 
 static void handle_running(struct httpd_request *r, void *arg)
@@ -216,7 +220,7 @@ static void handle_start(struct httpd_request *r, void *arg)
     if (a->node == NULL)
         httpd_reply_error(r, 501, NULL, "no_programs", "%s", a->node_cause);
     else
-        when_probed(a, r, start); /* what models there are may just have changed */
+        when_probed(a, FRESH_US, r, start); /* what models there are may just have changed */
 }
 
 static void handle_stop(struct httpd_request *r, void *arg)

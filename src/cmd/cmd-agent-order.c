@@ -1,4 +1,5 @@
 /* tightwad agent list, log, start, stop: what is done from here with the agent of another machine. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "agent/token.h"
 #include "base/cause.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "cmd/cmd.h"
 #include "http/httpc.h"
 #include "probe/agent-client.h"
@@ -82,14 +84,28 @@ static const char *text_of(const json_t *o, const char *key)
     return s != NULL ? s : "";
 }
 
+/* What another machine says must not steer the terminal. */
+static void print_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void print_line(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    char *text = xvasprintf(fmt, ap), *clean = utf8_printable(text, strlen(text));
+    va_end(ap);
+    printf("%s\n", clean);
+    free(clean);
+    free(text);
+}
+
 static void print_run(const json_t *o)
 {
     const char *model = text_of(o, "model"), *ended = text_of(o, "ended"), *said = text_of(o, "said");
-    printf("%-20s %-7s %-9s %s:%lld%s%s\n", text_of(o, "name"), text_of(o, "program"), text_of(o, "state"),
-           text_of(o, "host"), (long long)json_integer_value(json_object_get(o, "port")), *model != '\0' ? "  " : "",
-           model);
+    print_line("%-20s %-7s %-9s %s:%lld%s%s", text_of(o, "name"), text_of(o, "program"), text_of(o, "state"),
+               text_of(o, "host"), (long long)json_integer_value(json_object_get(o, "port")),
+               *model != '\0' ? "  " : "", model);
     if (*ended != '\0')
-        printf("%-20s %s%s%s\n", "", ended, *said != '\0' ? ": " : "", said);
+        print_line("%-20s %s%s%s", "", ended, *said != '\0' ? ": " : "", said);
 }
 
 static int run_list(struct cmd_env *env, const struct cmd_args *args)
@@ -113,6 +129,12 @@ static int run_list(struct cmd_env *env, const struct cmd_args *args)
 
 /* ---- log ---- */
 
+static const char *line_of(const json_t *list, size_t i)
+{
+    const char *s = json_string_value(json_array_get(list, i));
+    return s != NULL ? s : "";
+}
+
 static int run_log(struct cmd_env *env, const struct cmd_args *args)
 {
     struct talk k;
@@ -130,7 +152,7 @@ static int run_log(struct cmd_env *env, const struct cmd_args *args)
         const json_t *list = json_object_get(k.body, "lines");
         rc = k.body != NULL ? CMD_OK : CMD_FAILED;
         for (size_t i = 0; i < json_array_size(list); i++)
-            printf("%s\n", json_string_value(json_array_get(list, i)));
+            print_line("%s", line_of(list, i));
     }
     talk_close(&k);
     return rc;

@@ -85,9 +85,8 @@ bool scan_answer_is_ollama(const json_t *o)
 
 bool scan_answer_is_agent(const json_t *o)
 {
-    int64_t protocol = 0;
-    return json_get_int(o, "protocol", 1, AGENT_PROTOCOLS, &protocol, NULL) == 1 &&
-           json_is_object(json_object_get(o, "machine"));
+    const char *service = json_string_value(json_object_get(o, "service"));
+    return service != NULL && strcmp(service, "tightwad-agent") == 0;
 }
 
 enum scan_refusal scan_answer_refusal(int status, const json_t *o)
@@ -193,7 +192,8 @@ void scan_answer_ps(struct machine *m, const json_t *o)
 
 int scan_answer_agent(struct machine *m, const json_t *o, char **cause)
 {
-    if (!scan_answer_is_agent(o))
+    int64_t protocol = 0;
+    if (json_get_int(o, "protocol", 1, AGENT_PROTOCOLS, &protocol, NULL) != 1)
         return cause_set(cause, "it is no answer of a tightwad agent");
     if (machine_from_json(m, json_object_get(o, "machine"), cause) != 0)
         return cause_prefix(cause, "machine");

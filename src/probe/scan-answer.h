@@ -12,14 +12,14 @@
 /* How a server that refuses to answer gives away what it is. */
 enum scan_refusal {
     SCAN_NO_REFUSAL,
-    SCAN_REFUSED_NODE,    /* by a node or an agent, whichever the path belongs to: "code" is a word */
+    SCAN_REFUSED_NODE,    /* by a node: "code" is a word */
     SCAN_REFUSED_LLAMACPP /* by a llama-server: "code" is the status */
 };
 
 /* The shape of an answer with status 401, or 503 while a model is being loaded. */
 enum scan_refusal scan_answer_refusal(int status, const json_t *o);
 
-/* Whether the answer is what only such a server gives: GET /v1/node, /props, /api/tags, /v1/agent. */
+/* Whether the answer is what only such a server gives: GET /v1/node, /props, /api/tags, an agent's /health. */
 bool scan_answer_is_node(const json_t *o);
 bool scan_answer_is_llamacpp(const json_t *o);
 bool scan_answer_is_ollama(const json_t *o);

@@ -8,7 +8,12 @@
 #include "base/mem.h"
 #include "probe/scan-answer.h"
 
-enum { QUESTION_MS = 2500, ANSWER_MAX = 4 << 20, PINGS = 3 };
+enum {
+    QUESTION_MS = 2500,
+    AGENT_MS = 10000, /* an agent probes its machine before it answers, and a tool there may hang */
+    ANSWER_MAX = 4 << 20,
+    PINGS = 3,
+};
 
 struct scan_ask {
     struct httpc *http;
@@ -19,7 +24,7 @@ struct scan_ask {
     const struct kind *order[4];
     size_t at;   /* the kind that is asked for, in order */
     size_t step; /* of what is asked once the kind is known: follow-ups, then pings */
-    bool known, with_token;
+    bool known;
     int64_t rtt[PINGS];
     size_t n_rtt;
     struct machine m;
@@ -29,6 +34,7 @@ struct scan_ask {
 struct follow_up {
     const char *path;
     void (*read)(struct machine *m, const json_t *o);
+    int ms; /* 0: QUESTION_MS */
 };
 
 /* What only this kind answers, what else to ask it, and the cheapest question for measuring the round trip. */
@@ -42,26 +48,31 @@ struct kind {
     enum scan_refusal refusal; /* by which it is known although it tells nothing */
 };
 
+static void read_agent(struct machine *m, const json_t *o)
+{
+    struct machine told;
+    char *cause = NULL;
+    machine_text(m->service[0].version, sizeof(m->service[0].version),
+                 json_string_value(json_object_get(o, "version")));
+    if (scan_answer_agent(&told, o, &cause) == 0)
+        scan_answer_merge(m, &told);
+    else
+        machine_add_note(m, "agent: %s", cause);
+    free(cause);
+}
+
+/* clang-format off */
 static const struct kind kinds[] = {
     {SERVICE_NODE, "/v1/node", scan_answer_is_node, scan_answer_node, {{0}}, "/health", SCAN_REFUSED_NODE},
-    {SERVICE_LLAMACPP,
-     "/props",
-     scan_answer_is_llamacpp,
-     scan_answer_props,
-     {{"/v1/models", scan_answer_models}},
-     "/health",
+    {SERVICE_LLAMACPP, "/props", scan_answer_is_llamacpp, scan_answer_props, {{"/v1/models", scan_answer_models, 0}}, "/health",
      SCAN_REFUSED_LLAMACPP},
-    {SERVICE_OLLAMA,
-     "/api/tags",
-     scan_answer_is_ollama,
-     scan_answer_tags,
-     {{"/api/version", scan_answer_version}, {"/api/ps", scan_answer_ps}},
-     "/",
-     SCAN_NO_REFUSAL},
-    {SERVICE_AGENT, "/v1/agent", scan_answer_is_agent, NULL, {{0}}, "/health", SCAN_REFUSED_NODE},
+    {SERVICE_OLLAMA, "/api/tags", scan_answer_is_ollama, scan_answer_tags,
+     {{"/api/version", scan_answer_version, 0}, {"/api/ps", scan_answer_ps, 0}}, "/", SCAN_NO_REFUSAL},
+    {SERVICE_AGENT, "/health", scan_answer_is_agent, NULL, {{"/v1/agent", read_agent, AGENT_MS}}, "/health", SCAN_NO_REFUSAL},
 };
+/* clang-format on */
 
-static void ask(struct scan_ask *a, const char *path);
+static void ask(struct scan_ask *a, const char *path, int ms);
 
 static void ask_free(struct scan_ask *a)
 {
@@ -99,9 +110,9 @@ static void next_step(struct scan_ask *a)
     if (a->m.service[0].needs_secret)
         n_more = 0;
     if (a->step < n_more)
-        ask(a, k->more[a->step].path);
+        ask(a, k->more[a->step].path, k->more[a->step].ms);
     else if (a->step < n_more + PINGS)
-        ask(a, k->ping);
+        ask(a, k->ping, 0);
     else
         finish(a);
 }
@@ -116,29 +127,9 @@ static void recognise(struct scan_ask *a)
     a->known = true;
 }
 
-static void take_agent(struct scan_ask *a, const json_t *o)
-{
-    struct machine told;
-    char *cause = NULL;
-    const char *version = json_string_value(json_object_get(o, "version"));
-    struct machine_service *s = &a->m.service[0];
-    machine_text(s->version, sizeof(s->version), version);
-    if (scan_answer_agent(&told, o, &cause) == 0)
-        scan_answer_merge(&a->m, &told);
-    else
-        machine_add_note(&a->m, "agent: %s", cause);
-    free(cause);
-}
-
-/* One that is known by how it refuses.  An agent is asked again where there is a token for it. */
+/* One that is known by how it refuses. */
 static void take_refusal(struct scan_ask *a, int status)
 {
-    bool agent = a->order[a->at]->kind == SERVICE_AGENT;
-    if (agent && status == 401 && a->token != NULL && !a->with_token) {
-        a->with_token = true;
-        ask(a, a->order[a->at]->path);
-        return;
-    }
     recognise(a);
     a->m.service[0].needs_secret = status == 401;
     if (status == 503)
@@ -155,13 +146,11 @@ static void take_first(struct scan_ask *a, const struct httpc_result *r)
         recognise(a);
         if (k->read != NULL)
             k->read(&a->m, o);
-        else
-            take_agent(a, o);
         next_step(a);
     } else if (refusal != SCAN_NO_REFUSAL && refusal == k->refusal) {
         take_refusal(a, r->status);
     } else if (++a->at < ARRAY_LEN(kinds)) {
-        ask(a, a->order[a->at]->path);
+        ask(a, a->order[a->at]->path, 0);
     } else {
         finish(a);
     }
@@ -177,6 +166,8 @@ static void take_step(struct scan_ask *a, const struct httpc_result *r)
         if (o != NULL)
             k->more[a->step].read(&a->m, o);
         json_decref(o);
+    } else if (more && r->status == 401) {
+        a->m.service[0].needs_secret = true;
     } else if (!more) {
         a->rtt[a->n_rtt++] = r->elapsed_us;
     }
@@ -196,14 +187,15 @@ static void on_done(void *arg, const struct httpc_result *r)
         take_first(a, r);
 }
 
-static void ask(struct scan_ask *a, const char *path)
+static void ask(struct scan_ask *a, const char *path, int ms)
 {
+    bool agent = a->known && a->order[a->at]->kind == SERVICE_AGENT;
     char *url = xasprintf(strchr(a->host, ':') != NULL ? "http://[%s]:%d%s" : "http://%s:%d%s", a->host, a->port, path);
     const struct httpc_opts opts = {
         .url = url,
-        .bearer = a->with_token ? a->token : NULL,
+        .bearer = agent ? a->token : NULL,
         .connect_timeout_ms = QUESTION_MS,
-        .timeout_ms = QUESTION_MS,
+        .timeout_ms = ms > 0 ? ms : QUESTION_MS,
         .max_reply = ANSWER_MAX,
         .on_done = on_done,
         .arg = a,
@@ -231,7 +223,7 @@ struct scan_ask *scan_ask_start(struct httpc *http, const struct scan_ask_opts *
         if (kinds[i].kind != opts->likely)
             a->order[n++] = &kinds[i];
     }
-    ask(a, a->order[0]->path);
+    ask(a, a->order[0]->path, 0);
     return a;
 }
 

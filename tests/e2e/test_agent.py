@@ -1,6 +1,7 @@
 """`tightwad agent` tells what a machine has and starts nodes and workers there, for those who have its token; and nothing else,
 for nobody else."""
 import http.client
+import http.server
 import os
 import signal
 import stat
@@ -188,6 +189,42 @@ def _(t):
     # One that can't run says why.
     status, out, err = command(t, "start", where, "node", os.path.join(MODELS, "draft.gguf"), "port=%d" % port, "device=NOPE1", *key)
     t.check(status == 1 and "ended" in out and "NOPE1" in out, out + err)
+
+
+class Impostor(http.server.BaseHTTPRequestHandler):
+    """Answers each call with server.answer: JSON or bytes."""
+    def log_message(self, *args):
+        pass
+
+    def do_GET(self):
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        answer = self.server.answer
+        body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET
+
+
+@test("an agent that lies steers no terminal, and what is none is said to be none")
+def _(t):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Impostor)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    t.own(server).stop = server.shutdown
+    where = "127.0.0.1:%d" % server.server_address[1]
+    evil = "\x1b]0;mine\x07\x1b[2J\u202e"
+    run = {"name": evil, "program": evil, "state": evil, "host": evil, "model": evil, "ended": evil, "said": evil, "port": "x"}
+    server.answer = {"running": [run, 7, None, {}], "lines": [evil, 3, None], "name": evil}
+    for args in (("list", where), ("log", where, "x"), ("start", where, "worker")):
+        status, out, err = command(t, *args)
+        t.check("\x1b" not in out + err and "\u202e" not in out + err, (args, out, err))
+    server.answer = {"error": {"message": evil}}
+    for answer in (b"", b"nonsense", b"[1]", b"{" * 1000, b"\xff" * 50, b" " * (5 << 20)):
+        server.answer = answer
+        status, out, err = command(t, "list", where)
+        t.check(status == 1 and ("no tightwad agent" in err or "did not come" in err), (answer[:20], out, err))
 
 
 @test("what it has started ends with it, whether it is asked to end or killed")

@@ -429,7 +429,11 @@ static void test_merge(void **state)
     assert_int_equal(seen.rtt_us, 400);
     machine_finish(&seen);
 
+    o = parse("{\"status\":\"ok\",\"service\":\"tightwad-agent\"}");
+    assert_true(scan_answer_is_agent(o));
+    json_decref(o);
     o = parse("{\"protocol\":1,\"machine\":[]}");
+    assert_false(scan_answer_is_agent(o));
     assert_int_equal(scan_answer_agent(&told, o, &cause), -1);
     json_decref(o);
     free(cause);
