@@ -3,27 +3,35 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 
-/* The share of drafted tokens that the checks found accepted, NAN unknown. */
-static double measured(const struct wizard *w)
+/* What the checks found of the drafter; false: they did not measure it. */
+static bool measured(const struct wizard *w, struct advice_measured *m)
 {
     size_t i;
     json_t *s;
+    *m = (struct advice_measured){.accepted = NAN};
     json_array_foreach(json_object_get(w->report, "servers"), i, s)
     {
         const json_t *accepted = json_object_get(s, "acceptance");
-        if (json_is_number(accepted))
-            return json_number_value(accepted);
+        if (isnan(m->accepted) && json_is_number(accepted))
+            m->accepted = json_number_value(accepted);
     }
-    return NAN;
+    json_array_foreach(json_object_get(w->report, "findings"), i, s)
+    {
+        const char *id = json_string_value(json_object_get(s, "id"));
+        m->loses = m->loses || (id && strcmp(id, "does-not-pay") == 0);
+    }
+    return !isnan(m->accepted);
 }
 
 static void draw(struct wizard *w, struct page *p)
 {
     char *endpoint = xasprintf("%s:%d", w->open ? "ADDRESS-OF-THIS-MACHINE" : "127.0.0.1", w->port);
-    char *text = advice_tell(w->plan.advice, w->plan.machine, endpoint, measured(w));
+    struct advice_measured m;
+    char *text = advice_tell(w->plan.advice, w->plan.machine, endpoint, measured(w, &m) ? &m : NULL);
     page_say(p, THEME_BOLD, "Tell your human");
     page_say(p, THEME_TEXT, "%s", "");
     page_mark(p, THEME_DIM, "  ", THEME_TEXT, "%s", text);

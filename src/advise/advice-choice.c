@@ -314,7 +314,7 @@ int64_t making_pool(const struct making *k, int64_t need, int *worker, size_t *n
     while ((has < need || wished) && *n_workers < ADVICE_WORKERS_MAX) {
         int best = ADVICE_NONE;
         for (size_t i = 0; i < k->n && i < MACHINES_MAX; i++) {
-            if (!taken[i] && lends(k, (int)i) && (best < 0 || a->machine[i].memory > a->machine[best].memory))
+            if (!taken[i] && lends(k, (int)i) && (best < 0 || a->machine[i].lends > a->machine[best].lends))
                 best = (int)i;
         }
         if (best < 0)
@@ -322,7 +322,7 @@ int64_t making_pool(const struct making *k, int64_t need, int *worker, size_t *n
         taken[best] = true;
         worker[(*n_workers)++] = best;
         /* What is not known is taken to do. */
-        has += a->machine[best].memory > 0 ? a->machine[best].memory : need > has ? need - has : 0;
+        has += a->machine[best].lends > 0 ? a->machine[best].lends : need > has ? need - has : 0;
     }
     return has;
 }
@@ -338,7 +338,8 @@ static double token_pooled(const struct making *k, const struct advice_model *m)
     for (size_t i = 0; i <= a->n_workers && left > 0; i++) {
         int at = i == 0 ? k->here : a->worker[i - 1];
         const struct advice_machine *x = &a->machine[at];
-        double part = x->memory > 0 ? fmin(left, (double)x->memory * share) : left;
+        int64_t room = i == 0 ? x->memory : x->lends;
+        double part = room > 0 ? fmin(left, (double)room * share) : left;
         parts[n++] = (struct estimate_part){part, x->gbps};
         left -= part;
         if (i > 0)

@@ -54,12 +54,25 @@ static void add_gpus(const struct machine *m, struct advice_machine *out)
     }
 }
 
+/* What its workers lend, by their own word; without that, its memory. */
+static int64_t lent(const struct machine *m, const struct advice_machine *a)
+{
+    int64_t sum = -1;
+    for (size_t i = 0; i < m->n_services; i++) {
+        const struct machine_service *s = &m->service[i];
+        int64_t bytes = s->memory_free >= 0 ? s->memory_free : s->memory;
+        if (s->kind == SERVICE_WORKER && bytes >= 0)
+            sum = (sum < 0 ? 0 : sum) + bytes;
+    }
+    return sum < 0 ? a->memory : sum;
+}
+
 static char *describe(const struct machine *m, const struct advice_machine *a)
 {
     char gb[32];
+    advice_bytes(gb, sizeof(gb), a->known ? a->memory : a->lends);
     if (!a->known)
-        return xstrdup("hardware not known");
-    advice_bytes(gb, sizeof(gb), a->memory);
+        return a->lends < 0 ? xstrdup("hardware not known") : xasprintf("lends %s", gb);
     if (a->gpus == 0) {
         char *cores = m->cpu.cores > 0 ? xasprintf(", %d cores", m->cpu.cores) : xstrdup("");
         char *text = xasprintf("no GPU%s%s%s", cores, a->memory > 0 ? ", " : "", a->memory > 0 ? gb : "");
@@ -90,7 +103,7 @@ void making_machines(struct making *k)
     for (size_t i = 0; i < k->n; i++) {
         const struct machine *m = &k->list[i];
         struct advice_machine *out = &a->machine[i];
-        *out = (struct advice_machine){.memory = -1, .largest = -1, .gbps = NAN, .role = ADVICE_ROLE_NONE};
+        *out = (struct advice_machine){.memory = -1, .largest = -1, .lends = -1, .gbps = NAN, .role = ADVICE_ROLE_NONE};
         if (m->origin == MACHINE_HERE && k->here == ADVICE_NONE)
             k->here = (int)i;
         add_gpus(m, out);
@@ -100,7 +113,8 @@ void making_machines(struct making *k)
             out->memory = m->memory;
             out->gbps = hardware_cpu_bandwidth(&m->cpu);
         }
-        struct hardware_use use = hardware_use_of(!out->known ? -1 : out->gpus == 0 ? 0 : out->memory);
+        out->lends = lent(m, out);
+        struct hardware_use use = hardware_use_of(!out->known ? out->lends : out->gpus == 0 ? 0 : out->memory);
         out->class = use.class;
         out->model_min = use.model_min;
         out->model_max = use.model_max;

@@ -178,30 +178,43 @@ static const char *place(const struct advice_model *m, const struct machine *lis
                                                      : list[m->machine].name;
 }
 
-char *advice_tell(const struct advice *a, const struct machine *list, const char *endpoint, double accepted)
+/* What drafting brings, as far as it is known. */
+static char *gain(const struct advice *a, const struct advice_measured *m)
+{
+    const struct advice_model *t = &a->model[a->target], *d = &a->model[a->drafter[0]];
+    bool loses = m ? m->loses : a->estimate.drafted <= a->estimate.alone;
+    if (loses)
+        return xasprintf("By %s drafting does not pay with these two as they are, so it is left off until it does: the "
+                         "answers come as fast as %s writes them.",
+                         m ? "the measurement" : "the estimate", t->name);
+    bool other = d->machine >= 0 && d->machine != t->machine;
+    const char *part =
+        other ? " The machine that had nothing to do now does its part; switched off, it is only slower." : "";
+    if (m && !isnan(m->accepted))
+        return xasprintf(
+            "So they come sooner: %.0f %% of what is drafted is accepted, and that share of the text comes at "
+            "the drafter's pace.%s",
+            100 * m->accepted, part);
+    return xasprintf("How much of the draft is accepted shows in the dashboard after a few answers.%s", part);
+}
+
+char *advice_tell(const struct advice *a, const struct machine *list, const char *endpoint,
+                  const struct advice_measured *m)
 {
     if (a->target < 0)
         return xstrdup("There is nothing to tell yet: no model was found.");
     const struct advice_model *t = &a->model[a->target], *d = a->n_drafters > 0 ? &a->model[a->drafter[0]] : NULL;
-    char *head = xasprintf("Point the chat app at http://%s/v1 instead of Ollama's port 11434. ", endpoint);
-    char *text;
+    char *head = xasprintf("Point the chat app at http://%s/v1 instead of Ollama's port 11434. ", endpoint), *text;
     if (!d || !t->verifies) {
         text = xasprintf("%sThe models and the answers are the same as before; %s answers, on %s.", head, t->name,
                          place(t, list));
     } else {
-        char *rate = isnan(accepted)
-                         ? xstrdup("How much of its draft is accepted shows in the dashboard after a few answers.")
-                         : xasprintf("%.0f %% of its draft is accepted: that share of the text comes at the fast "
-                                     "machine's pace.",
-                                     100 * accepted);
+        char *brings = gain(a, m);
         text =
-            xasprintf("%sThe answers are the same as before, word for word, and come sooner: %s on %s drafts, %s on %s "
-                      "checks and has the last word. %s%s",
-                      head, d->name, place(d, list), t->name, place(t, list), rate,
-                      d->machine >= 0 && d->machine != t->machine
-                          ? " The machine that had nothing to do now does its part; switched off, it is only slower."
-                          : "");
-        free(rate);
+            xasprintf("%sThe answers are the same as before, word for word: %s on %s drafts, %s on %s checks and has "
+                      "the last word. %s",
+                      head, d->name, place(d, list), t->name, place(t, list), brings);
+        free(brings);
     }
     free(head);
     return text;

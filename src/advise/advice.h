@@ -53,6 +53,7 @@ struct advice_machine {
     double model_min, model_max; /* sizes that suit it, in thousand millions of parameters; NAN unknown */
     int64_t memory;              /* that a model can use: of all GPUs, or of the CPU; -1 unknown */
     int64_t largest;             /* of its largest GPU; 0: it has none, -1 unknown */
+    int64_t lends;               /* what its workers would give a pool; -1 unknown */
     size_t gpus;                 /* that are of use */
     bool known;                  /* something is known of its hardware */
     double gbps;                 /* bandwidth of that memory (of the largest GPU); NAN unknown */
@@ -199,8 +200,16 @@ const char *advice_bytes(char *buf, size_t size, int64_t bytes);
 /* "32B", "0.6B", "135M"; "?" unknown.  Into buf. */
 const char *advice_size(char *buf, size_t size, int64_t parameters);
 
-/* What to tell whoever uses it, a paragraph: where to point the chat app, what drafts and what checks.  endpoint:
- * HOST:PORT of the proxy; accepted: share that was measured, NAN: not yet.  Owned by the caller. */
-char *advice_tell(const struct advice *a, const struct machine *list, const char *endpoint, double accepted);
+/* What came of trying it. */
+struct advice_measured {
+    double accepted; /* share of the drafted tokens; NAN: not measured */
+    bool loses;      /* drafting does not pay here, so the endpoint leaves it off */
+};
+
+/* What to tell whoever uses it, a paragraph: where to point the chat app, what drafts and what checks, and what that
+ * brings.  endpoint: HOST:PORT of the proxy; m NULL: nothing was measured, and the estimate has to do.  Owned by the
+ * caller. */
+char *advice_tell(const struct advice *a, const struct machine *list, const char *endpoint,
+                  const struct advice_measured *m);
 
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "cmd/cmd.h"
@@ -75,6 +76,15 @@ static void take_servers(struct given *g)
         g->scan.no_local = g->scan.no_loopback = true;
 }
 
+/* Workers are asked what they lend only where no configuration is in use: a pool of it might be using them. */
+static bool is_first(const struct cmd_env *env)
+{
+    char *path = config_find(env->config);
+    bool there = path != NULL && access(path, F_OK) == 0;
+    free(path);
+    return !there;
+}
+
 static int take(struct given *g, const struct cmd_args *args, char **cause)
 {
     struct advice_wish *w = &g->ask.wish;
@@ -122,6 +132,7 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     struct given g = {.subnet_text = NULL};
     char *cause = NULL;
     int rc;
+    g.scan.ask_workers = is_first(env);
     if (take(&g, args, &cause) != 0) {
         rc = cmd_usage_error("init: %s", cause);
         free(cause);

@@ -1,6 +1,5 @@
 #include "cmd/init-yes.h"
 
-#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +24,8 @@ struct init {
     struct survey survey;
     struct advice *advice;
     char *path, *backup;
-    double accepted; /* share of the first drafter's tokens, as it was measured; NAN: it was not */
+    struct advice_measured measured; /* of the first drafter */
+    bool was_measured;
     bool colour;
 };
 
@@ -173,8 +173,11 @@ static bool check_servers(struct init *k, const struct config *c, const struct c
         doctor_show_server(&f->drafters[i], k->colour);
     if (!config_target_is_pool(c)) /* which is not started yet */
         doctor_show_findings(&found, k->colour);
-    if (f->n_drafters > 0 && f->drafters[0].drafted > 0)
-        k->accepted = doctor_acceptance(&f->drafters[0]);
+    k->was_measured = f->n_drafters > 0 && f->drafters[0].drafted > 0;
+    if (k->was_measured)
+        k->measured.accepted = doctor_acceptance(&f->drafters[0]);
+    for (size_t i = 0; i < found.n; i++)
+        k->measured.loses = k->measured.loses || strcmp(found.list[i].id, "does-not-pay") == 0;
     bool good = f->target.url == NULL || f->target.reach == DOCTOR_ANSWERS;
     doctor_findings_finish(&found);
     doctor_survey_destroy(s);
@@ -208,7 +211,7 @@ static void show_next(const struct init *k, bool good)
     title(k, good ? "Next" : "Next, when what is marked above is done");
     printf("  tightwad start%s      in the background; tightwad status%s, tightwad chat%s \"Why is the sky blue?\"\n",
            arg != NULL ? arg : "", arg != NULL ? arg : "", arg != NULL ? arg : "");
-    char *text = advice_tell(k->advice, k->survey.list, "127.0.0.1:8088", k->accepted);
+    char *text = advice_tell(k->advice, k->survey.list, "127.0.0.1:8088", k->was_measured ? &k->measured : NULL);
     say("  ", 2, text);
     free(text);
     free(arg);
@@ -241,7 +244,7 @@ static int decide_and_write(struct init *k)
 
 int init_yes(struct cmd_env *env, const struct init_ask *ask)
 {
-    struct init k = {.env = env, .ask = ask, .accepted = NAN, .colour = term_colour(stdout)};
+    struct init k = {.env = env, .ask = ask, .colour = term_colour(stdout)};
     char *cause = NULL;
     int rc;
     k.path = install_path(env->config, &cause);

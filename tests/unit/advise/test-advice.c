@@ -447,6 +447,29 @@ static void the_pool_takes_the_fewest_workers(void **state)
     finish(&s);
 }
 
+static void workers_tell_what_they_lend(void **state)
+{
+    struct scene s = {.n = 0};
+    struct machine *m = add_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 4090", 24);
+    add_model(m, "file", "Qwen2.5-72B-Q4_K_M.gguf", "/models/Qwen2.5-72B-Q4_K_M.gguf");
+    add_service(add_machine(&s, MACHINE_SEEN, "small"), SERVICE_WORKER, 50052, "")->memory = 8 * GIB;
+    add_service(add_machine(&s, MACHINE_SEEN, "large"), SERVICE_WORKER, 50052, "")->memory = 48 * GIB;
+    struct advice *a = make(&s, NULL);
+    assert_int_equal(a->kind, ADVICE_COMBINED);
+    assert_int_equal(a->n_workers, 1);
+    assert_int_equal(a->worker[0], 2);
+    assert_int_equal(a->machine[2].class, HARDWARE_TARGET);
+    assert_string_equal(a->machine[1].hardware, "lends 8 GB");
+    assert_false(warns(a, ADVICE_TOO_BIG));
+    advice_destroy(a);
+    s.list[2].service[0].memory_free = 4 * GIB; /* somebody uses the rest */
+    a = make(&s, NULL);
+    assert_int_equal(a->n_workers, 2);
+    assert_true(warns(a, ADVICE_TOO_BIG));
+    advice_destroy(a);
+    finish(&s);
+}
+
 static void a_crowd_hears_what_is_not_there_yet(void **state)
 {
     struct scene s;
@@ -659,13 +682,20 @@ static void words(void **state)
         assert_true(*advice_source_name((enum advice_source)i));
     struct scene s;
     struct advice *a = advice_of(&s, scene_proxy);
-    char *text = advice_tell(a, s.list, "192.168.1.5:8088", 0.71);
+    struct advice_measured m = {.accepted = 0.71};
+    char *text = advice_tell(a, s.list, "192.168.1.5:8088", &m);
     assert_non_null(strstr(text, "192.168.1.5:8088"));
     assert_non_null(strstr(text, "71 %"));
     assert_non_null(strstr(text, "qwen3:1.7b"));
+    assert_non_null(strstr(text, "sooner"));
     free(text);
-    text = advice_tell(a, s.list, "192.168.1.5:8088", NAN);
-    assert_null(strstr(text, "nan"));
+    m.loses = true; /* nothing is promised that the measurement does not bear out */
+    text = advice_tell(a, s.list, "192.168.1.5:8088", &m);
+    assert_null(strstr(text, "sooner"));
+    assert_non_null(strstr(text, "By the measurement drafting does not pay"));
+    free(text);
+    text = advice_tell(a, s.list, "192.168.1.5:8088", NULL);
+    assert_true(!strstr(text, "nan") && !strstr(text, "sooner"));
     free(text);
     advice_destroy(a);
     finish(&s);
@@ -680,6 +710,7 @@ const struct CMUnitTest advice_tests[] = {
     cmocka_unit_test(models_can_be_chosen),
     cmocka_unit_test(models_that_are_still_to_be_fetched),
     cmocka_unit_test(the_pool_takes_the_fewest_workers),
+    cmocka_unit_test(workers_tell_what_they_lend),
     cmocka_unit_test(a_crowd_hears_what_is_not_there_yet),
     cmocka_unit_test(the_cloud_is_far),
     cmocka_unit_test(warnings),
