@@ -307,8 +307,8 @@ json_t *command_model_default(const struct engines *e, const json_t *args, char 
 /* The one model of a target that somebody else runs. */
 static json_t *only_model(const struct proxy *p)
 {
-    double rate = proxy_snapshot(p)->backend[0].tokens_per_second;
-    bool known = !isnan(rate) && rate > 0;
+    double rate = snapshot_model_rate(proxy_snapshot(p), proxy_model(p));
+    bool known = !isnan(rate);
     return json_pack("{s:b, s:[{s:s, s:n, s:n, s:n, s:n, s:s, s:b, s:b, s:o, s:o}]}", "pool", 0, "models", "name",
                      proxy_model(p), "path", "bytes", "fits", "missing", "reason",
                      "the target is run by somebody else; a pool of tightwad's own can swap models", "resident", 1,

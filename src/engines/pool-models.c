@@ -15,7 +15,6 @@
 
 enum {
     ASK_MS = 3000,
-    RATE_TOKENS = 8, /* of an answer that says how fast the model is */
     WHERE_MAX = 4096,
     PARTS_MAX = 64,
 };
@@ -51,27 +50,6 @@ struct listing {
 
 /* ---- rates ---- */
 
-static int by_size(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* The median over the finished answers of that model which the picture still shows; NAN: there is none. */
-static double recent_rate(const struct snapshot *s, const char *model)
-{
-    double found[SNAPSHOT_REQUESTS];
-    size_t n = 0, len = strnlen(model, 50); /* as much as the picture has of a name */
-    for (size_t i = 0; i < s->n_requests; i++) {
-        const struct snapshot_request *r = &s->request[i];
-        if (r->state == REQUEST_DONE && r->tokens >= RATE_TOKENS && !isnan(r->tokens_per_second) &&
-            strlen(r->model) == len && memcmp(r->model, model, len) == 0)
-            found[n++] = r->tokens_per_second;
-    }
-    qsort(found, n, sizeof(*found), by_size);
-    return n > 0 ? found[n / 2] : NAN;
-}
-
 static struct pool_rate *find_rate(struct pool *p, const char *model)
 {
     for (size_t i = 0; i < p->n_rates; i++) {
@@ -86,7 +64,7 @@ void pool_note_rates(struct pool *p)
     const struct snapshot *s = proxy_snapshot(p->proxy);
     for (size_t i = 0; i < p->cfg->pool.n_models; i++) {
         const char *name = p->cfg->pool.models[i].name;
-        double rate = recent_rate(s, name);
+        double rate = snapshot_model_rate(s, name);
         if (isnan(rate))
             continue;
         struct pool_rate *r = find_rate(p, name);

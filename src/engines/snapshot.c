@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -22,6 +23,31 @@ const char *snapshot_state_name(enum snapshot_state s)
         [REQUEST_CANCELLED] = "cancelled",
     };
     return names[s];
+}
+
+enum {
+    NAME_SHOWN = 50, /* bytes that the picture has of a model's name */
+    RATE_TOKENS = 8, /* of an answer that says how fast its model is */
+};
+
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+double snapshot_model_rate(const struct snapshot *s, const char *model)
+{
+    double found[SNAPSHOT_REQUESTS];
+    size_t n = 0, len = strnlen(model, NAME_SHOWN);
+    for (size_t i = 0; i < s->n_requests; i++) {
+        const struct snapshot_request *r = &s->request[i];
+        if (r->state == REQUEST_DONE && r->tokens >= RATE_TOKENS && !isnan(r->tokens_per_second) &&
+            strlen(r->model) == len && memcmp(r->model, model, len) == 0)
+            found[n++] = r->tokens_per_second;
+    }
+    qsort(found, n, sizeof(*found), by_size);
+    return n > 0 ? found[n / 2] : NAN;
 }
 
 /* ---- counts ---- */
@@ -135,7 +161,7 @@ void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request
         .tokens_per_second = NAN,
     };
     static const char *const suffix[] = {[PROXY_SPECULATE] = "", [PROXY_TARGET] = "@target", [PROXY_DRAFT] = "@draft"};
-    snprintf(out->model, sizeof(out->model), "%.50s%s", proxy_model(a->proxy), suffix[a->mode]);
+    snprintf(out->model, sizeof(out->model), "%.*s%s", NAME_SHOWN, proxy_model(a->proxy), suffix[a->mode]);
     if (a->first_us != 0)
         out->first_token_seconds = (double)(a->first_us - a->started_us) / 1e6;
     if (a->running_us != 0 && a->tokens > 0 && end > a->running_us)

@@ -169,6 +169,10 @@ struct snapshot_round {
     double predicted_ms, round_ms; /* what the governor expected of it and what it took; 0: not known */
 };
 
+/* Tokens a second of the model of that name: the median over its finished answers among the requests, but for very
+ * short ones; NAN: there is none. */
+double snapshot_model_rate(const struct snapshot *s, const char *model);
+
 /* Static strings: "up", "down", "unknown"; "queued", "prefill", "running", … */
 const char *snapshot_health_name(enum snapshot_health h);
 const char *snapshot_state_name(enum snapshot_state s);

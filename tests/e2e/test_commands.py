@@ -106,9 +106,12 @@ def _(t):
     r = pool.command("models").json()["models"]
     t.equal([(m["fits"], m["resident"]) for m in r], [(True, False), (True, False)])
     p = t.proxy(target)
+    t.equal(chat(p.url, "What is 2 + 2?", temperature=0, max_tokens=20).status, 200)
+    p.settled()
     r = p.command("models").json()
     t.equal((r["pool"], len(r["models"])), (False, 1))
-    t.equal((r["models"][0]["resident"], r["models"][0]["fits"]), (True, None))
+    m = r["models"][0]
+    t.equal((m["name"], m["resident"], m["fits"], m["rate"]), (p.status()["model"], True, None, "measured"), m)
 
 
 @test("a test prompt is a request: its number is told at once, and it is answered")

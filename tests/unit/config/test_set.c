@@ -48,6 +48,12 @@ static void a_value_that_is_there_is_replaced(void **state)
     sets("proxy:\n  max_draft_tokens:\n  port: 9\n", KEY, "0", "proxy:\n  max_draft_tokens: 0\n  port: 9\n");
     sets("proxy: {port: 9, max_draft_tokens: 32} # p\n", KEY, "8", "proxy: {port: 9, max_draft_tokens: 8} # p\n");
     sets("proxy:\r\n  max_draft_tokens: 32\r\n", KEY, "8", "proxy:\r\n  max_draft_tokens: 8\r\n");
+    sets("proxy:\n  max_draft_tokens: # none yet\n  port: 9\n", KEY, "0",
+         "proxy:\n  max_draft_tokens: 0 # none yet\n  port: 9\n");
+    sets("proxy:\n  max_draft_tokens: ~ # none\n", KEY, "0", "proxy:\n  max_draft_tokens: 0 # none\n");
+    sets("proxy:\n  max_draft_tokens: >-\n    32\n  port: 9\n", KEY, "8", "proxy:\n  max_draft_tokens: 8\n  port: 9\n");
+    sets("proxy:\n  ? max_draft_tokens\n  : 32\n", KEY, "8", "proxy:\n  ? max_draft_tokens\n  : 8\n");
+    sets("---\nproxy: {max_draft_tokens: 32}\n...\n", KEY, "8", "---\nproxy: {max_draft_tokens: 8}\n...\n");
     sets("# \xc3\xa9\xe2\x82\xac\nproxy:\n  max_draft_tokens: 32", KEY, "8",
          "# \xc3\xa9\xe2\x82\xac\nproxy:\n  max_draft_tokens: 8");
 }
