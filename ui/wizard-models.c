@@ -96,13 +96,20 @@ static const struct wizard_key keys[] = {
     {0},
 };
 
-/* Where a model is: "gpu-box, ollama", "this machine, a file". */
+/* ":8081" of a URL without a path, "" where it has none. */
+static const char *port_of(const char *url)
+{
+    const char *colon = url != NULL ? strrchr(url, ':') : NULL;
+    return colon != NULL && colon[1] != '/' ? colon + 1 : "";
+}
+
+/* Where a model is: "gpu-box, ollama 11434", "this machine, a file". */
 static char *place(const struct wizard *w, const struct advice_model *m)
 {
     const char *where = m->machine >= 0 ? w->plan.machine[m->machine].name : m->url != NULL ? m->url : "";
     switch (m->source) {
     case ADVICE_RUNS:
-        return xasprintf("%s, served by %s", where, m->backend);
+        return xasprintf("%s, %s %s", where, m->backend, port_of(m->url));
     case ADVICE_HERE:
         return xasprintf("%s, a file", where);
     case ADVICE_THERE:

@@ -94,7 +94,10 @@ void wizard_plan_next_role(struct wizard_plan *p, size_t i)
     size_t at = 0;
     while (at < ARRAY_LEN(order) && order[at] != now)
         at++;
-    p->role[i] = order[(at + 1) % ARRAY_LEN(order)];
+    at = (at + 1) % ARRAY_LEN(order);
+    if (order[at] == ADVICE_ROLE_WORKER && p->machine[i].origin == MACHINE_HERE)
+        at++; /* what is here belongs to the pool anyway */
+    p->role[i] = order[at];
     for (size_t k = 0; k < p->n; k++) {
         if (k != i && targets(p->role[i]) && targets(p->role[k]))
             p->role[k] = p->role[k] == ADVICE_ROLE_BOTH ? ADVICE_ROLE_DRAFTER : ADVICE_ROLE_AUTO;
