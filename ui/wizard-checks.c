@@ -102,29 +102,64 @@ static void draw_server(const json_t *report, const json_t *s, struct page *p)
     draw_findings(report, text_of(s, "name"), p);
 }
 
+/* The target of a pool runs on this machine and on the workers, as soon as the cluster does. */
+static void draw_pool(const struct wizard *w, struct page *p)
+{
+    const json_t *plan = json_object_get(w->report, "plan");
+    size_t i;
+    json_t *note;
+    if (plan == NULL) {
+        page_mark(p, THEME_DIM, "… ", THEME_TEXT, "target: its pool is planned");
+        return;
+    }
+    bool fits = json_is_true(json_object_get(plan, "fits"));
+    if (json_is_object(plan))
+        page_mark(p, fits ? THEME_GOOD : THEME_BAD, fits ? "✓ " : "✗ ", THEME_TEXT, "target: %s %s.  %s",
+                  text_of(plan, "model"), fits ? "fits, and is started with the cluster" : "does not fit",
+                  text_of(plan, "reason"));
+    json_array_foreach(json_object_get(w->report, "plan_notes"), i, note)
+    {
+        page_mark(p, THEME_BAD, "✗ ", THEME_TEXT, "%s", json_string_value(note));
+    }
+}
+
+/* Whether there is nothing to be done. */
+static bool all_good(const struct wizard *w)
+{
+    const json_t *plan = json_object_get(w->report, "plan");
+    if (!w->plan.advice->pooled)
+        return json_is_true(json_object_get(w->report, "ok"));
+    return json_is_true(json_object_get(plan, "fits")) &&
+           json_array_size(json_object_get(w->report, "plan_notes")) == 0;
+}
+
 static void draw(struct wizard *w, struct page *p)
 {
     size_t i;
     json_t *s;
+    bool pooled = w->plan.advice->pooled;
     page_mark(p, THEME_GOOD, "✓ ", THEME_BOLD, "%s is written", w->opts->path);
     if (w->backup != NULL)
         page_mark(p, THEME_DIM, "  ", THEME_TEXT, "the file that was there is now %s", w->backup);
     page_say(p, THEME_TEXT, "%s", "");
+    if (pooled && w->check_cause == NULL)
+        draw_pool(w, p);
     json_array_foreach(json_object_get(w->report, "servers"), i, s)
     {
-        draw_server(w->report, s, p);
+        if (!pooled || strcmp(text_of(s, "role"), "target") != 0)
+            draw_server(w->report, s, p);
     }
     draw_findings(w->report, NULL, p);
     if (w->check_cause != NULL)
         page_mark(p, THEME_BAD, "✗ ", THEME_TEXT, "%s", w->check_cause);
     else if (!w->checked)
         page_mark(p, THEME_DIM, "… ", THEME_TEXT, "asking the servers, and measuring a few short drafts");
-    else if (json_is_true(json_object_get(w->report, "ok")))
-        page_mark(p, THEME_GOOD, "✓ ", THEME_TEXT, "Everything answers.");
+    else if (all_good(w))
+        page_mark(p, THEME_GOOD, "✓ ", THEME_TEXT, pooled ? "Everything is ready." : "Everything answers.");
     else
         page_say(p, THEME_TEXT,
-                 "\nDo what stands behind → on the machine named there, then `r` tries again.  It can "
-                 "also be done while the dashboard runs.");
+                 "\nDo what is said there, on the machine that is named, then `r` tries again.  It can also "
+                 "be done while the dashboard runs.");
     wizard_draw_tasks(w, p);
 }
 

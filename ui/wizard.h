@@ -21,7 +21,9 @@ enum wizard_end {
 };
 
 /* How the written configuration does.  report: as `tightwad doctor --json` makes it, with "ok" null until it is
- * complete; NULL: the examination itself failed, and why.  Holds during the call; the last one has done set. */
+ * complete, and for a pool with "plan" (as `tightwad inspect --plan --json` makes it, null: it failed) and "plan_notes"
+ * (a list of messages); NULL: the examination itself failed, and why.  Holds during the call; the last one has done
+ * set. */
 typedef void wizard_report_cb(void *arg, const json_t *report, bool done, const char *why);
 
 struct wizard_check;

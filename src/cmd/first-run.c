@@ -83,6 +83,7 @@ int first_run_or_cluster(struct cmd_env *env)
     struct advice_wish wish;
     advice_wish_init(&wish);
     char *node = self_node(NULL);
+    wish.no_node = node == NULL;
     rc = first_run(env, &(struct here_opts){.node = node}, &wish, &(struct scan_opts){0});
     free(node);
     return rc;

@@ -5,7 +5,8 @@
 
 #include "ui/wizard.h"
 
-/* As struct wizard_hooks has them: the doctor runs as a child, whose lines become reports. */
+/* As struct wizard_hooks has them: the doctor runs as a child, whose lines become reports; where a pool is configured,
+ * `inspect --plan` after it, which asks the workers. */
 struct wizard_check *init_check_start(struct event_base *base, const char *path, wizard_report_cb *report, void *arg,
                                       char **cause);
 void init_check_cancel(struct wizard_check *c);

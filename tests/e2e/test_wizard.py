@@ -105,7 +105,7 @@ def _(t):
         t.check(f.read().count("#") > 3, "without comments")
     # Without a verb it shows from now on what runs, and what it would run.
     other = t.terminal([TIGHTWAD], env={"HOME": w.home, "XDG_RUNTIME_DIR": w.home})
-    other.wait_for("speculating")
+    other.wait_for("attached")
     subprocess.run([TIGHTWAD, "-c", w.file, "stop"], env=dict(os.environ, XDG_RUNTIME_DIR=w.home, HOME=w.home), capture_output=True)
     t.equal(w.term.wait_end(), 0)
 

@@ -293,6 +293,15 @@ static void every_step_fits(void **state)
         if (step == STEP_CHECKS) {
             w.step = step; /* nothing is asked */
             w.checked = true;
+            w.plan.advice->pooled = true;
+            assert_shows(&w, "its pool is planned");
+            json_object_set_new(w.report, "plan",
+                                json_pack("{s:s,s:b,s:s}", "model", "big", "fits", 0, "reason", "2 GB lack."));
+            json_object_set_new(w.report, "plan_notes",
+                                json_pack("[s]", "worker a:1: nothing listens there: start it"));
+            assert_shows(&w, "✗ target: big does not fit.  2 GB lack.");
+            assert_shows(&w, "✗ worker a:1: nothing listens there");
+            w.plan.advice->pooled = false;
             assert_shows(&w, "✗ target: http://a:1");
             assert_shows(
                 &w, "✓ drafter: http://b:2, qwen3:1.7b, 1.5 ms away, drafts 100 tokens/s, 62 % of its drafts accepted");
