@@ -82,7 +82,7 @@ static void draw_who(const struct wizard *w, struct page *p)
     if (a->target >= 0) {
         const struct advice_model *m = &a->model[a->target];
         page_mark(p, THEME_DIM, "target:   ", THEME_TEXT, "%s%s%s%s", m->name, m->url != NULL ? " at " : "",
-                  m->url != NULL ? m->url : " on this machine", a->pooled ? ", pooled" : "");
+                  m->url != NULL ? m->url : " on this machine", a->n_workers > 0 ? ", pooled" : "");
     }
     for (size_t i = 0; i < a->n_workers; i++)
         page_mark(p, THEME_DIM, "worker:   ", THEME_TEXT, "%s", w->plan.machine[a->worker[i]].name);

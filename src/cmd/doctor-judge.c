@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "config/url.h"
 
 /* Where the field's experience draws its lines. */
 static const double other_family = 0.10; /* accepted below this: the models have nothing in common */
@@ -91,13 +92,37 @@ int64_t doctor_best_draft(const struct doctor_server *t, const struct doctor_ser
     return best;
 }
 
-static const char *how_to_serve(const char *kind)
+/* The port of its url, owned by the caller. */
+static char *port_of(const struct doctor_server *s)
 {
-    if (kind != NULL && strcmp(kind, "ollama") == 0)
-        return "OLLAMA_HOST=0.0.0.0 ollama serve";
-    if (kind != NULL && strcmp(kind, "llamacpp") == 0)
-        return "llama-server -m MODEL.gguf --host 0.0.0.0 --port PORT";
-    return "tightwad node -m MODEL.gguf --listen 0.0.0.0:PORT";
+    char *host = url_host_port(s->url), *colon = strrchr(host, ':'), *port = xstrdup(colon != NULL ? colon + 1 : "");
+    free(host);
+    return port;
+}
+
+/* What to type on its machine, so that it listens on the network; owned by the caller. */
+static char *how_to_serve(const struct doctor_server *s)
+{
+    char *port = port_of(s), *command;
+    if (s->kind != NULL && strcmp(s->kind, "ollama") == 0)
+        command = xasprintf("OLLAMA_HOST=0.0.0.0:%s ollama serve", port);
+    else if (s->kind != NULL && strcmp(s->kind, "llamacpp") == 0)
+        command = xasprintf("llama-server -m MODEL.gguf --host 0.0.0.0 --port %s", port);
+    else
+        command = xasprintf("tightwad node -m MODEL.gguf --listen 0.0.0.0:%s", port);
+    free(port);
+    return command;
+}
+
+/* The same for a firewall that lets nobody through. */
+static char *how_to_open(const struct doctor_server *s)
+{
+    char *port = port_of(s);
+    char *text = xasprintf("see whether the machine is on (`ping`), let its firewall open the port (`sudo ufw allow "
+                           "%s/tcp`), and restart the server if the port is open but silent",
+                           port);
+    free(port);
+    return text;
 }
 
 static const char *key_of(const struct doctor_server *s)
@@ -105,8 +130,8 @@ static const char *key_of(const struct doctor_server *s)
     return s->target ? "proxy.target" : "proxy.draft or proxy.drafters";
 }
 
-/* Whether it answers, and as what. */
-static void judge_reach(const struct doctor_server *s, struct doctor_findings *out)
+/* Whether it answers, and as what.  serve: what starts such a server there, NULL for one that needs none. */
+static void judge_answer(const struct doctor_server *s, const char *serve, struct doctor_findings *out)
 {
     const char *role = s->target ? "target" : "drafter", *said = s->message != NULL ? s->message : "no details";
     struct doctor_finding *f;
@@ -126,23 +151,21 @@ static void judge_reach(const struct doctor_server *s, struct doctor_findings *o
             xasprintf("the machine is there and refuses the connection: the server is not running, has another port, "
                       "or listens on its loopback only (%s)",
                       said);
-        f->fix = xasprintf("start it there: `%s`; or correct %s's url", how_to_serve(s->kind), key_of(s));
+        f->fix = xasprintf("start it there: `%s`; or correct %s's url", serve, key_of(s));
         return;
     case DOCTOR_LOOPBACK_ONLY:
         f = add(out, DOCTOR_ERROR, "loopback-only", s);
         f->what = xasprintf("the %s at %s listens on the loopback address only", role, s->url);
         f->cause =
             xstrdup("the same port answers at 127.0.0.1 of this machine, but not at the address in the configuration");
-        f->fix = xasprintf("let it listen on the network: `%s`; or use 127.0.0.1 in %s's url if both run here",
-                           how_to_serve(s->kind), key_of(s));
+        f->fix = xasprintf("let it listen on the network: `%s`; or use 127.0.0.1 in %s's url if both run here", serve,
+                           key_of(s));
         return;
     case DOCTOR_SILENT:
         f = add(out, DOCTOR_ERROR, "no-answer", s);
         f->what = xasprintf("the %s at %s does not answer", role, s->url);
         f->cause = xasprintf("the machine is off, a firewall drops the packets, or the process is stopped (%s)", said);
-        f->fix = xstrdup(
-            "see whether the machine answers to ping and whether its firewall lets the port through; restart the "
-            "server if the port is open but silent");
+        f->fix = how_to_open(s);
         return;
     case DOCTOR_NONSENSE:
         f = add(out, DOCTOR_ERROR, "not-such-a-server", s);
@@ -170,6 +193,13 @@ static void judge_reach(const struct doctor_server *s, struct doctor_findings *o
                      : xasprintf("correct %s's model_name (leave it out to take what the server has)", key_of(s));
         return;
     }
+}
+
+static void judge_reach(const struct doctor_server *s, struct doctor_findings *out)
+{
+    char *serve = s->url != NULL ? how_to_serve(s) : NULL;
+    judge_answer(s, serve, out);
+    free(serve);
 }
 
 static void judge_target(const struct doctor_facts *facts, struct doctor_findings *out)
