@@ -29,7 +29,8 @@ static bool measured(const struct wizard *w, struct advice_measured *m)
 
 static void draw(struct wizard *w, struct page *p)
 {
-    char *endpoint = xasprintf("%s:%d", w->open ? "ADDRESS-OF-THIS-MACHINE" : "127.0.0.1", w->port);
+    bool named = w->open && w->plan.n > 0 && w->plan.machine[0].origin == MACHINE_HERE;
+    char *endpoint = xasprintf("%s:%d", named ? w->plan.machine[0].name : "127.0.0.1", w->port);
     struct advice_measured m;
     char *text = advice_tell(w->plan.advice, w->plan.machine, endpoint, measured(w, &m) ? &m : NULL);
     page_say(p, THEME_BOLD, "Tell your human");

@@ -84,7 +84,7 @@ int first_run_or_cluster(struct cmd_env *env)
     advice_wish_init(&wish);
     char *node = self_node(NULL);
     wish.no_node = node == NULL;
-    rc = first_run(env, &(struct here_opts){.node = node}, &wish, &(struct scan_opts){0});
+    rc = first_run(env, &(struct here_opts){.node = node}, &wish, &(struct scan_opts){.ask_workers = true});
     free(node);
     return rc;
 }

@@ -90,7 +90,7 @@ def _(t):
     t.equal(w.files(), [])
     w.press("Enter").at(6).shows("✓ target:").shows("✓ drafter:").shows("✓ Everything answers.")
     t.equal(w.files(), [".config/tightwad/cluster.yaml"])
-    w.press("Enter").at(7).shows("% of its draft is accepted").press("Enter")
+    w.press("Enter").at(7).shows("Point the chat app at http://127.0.0.1:8088/v1").press("Enter")
     w.term.wait_for("speculating")
     t.check(w.strokes <= 10, "%d keystrokes" % w.strokes)
     t.note("%d keystrokes" % w.strokes)
@@ -177,7 +177,8 @@ def _(t):
             if step == 6:
                 w.shows("Everything answers.")
             text = whole_text(w)
-            seen.setdefault(step, {})[(cols, rows)] = characters(text)
+            if step < 6:  # what is measured is another text each time
+                seen.setdefault(step, {})[(cols, rows)] = characters(text)
             t.check("▸" in "".join(text) or step not in (2, 4), text)
             t.check("Esc leave" in " ".join(w.term.lines()[-3:]), w.term.text())
         w.press("C-c")
