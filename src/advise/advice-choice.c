@@ -195,6 +195,67 @@ static int best_drafter(const struct making *k, int target, double *score)
     return best;
 }
 
+/* ---- the pool ---- */
+
+/* Whether the machine lends to a pool now, or is to by the wish. */
+static bool lends(const struct making *k, int i)
+{
+    bool wished = k->wish->role && k->wish->role[i] == ADVICE_ROLE_WORKER;
+    return i != k->here && k->list[i].address[0] && making_may(k, i, ADVICE_ROLE_WORKER) &&
+           (wished || making_service(&k->list[i], SERVICE_WORKER));
+}
+
+enum { MACHINES_MAX = 1024 }; /* that could lend */
+
+int64_t making_pool(const struct making *k, int64_t need, int *worker, size_t *n_workers)
+{
+    const struct advice *a = k->a;
+    int64_t has = k->here >= 0 && a->machine[k->here].memory > 0 ? a->machine[k->here].memory : 0;
+    bool wished = false;
+    *n_workers = 0;
+    for (size_t i = 0; i < k->n; i++)
+        wished = wished || (k->wish->role && k->wish->role[i] == ADVICE_ROLE_WORKER);
+    /* The fewest: each is a trip.  Those whose memory is not known come last. */
+    bool taken[MACHINES_MAX] = {false};
+    while ((has < need || wished) && *n_workers < ADVICE_WORKERS_MAX) {
+        int best = ADVICE_NONE;
+        for (size_t i = 0; i < k->n && i < MACHINES_MAX; i++) {
+            if (!taken[i] && lends(k, (int)i) && (best < 0 || a->machine[i].lends > a->machine[best].lends))
+                best = (int)i;
+        }
+        if (best < 0)
+            break;
+        taken[best] = true;
+        worker[(*n_workers)++] = best;
+        /* What is not known is taken to do. */
+        has += a->machine[best].lends > 0 ? a->machine[best].lends : need > has ? need - has : 0;
+    }
+    return has;
+}
+
+/* The rate over this machine and the workers: each reads its share, and each worker is a trip for every pass. */
+static double token_pooled(const struct making *k, const struct advice_model *m, const int *worker, size_t n_workers)
+{
+    const struct advice *a = k->a;
+    struct estimate_part parts[ADVICE_WORKERS_MAX + 1];
+    size_t n = 0;
+    double left = (double)m->bytes * (m->parameters > 0 ? (double)m->active / (double)m->parameters : 1), trips = 0;
+    double share = m->need > 0 ? left / (double)m->need : 0; /* of the memory used, what a token reads */
+    for (size_t i = 0; i <= n_workers && left > 0; i++) {
+        int at = i == 0 ? k->here : worker[i - 1];
+        const struct advice_machine *x = &a->machine[at];
+        int64_t room = i == 0 ? x->memory : x->lends;
+        double part = room > 0 ? fmin(left, (double)room * share) : left;
+        parts[n++] = (struct estimate_part){part, x->gbps};
+        left -= part;
+        if (i > 0)
+            trips += k->list[at].rtt_us >= 0 ? (double)k->list[at].rtt_us / 1e6 : TRIP_UNKNOWN;
+    }
+    return estimate_token(parts, n, trips);
+}
+
+/* ---- the target ---- */
+
 /* Slower than this nobody likes to read. */
 #define USABLE 8.0 /* tokens/s */
 
@@ -204,14 +265,17 @@ static double score_target(const struct making *k, const struct advice_model *m)
     double size = m->parameters > 0 ? (double)m->parameters : m->bytes > 0 ? (double)m->bytes * 1.65 : 1e6;
     double score = log2(size / 1e9) + (m->verifies ? 1 : 0);
     score += m->source == ADVICE_RUNS ? 1 : m->source == ADVICE_HERE ? 0.5 : 0;
-    if (m->alone < USABLE)
-        score -= 2 * log2(USABLE / m->alone);
     int worker[ADVICE_WORKERS_MAX];
     size_t n = 0;
-    if (m->missing > 0 && m->source == ADVICE_HERE && making_pool(k, m->need, worker, &n) >= m->need)
+    double alone = m->alone;
+    if (m->missing > 0 && m->source == ADVICE_HERE && making_pool(k, m->need, worker, &n) >= m->need) {
         score -= 0.5; /* trips for every pass */
-    else if (m->missing > 0)
+        alone = 1 / token_pooled(k, m, worker, n);
+    } else if (m->missing > 0) {
         score -= 20; /* only where there is nothing else */
+    }
+    if (alone < USABLE)
+        score -= 2 * log2(USABLE / alone);
     return score;
 }
 
@@ -289,64 +353,7 @@ size_t advice_drafters_for(const struct advice *a, int target, int *order)
     return n;
 }
 
-/* ---- the pool ---- */
-
-/* Whether the machine lends to a pool now, or is to by the wish. */
-static bool lends(const struct making *k, int i)
-{
-    bool wished = k->wish->role && k->wish->role[i] == ADVICE_ROLE_WORKER;
-    return i != k->here && k->list[i].address[0] && making_may(k, i, ADVICE_ROLE_WORKER) &&
-           (wished || making_service(&k->list[i], SERVICE_WORKER));
-}
-
-enum { MACHINES_MAX = 1024 }; /* that could lend */
-
-int64_t making_pool(const struct making *k, int64_t need, int *worker, size_t *n_workers)
-{
-    const struct advice *a = k->a;
-    int64_t has = k->here >= 0 && a->machine[k->here].memory > 0 ? a->machine[k->here].memory : 0;
-    bool wished = false;
-    *n_workers = 0;
-    for (size_t i = 0; i < k->n; i++)
-        wished = wished || (k->wish->role && k->wish->role[i] == ADVICE_ROLE_WORKER);
-    /* The fewest: each is a trip.  Those whose memory is not known come last. */
-    bool taken[MACHINES_MAX] = {false};
-    while ((has < need || wished) && *n_workers < ADVICE_WORKERS_MAX) {
-        int best = ADVICE_NONE;
-        for (size_t i = 0; i < k->n && i < MACHINES_MAX; i++) {
-            if (!taken[i] && lends(k, (int)i) && (best < 0 || a->machine[i].lends > a->machine[best].lends))
-                best = (int)i;
-        }
-        if (best < 0)
-            break;
-        taken[best] = true;
-        worker[(*n_workers)++] = best;
-        /* What is not known is taken to do. */
-        has += a->machine[best].lends > 0 ? a->machine[best].lends : need > has ? need - has : 0;
-    }
-    return has;
-}
-
-/* The rate over this machine and the workers: each reads its share, and each worker is a trip for every pass. */
-static double token_pooled(const struct making *k, const struct advice_model *m)
-{
-    const struct advice *a = k->a;
-    struct estimate_part parts[ADVICE_WORKERS_MAX + 1];
-    size_t n = 0;
-    double left = (double)m->bytes * (m->parameters > 0 ? (double)m->active / (double)m->parameters : 1), trips = 0;
-    double share = m->need > 0 ? left / (double)m->need : 0; /* of the memory used, what a token reads */
-    for (size_t i = 0; i <= a->n_workers && left > 0; i++) {
-        int at = i == 0 ? k->here : a->worker[i - 1];
-        const struct advice_machine *x = &a->machine[at];
-        int64_t room = i == 0 ? x->memory : x->lends;
-        double part = room > 0 ? fmin(left, (double)room * share) : left;
-        parts[n++] = (struct estimate_part){part, x->gbps};
-        left -= part;
-        if (i > 0)
-            trips += k->list[at].rtt_us >= 0 ? (double)k->list[at].rtt_us / 1e6 : TRIP_UNKNOWN;
-    }
-    return estimate_token(parts, n, trips);
-}
+/* ---- the pool that is chosen ---- */
 
 static void choose_pool(struct making *k)
 {
@@ -365,7 +372,7 @@ static void choose_pool(struct making *k)
     a->n_workers = n;
     if (t->need > 0)
         t->missing = has < t->need ? t->need - has : 0;
-    t->alone = 1 / token_pooled(k, t);
+    t->alone = 1 / token_pooled(k, t, worker, n);
 }
 
 /* ---- roles ---- */

@@ -145,7 +145,8 @@ static void scene_direct_cpu(struct scene *s, struct advice_wish *w)
 static void scene_pool(struct scene *s, struct advice_wish *w)
 {
     struct machine *m = add_box(s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 3060", 12);
-    *machine_add_gpu(m) = m->gpu[0];
+    struct machine_gpu *second = machine_add_gpu(m);
+    *second = m->gpu[0];
     add_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/models/Qwen3-32B-Q4_K_M.gguf");
 }
 
