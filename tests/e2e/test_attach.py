@@ -17,8 +17,8 @@ def attach(t, p, *words, cols=120, rows=40, **env):
     return t.terminal([TIGHTWAD, "--attach"] + list(words), cols, rows, env=dict({"XDG_RUNTIME_DIR": os.path.join(p.folder, "run")}, **env))
 
 
-def ask(p, **more):
-    r = post(p.url + "/v1/chat/completions", dict({"messages": [{"role": "user", "content": "hello"}], "max_tokens": 60}, **more))
+def ask(p):
+    r = post(p.url + "/v1/chat/completions", {"messages": [{"role": "user", "content": "tell me a story"}], "max_tokens": 60, "temperature": 0})
     return r.json()["choices"][0]["message"]["content"]
 
 
