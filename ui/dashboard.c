@@ -196,6 +196,8 @@ struct dashboard *dashboard_start(struct feed *feed, const struct dashboard_opts
     pthread_sigmask(SIG_SETMASK, &all, &before);
     int rc = pthread_create(&d->thread, NULL, run, d);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc == 0)
+        pthread_setname_np(d->thread, "dashboard"); /* for top -H and the like */
     if (rc != 0) {
         cause_set(cause, "no thread for the dashboard: %s", strerror(rc));
         screen_close(screen, 0);
