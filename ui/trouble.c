@@ -79,8 +79,7 @@ static void pool(struct list *l, const struct snapshot_pool *p)
                 text_milliseconds(when, sizeof(when), (double)(p->retry_ms / 1000 * 1000), true));
         else
             add(l, THEME_BAD, "pool: %s", why);
-    }
-    else if (!p->up && p->why[0] != '\0')
+    } else if (!p->up && p->why[0] != '\0')
         add(l, THEME_WARN, "pool, %s: %s", p->state, p->why);
     if (p->swap_error[0] != '\0')
         add(l, THEME_WARN, "the last swap failed: %s", p->swap_error);

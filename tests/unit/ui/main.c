@@ -10,11 +10,11 @@ static const struct {
     const struct CMUnitTest *tests;
     const size_t *n;
 } suites[] = {
-    {actions_tests, &actions_count}, {feed_tests, &feed_count},     {field_tests, &field_count},
-    {frame_tests, &frame_count},     {graph_tests, &graph_count},   {input_tests, &input_count},
-    {keys_tests, &keys_count},       {layout_tests, &layout_count}, {menu_tests, &menu_count},
-    {page_tests, &page_count},       {text_tests, &text_count},     {theme_tests, &theme_count},
-    {trouble_tests, &trouble_count}, {wizard_tests, &wizard_count},
+    {actions_tests, &actions_count}, {dashboard_tests, &dashboard_count}, {feed_tests, &feed_count},
+    {field_tests, &field_count},     {frame_tests, &frame_count},         {graph_tests, &graph_count},
+    {input_tests, &input_count},     {keys_tests, &keys_count},           {layout_tests, &layout_count},
+    {menu_tests, &menu_count},       {page_tests, &page_count},           {text_tests, &text_count},
+    {theme_tests, &theme_count},     {trouble_tests, &trouble_count},     {wizard_tests, &wizard_count},
 };
 
 int main(void)

@@ -11,6 +11,8 @@
 
 extern const struct CMUnitTest actions_tests[];
 extern const size_t actions_count;
+extern const struct CMUnitTest dashboard_tests[];
+extern const size_t dashboard_count;
 extern const struct CMUnitTest feed_tests[];
 extern const size_t feed_count;
 extern const struct CMUnitTest field_tests[];
