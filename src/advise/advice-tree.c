@@ -222,12 +222,13 @@ static void reason_of_pair(struct making *k)
         return;
     advice_size(ts, sizeof(ts), t->parameters);
     advice_size(ds, sizeof(ds), d->parameters);
+    const char *how = p->proven && *p->proven->how ? p->proven->how : NULL;
     if (p->basis == PAIR_PROVEN && !isnan(p->proven->accepted))
-        making_reason(k, "%s and %s are a proven pair: about %.0f %% of the draft was accepted%s%s.", d->name, t->name,
-                      100 * p->proven->accepted, *p->proven->how ? ", " : "", p->proven->how);
+        making_reason(k, "%s and %s are a proven pair%s%s%s: about %.0f %% of the draft was accepted.", d->name,
+                      t->name, how ? " (" : "", how ? how : "", how ? ")" : "", 100 * p->proven->accepted);
     else if (p->basis == PAIR_PROVEN)
-        making_reason(k, "%s and %s are a proven pair%s%s.", d->name, t->name, *p->proven->how ? ", " : "",
-                      p->proven->how);
+        making_reason(k, "%s and %s are a proven pair%s%s%s.", d->name, t->name, how ? " (" : "", how ? how : "",
+                      how ? ")" : "");
     else if (p->basis == PAIR_ROW)
         making_reason(k, "One family, %s for %s: such pairs accept %.0f to %.0f %% of the draft.", ds, ts, 100 * p->low,
                       100 * p->high);

@@ -211,6 +211,10 @@ static void task_of_drafter(struct making *k, const struct advice_model *t)
     double most = fmin(row->draft_max, (double)t->parameters / 1e9 / 4);
     if (!isnan(k->a->machine[at].model_max))
         most = fmin(most, k->a->machine[at].model_max);
+    /* Beside the target it takes what that leaves; a thousand million parameters are some 0.66 GB with their cache. */
+    const struct advice_machine *m = &k->a->machine[at];
+    if (at == t->machine && m->gpus > 0 && m->memory > 0 && t->need > 0)
+        most = fmin(most, (double)(m->memory - t->need) / 0.66e9);
     const struct offer *o = offer_of(f->id, most);
     if (o)
         making_task(k, at, xasprintf("ollama pull %s", o->name), "a small %s there could draft for %s", f->words,

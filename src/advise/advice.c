@@ -140,16 +140,14 @@ const char *advice_source_name(enum advice_source s)
 
 const char *advice_bytes(char *buf, size_t size, int64_t bytes)
 {
-    double gb = (double)bytes / (1 << 30), mb = (double)bytes / (1 << 20);
+    double mb = (double)bytes / (1 << 20), gb = mb / 1024;
     if (bytes < 0)
         snprintf(buf, size, "?");
-    else if (gb >= 9.95 || fabs(gb - round(gb)) < 0.05)
-        snprintf(buf, size, gb >= 1 ? "%.0f GB" : "0 GB", gb);
+    else if (gb >= 9.95 || (gb >= 0.95 && fabs(gb - round(gb)) < 0.05))
+        snprintf(buf, size, "%.0f GB", gb);
     else if (gb >= 0.95)
         snprintf(buf, size, "%.1f GB", gb);
     else
-        snprintf(buf, size, "%.0f MB", mb);
-    if (bytes >= 0 && gb < 0.95)
         snprintf(buf, size, mb >= 1 ? "%.0f MB" : "%.1f MB", mb);
     return buf;
 }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/token.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/cockpit.h"
@@ -24,7 +25,7 @@ struct given {
     const char *subnets[SURVEY_NAMES], *hosts[SURVEY_NAMES + 2];
     const char *folder[1];
     char *server[2]; /* HOST:PORT of what is given by its url */
-    char *subnet_text, *host_text, *target_url, *draft_url, *cloud_url, *node, *model;
+    char *subnet_text, *host_text, *target_url, *draft_url, *cloud_url, *node, *model, *token;
 };
 
 /* A url as the configuration has it; not given: NULL.  -1 and a cause. */
@@ -98,6 +99,12 @@ static int take(struct given *g, const struct cmd_args *args, char **cause)
     g->scan.no_local = cmd_args_has(args, "local") || g->scan.n_subnets + g->scan.n_hosts > 0;
     g->ask.here = &g->here;
     g->ask.scan = &g->scan;
+    if (cmd_args_has(args, "token-file")) {
+        g->token = agent_token_read(cmd_args_get(args, "token-file"), cause);
+        if (g->token == NULL)
+            return -1;
+        g->scan.agent_token = g->token;
+    }
     if (take_url(args, "target-url", &g->target_url, cause) != 0 ||
         take_url(args, "draft-url", &g->draft_url, cause) != 0 ||
         take_url(args, "api-url", &g->cloud_url, cause) != 0 ||
@@ -159,6 +166,7 @@ static const struct cmd_option options[] = {
     {0, "subnet", "CIDR,…", "scan these networks instead of the local ones: 192.168.7.0/24"},
     {0, "target-model", "NAME", "this model answers; one that is not there yet is named with how to fetch it"},
     {0, "target-url", "URL", "the target's server: http://192.168.1.20:8081"},
+    {0, "token-file", "FILE", "the token of the agents on the machines that --host names"},
     {'y', "yes", NULL, "ask nothing: take what is advised"},
     {0},
 };

@@ -390,7 +390,8 @@ static void put_pool(struct compose *c)
     put_section(c, 0, "coordinator");
     put(c, 2, "host", "127.0.0.1", "only the proxy needs to reach it");
     put_number(c, 2, "port", free_port(here), NULL);
-    put(c, 2, "backend", named || strcmp(backend, "cpu") == 0 ? backend : "auto", "what drives the GPUs here");
+    bool cpu = strcmp(backend, "cpu") == 0;
+    put(c, 2, "backend", named || cpu ? backend : "auto", cpu ? "no GPU here" : "what drives the GPUs here");
     if (named)
         put_gpus(c, here);
     put_workers(c);

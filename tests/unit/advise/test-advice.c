@@ -303,6 +303,16 @@ static void a_small_file_drafts_beside_the_big_one(void **state)
     finish(&s);
 }
 
+static void what_is_to_be_fetched_fits_beside_it(void **state)
+{
+    struct scene s;
+    struct advice *a = advice_of(&s, scene_pool);
+    assert_int_equal(a->n_tasks, 1); /* of 24 GB 20 are taken: no room for 8B */
+    assert_string_equal(a->task[0].command, "ollama pull qwen3:4b");
+    advice_destroy(a);
+    finish(&s);
+}
+
 static void roles_of_the_proxy(void **state)
 {
     struct scene s;
@@ -668,6 +678,9 @@ static void words(void **state)
     assert_string_equal(advice_bytes(b, sizeof(b), 24 * GIB), "24 GB");
     assert_string_equal(advice_bytes(b, sizeof(b), 5 * GIB / 2), "2.5 GB");
     assert_string_equal(advice_bytes(b, sizeof(b), GIB / 2), "512 MB");
+    assert_string_equal(advice_bytes(b, sizeof(b), 1030625000), "1 GB");
+    assert_string_equal(advice_bytes(b, sizeof(b), 0), "0.0 MB");
+    assert_string_equal(advice_bytes(b, sizeof(b), 100000), "0.1 MB");
     assert_string_equal(advice_size(b, sizeof(b), -1), "?");
     assert_string_equal(advice_size(b, sizeof(b), 32000000000), "32B");
     assert_string_equal(advice_size(b, sizeof(b), 8190000000), "8.2B");
@@ -707,6 +720,7 @@ const struct CMUnitTest advice_tests[] = {
     cmocka_unit_test(decisions),
     cmocka_unit_test(one_gpu_is_told_the_truth),
     cmocka_unit_test(a_small_file_drafts_beside_the_big_one),
+    cmocka_unit_test(what_is_to_be_fetched_fits_beside_it),
     cmocka_unit_test(roles_of_the_proxy),
     cmocka_unit_test(models_can_be_chosen),
     cmocka_unit_test(models_that_are_still_to_be_fetched),
