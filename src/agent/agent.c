@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "http/httpd.h"
 #include "probe/here.h"
+#include "probe/load.h"
 
 enum {
     MAX_BODY = 64 * 1024,
@@ -22,15 +23,18 @@ enum {
     IDLE_TIMEOUT_S = 30,
     FRESH_US = 3 * 1000 * 1000,  /* a probe of this age still tells how things are */
     STALE_US = 60 * 1000 * 1000, /* and one of this age is told at once, while the next one is made */
+    LIVE_PARTS =
+        HERE_HARDWARE | HERE_NVIDIA | HERE_AMD, /* what changes; models and programs are looked for less often */
     LOG_LINES = 100,
 };
 
 typedef void waiting_then(struct agent *a, struct httpd_request *r);
 
-/* A request that waits for the probe. */
+/* A request that waits for a probe. */
 struct waiting {
     struct httpd_request *request;
     waiting_then *then;
+    bool whole; /* for one of everything */
 };
 
 struct agent {
@@ -42,8 +46,10 @@ struct agent {
     int port;
     struct agent_runs *runs;
     struct here *here; /* a probe under way, or NULL */
+    bool whole;        /* it is one of everything */
     struct machine machine;
-    int64_t probed_us; /* 0: not yet */
+    int64_t probed_us, whole_us; /* when something, and when everything was last probed; 0: not yet */
+    struct load load;
     struct waiting *waiting;
     size_t n_waiting;
 };
@@ -87,42 +93,76 @@ static bool may(const struct agent *a, struct httpd_request *r, bool look)
 
 /* ---- the probe ---- */
 
+static int64_t age_of(int64_t since_us)
+{
+    return since_us != 0 ? clock_us() - since_us : INT64_MAX;
+}
+
+static void probe(struct agent *a, bool whole);
+
+/* What was not looked at this time is as it was. */
+static void take(struct agent *a, struct machine *m)
+{
+    if (!a->whole) {
+        a->machine.n_gpus = 0;
+        machine_move_lists(m, &a->machine);
+    }
+    machine_finish(&a->machine);
+    a->machine = *m;
+    double load = load_read(&a->load, "");
+    a->machine.cpu.utilisation = load;
+    a->probed_us = clock_us();
+    if (a->whole)
+        a->whole_us = a->probed_us;
+}
+
 static void on_probed(struct machine *m, void *arg)
 {
     struct agent *a = arg;
     a->here = NULL;
-    machine_finish(&a->machine);
-    a->machine = *m;
-    a->probed_us = clock_us();
+    take(a, m);
     struct waiting *list = a->waiting;
     size_t n = a->n_waiting;
     a->waiting = NULL;
     a->n_waiting = 0;
-    for (size_t i = 0; i < n; i++)
-        list[i].then(a, list[i].request);
+    for (size_t i = 0; i < n; i++) {
+        if (a->whole || !list[i].whole) {
+            list[i].then(a, list[i].request);
+        } else {
+            a->waiting = xreallocarray(a->waiting, a->n_waiting + 1, sizeof(*a->waiting));
+            a->waiting[a->n_waiting++] = list[i];
+        }
+    }
     free(list);
+    if (a->n_waiting > 0)
+        probe(a, true);
 }
 
-static void probe(struct agent *a)
+static void probe(struct agent *a, bool whole)
 {
-    const struct here_opts opts = {
-        .folders = (const char *const *)a->folders, .n_folders = a->n_folders, .node = a->node};
-    if (a->here == NULL)
-        a->here = here_probe(a->base, &opts, on_probed, a);
+    const struct here_opts opts = {.parts = whole ? HERE_ALL : LIVE_PARTS,
+                                   .folders = (const char *const *)a->folders,
+                                   .n_folders = a->n_folders,
+                                   .node = a->node};
+    if (a->here != NULL)
+        return; /* who waits for more gets it after this one */
+    a->whole = whole;
+    a->here = here_probe(a->base, &opts, on_probed, a);
 }
 
-/* At once when the last probe is no older than that, else after the next one. */
-static void when_probed(struct agent *a, int64_t age_us, struct httpd_request *r, waiting_then *then)
+/* At once when there is a probe, of everything if whole, that is no older than that; else after the next one. */
+static void when_probed(struct agent *a, bool whole, int64_t age_us, struct httpd_request *r, waiting_then *then)
 {
-    int64_t age = a->probed_us != 0 ? clock_us() - a->probed_us : INT64_MAX;
-    if (age > FRESH_US)
-        probe(a);
-    if (age <= age_us) {
+    if (age_of(a->whole_us) > (whole ? FRESH_US : STALE_US))
+        probe(a, true);
+    else if (age_of(a->probed_us) > FRESH_US)
+        probe(a, false);
+    if (age_of(whole ? a->whole_us : a->probed_us) <= age_us) {
         then(a, r);
         return;
     }
     a->waiting = xreallocarray(a->waiting, a->n_waiting + 1, sizeof(*a->waiting));
-    a->waiting[a->n_waiting++] = (struct waiting){r, then};
+    a->waiting[a->n_waiting++] = (struct waiting){r, then, whole};
 }
 
 /* ---- calls ---- */
@@ -148,7 +188,7 @@ static void handle_agent(struct httpd_request *r, void *arg)
 {
     struct agent *a = arg;
     if (may(a, r, true))
-        when_probed(a, STALE_US, r, tell);
+        when_probed(a, false, STALE_US, r, tell);
 }
 
 static void handle_running(struct httpd_request *r, void *arg)
@@ -220,7 +260,7 @@ static void handle_start(struct httpd_request *r, void *arg)
     if (a->node == NULL)
         httpd_reply_error(r, 501, NULL, "no_programs", "%s", a->node_cause);
     else
-        when_probed(a, FRESH_US, r, start); /* what models there are may just have changed */
+        when_probed(a, true, FRESH_US, r, start); /* what models there are may just have changed */
 }
 
 static void handle_stop(struct httpd_request *r, void *arg)
@@ -294,7 +334,8 @@ struct agent *agent_create(struct event_base *base, const struct agent_opts *opt
         agent_destroy(a);
         return NULL;
     }
-    probe(a); /* so that the first question finds it done */
+    load_read(&a->load, "");
+    probe(a, true); /* so that the first question finds it done */
     return a;
 }
 

@@ -26,14 +26,25 @@ enum {
     STDERR_KEPT = 4096, /* bytes */
 };
 
-/* In the child, before the program: nothing here may allocate much or fail silently. */
+/* A handler of the parent's would take a signal that the program is to get, and tell the parent's loop of it. */
+static void forget_handlers(void)
+{
+    struct sigaction a;
+    for (int i = 1; i < NSIG; i++) {
+        if (sigaction(i, NULL, &a) == 0 && a.sa_handler != SIG_IGN)
+            signal(i, SIG_DFL);
+    }
+    signal(SIGPIPE, SIG_DFL);
+}
+
+/* In the child, before the program, with all signals held back: nothing here may allocate much or fail silently. */
 static void become(const char *const *argv, const char *const *env, int out, int err, pid_t parent)
 {
     sigset_t none;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    forget_handlers();
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
     setpgid(0, 0); /* Ctrl-C goes to the parent alone, which ends its children in order */
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent)
@@ -55,10 +66,14 @@ static void become(const char *const *argv, const char *const *env, int out, int
 int child_start(struct child *c, const char *name, const char *const *argv, const char *const *env, int out, int err,
                 char **cause)
 {
+    sigset_t all, before;
     *c = (struct child){.name = name};
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
         become(argv, env, out, err, parent);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (pid < 0)
         return cause_set(cause, "%s cannot be started: %s", name, strerror(errno));
     c->pid = pid;

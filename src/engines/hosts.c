@@ -8,14 +8,15 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/json.h"
 #include "base/mem.h"
+#include "probe/agent-client.h"
 #include "probe/here.h"
+#include "probe/load.h"
 #include "probe/machine.h"
 #include "probe/memory.h"
+#include "probe/scan-place.h"
 
 enum {
-    AGENT_PORT = 9191,
     AGENT_TIMEOUT_MS = 4000,
     NEAR_MS = 1000, /* between looks at this machine's load while somebody sees it, and while nobody does */
     FAR_MS = 5000,
@@ -23,8 +24,9 @@ enum {
 
 struct agent {
     struct hosts *hosts;
-    char *url, *token;
-    struct httpc_call *call;
+    char *host, *token;
+    int port; /* 0: the usual one */
+    struct agent_call *call;
     struct snapshot_machine picture;
     int64_t asked_us, told_us; /* 0: never */
 };
@@ -34,7 +36,7 @@ struct hosts {
     struct httpc *http;
     char *root;
     struct snapshot_machine here;
-    uint64_t busy, all;             /* ticks of all cores, as last read */
+    struct load load;
     int64_t read_us;                /* when that was, 0: never */
     struct here *probe;             /* of the GPUs, under way */
     int64_t gpus_asked_us, gpus_us; /* when their tools were asked, and told; 0: never */
@@ -55,30 +57,6 @@ static void forget(struct snapshot_machine *m)
 }
 
 /* ---- this machine ---- */
-
-/* The first line of /proc/stat: ticks of all cores by what they were spent on, of which the fourth and the fifth are
- * idle. */
-static void read_load(struct hosts *h)
-{
-    char *path = xasprintf("%s/proc/stat", h->root), line[512];
-    unsigned long long t[8] = {0};
-    FILE *f = fopen(path, "re");
-    bool read = f != NULL && fgets(line, sizeof(line), f) != NULL;
-    h->here.cpu = NAN;
-    if (read && sscanf(line, "cpu %llu %llu %llu %llu %llu %llu %llu %llu", &t[0], &t[1], &t[2], &t[3], &t[4], &t[5],
-                       &t[6], &t[7]) >= 5) {
-        uint64_t all = 0, idle = t[3] + t[4];
-        for (size_t i = 0; i < ARRAY_LEN(t); i++)
-            all += t[i];
-        if (h->all != 0 && all > h->all && all - idle >= h->busy)
-            h->here.cpu = (double)(all - idle - h->busy) / (double)(all - h->all);
-        h->busy = all - idle;
-        h->all = all;
-    }
-    if (f != NULL)
-        fclose(f);
-    free(path);
-}
 
 static void read_memory(struct hosts *h)
 {
@@ -131,51 +109,34 @@ static void age_gpus(struct snapshot_machine *m)
 
 /* ---- agents ---- */
 
-static void take_answer(struct agent *a, const struct httpc_result *r)
+static void take_machine(struct snapshot_machine *p, const struct machine *m)
 {
-    struct snapshot_machine *p = &a->picture;
-    json_t *o = json_parse_object(r->body, r->len, NULL);
-    struct machine m;
-    forget(p);
-    if (o == NULL || machine_from_json(&m, o, NULL) != 0) {
-        p->health = HEALTH_DOWN;
-        snprintf(p->reason, sizeof(p->reason), "what answers is no agent of Tightwad");
-        json_decref(o);
-        return;
-    }
     p->health = HEALTH_UP;
     p->reason[0] = '\0';
-    if (m.name[0] != '\0')
-        machine_text(p->name, sizeof(p->name), m.name);
-    p->rtt_us = r->elapsed_us;
-    p->memory = m.memory;
-    p->memory_used = m.memory >= 0 && m.memory_available >= 0 ? m.memory - m.memory_available : -1;
-    p->cores = m.cpu.threads >= 0 ? m.cpu.threads : -1;
-    const json_t *load = json_object_get(json_object_get(o, "cpu"), "utilisation");
-    p->cpu = json_is_number(load) ? json_number_value(load) : NAN;
-    take_gpus(p, &m);
-    machine_finish(&m);
-    json_decref(o);
+    if (m->name[0] != '\0')
+        machine_text(p->name, sizeof(p->name), m->name);
+    p->rtt_us = m->rtt_us;
+    p->memory = m->memory;
+    p->memory_used = m->memory >= 0 && m->memory_available >= 0 ? m->memory - m->memory_available : -1;
+    p->cores = m->cpu.threads >= 0 ? m->cpu.threads : -1;
+    p->cpu = m->cpu.utilisation;
+    take_gpus(p, m);
 }
 
-static void on_answer(void *arg, const struct httpc_result *r)
+static void on_answer(const struct agent_answer *answer, void *arg)
 {
     struct agent *a = arg;
     struct snapshot_machine *p = &a->picture;
     a->call = NULL;
     a->told_us = clock_us();
-    if (r->error == HTTPC_OK && r->status == 200) {
-        take_answer(a, r);
+    forget(p);
+    if (answer->machine != NULL) {
+        take_machine(p, answer->machine);
         return;
     }
-    forget(p);
     p->health = HEALTH_DOWN;
-    if (r->error != HTTPC_OK)
-        snprintf(p->reason, sizeof(p->reason), "%.120s", r->message);
-    else if (r->status == 401 || r->status == 403)
-        snprintf(p->reason, sizeof(p->reason), "it wants another token: agents.token");
-    else
-        snprintf(p->reason, sizeof(p->reason), "it answers %d", r->status);
+    snprintf(p->reason, sizeof(p->reason), "%.120s",
+             answer->needs_token ? "it wants another token: agents.token" : answer->message);
 }
 
 static void ask_agent(struct agent *a, int64_t now)
@@ -183,21 +144,18 @@ static void ask_agent(struct agent *a, int64_t now)
     if (a->call != NULL || !is_due(a->asked_us, now, HOSTS_ASK_MS))
         return;
     a->asked_us = now;
-    a->call = httpc_start(a->hosts->http, &(struct httpc_opts){.url = a->url,
-                                                               .bearer = a->token,
-                                                               .timeout_ms = AGENT_TIMEOUT_MS,
-                                                               .max_reply = 1024 * 1024,
-                                                               .on_done = on_answer,
-                                                               .arg = a});
+    a->call = agent_client_fetch(
+        a->hosts->http,
+        &(struct agent_where){.host = a->host, .port = a->port, .token = a->token, .timeout_ms = AGENT_TIMEOUT_MS},
+        on_answer, a);
 }
 
 static void drop_agents(struct hosts *h)
 {
     for (size_t i = 0; i < h->n_agents; i++) {
         struct agent *a = &h->agent[i];
-        if (a->call != NULL)
-            httpc_cancel(a->call);
-        free(a->url);
+        agent_client_cancel(a->call);
+        free(a->host);
         free(a->token);
     }
     h->n_agents = 0;
@@ -206,17 +164,15 @@ static void drop_agents(struct hosts *h)
 static void add_agent(struct hosts *h, const char *where, const char *token)
 {
     struct agent *a = &h->agent[h->n_agents++];
-    const char *end = strrchr(where, ']'), *colon = strchr(end != NULL ? end : where, ':');
-    bool bare_six = end == NULL && colon != NULL && strchr(colon + 1, ':') != NULL;
+    char *cause = NULL;
     *a = (struct agent){.hosts = h, .token = xstrdup(token), .picture = {.health = HEALTH_UNKNOWN}};
-    if (bare_six)
-        a->url = xasprintf("http://[%s]:%d/v1/agent", where, AGENT_PORT);
-    else
-        a->url = xasprintf(colon != NULL ? "http://%s/v1/agent" : "http://%s:%d/v1/agent", where, AGENT_PORT);
     forget(&a->picture);
-    size_t len = bare_six || colon == NULL ? strlen(where) : (size_t)(colon - where);
-    snprintf(a->picture.address, sizeof(a->picture.address), "%.*s", (int)len, where);
-    snprintf(a->picture.name, sizeof(a->picture.name), "%.*s", (int)len, where);
+    if (scan_host_parse(where, &a->host, &a->port, &cause) != 0) {
+        a->host = xstrdup(where); /* it will be found not to be there, in words */
+        free(cause);
+    }
+    machine_text(a->picture.address, sizeof(a->picture.address), a->host);
+    machine_text(a->picture.name, sizeof(a->picture.name), a->host);
 }
 
 /* ---- life ---- */
@@ -259,7 +215,7 @@ void hosts_tick(struct hosts *h, bool looking)
     int64_t now = clock_us();
     if (is_due(h->read_us, now, looking ? NEAR_MS : FAR_MS)) {
         h->read_us = now;
-        read_load(h);
+        h->here.cpu = load_read(&h->load, h->root);
         read_memory(h);
     }
     if (looking)

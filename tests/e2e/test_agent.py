@@ -191,6 +191,36 @@ def _(t):
     t.check(status == 1 and "ended" in out and "NOPE1" in out, out + err)
 
 
+class Watching(Proxy):
+    """An instance that watches the machines of these agents."""
+    def write_config(self):
+        super().write_config()
+        with open(self.config, "a") as f:
+            f.write("agents:\n  hosts: [%s]\n  token: %s\n" % (", ".join("127.0.0.1:%d" % a.port for a in self.agents), self.agents[0].token))
+
+    def __init__(self, agents, *args, **kw):
+        self.agents = agents
+        super().__init__(*args, **kw)
+
+
+@test("an instance shows the agent's machine while somebody looks: memory, load, cores; and that one with another token refuses")
+def _(t):
+    others = os.path.join(t.folder, "other")
+    os.mkdir(others)
+    agent, stranger = t.own(Agent(t.folder)), t.own(Agent(others))
+    p = t.own(Watching([agent, stranger], t.folder, "http://127.0.0.1:9", wait=False))
+    wait_until("tightwad to listen", lambda: listening(p), 20)
+    with socket.create_connection(("127.0.0.1", p.port)) as looking:
+        looking.sendall(b"GET /v1/tightwad/events HTTP/1.1\r\nHost: x\r\n\r\n")
+        here, there, refuses = wait_until("the agents to be asked", lambda: (lambda m: m if len(m) == 3 and m[1]["memory"]
+                                          and m[2]["health"] == "down" else None)(p.status()["machines"]), 30)
+        t.equal((there["health"], there["memory"], there["cores"], there["address"]),
+                ("up", here["memory"], os.cpu_count(), "127.0.0.1"), there)
+        t.check(0 < there["memory_used"] < there["memory"] and there["rtt_us"] > 0, there)
+        t.check("agents.token" in refuses["reason"] and refuses["memory"] is None, refuses)
+        wait_until("its load to be told", lambda: p.status()["machines"][1]["cpu"] is not None, 30)
+
+
 class Impostor(http.server.BaseHTTPRequestHandler):
     """Answers each call with server.answer: JSON or bytes."""
     def log_message(self, *args):

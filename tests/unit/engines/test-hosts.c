@@ -105,10 +105,11 @@ static void on_agent(struct httpd_request *q, void *arg)
 {
     (*(int *)arg)++;
     httpd_reply_json(q, 200,
-                     json_pack("{s:s, s:I, s:I, s:{s:i, s:f}, s:[{s:s, s:s, s:I, s:I, s:f}]}", "name", "big", "memory",
-                               (json_int_t)4096, "memory_available", (json_int_t)1024, "cpu", "threads", 16,
-                               "utilisation", 0.5, "gpus", "vendor", "nvidia", "name", "Card", "memory",
-                               (json_int_t)2048, "memory_used", (json_int_t)512, "utilisation", 0.25));
+                     json_pack("{s:i, s:{s:s, s:I, s:I, s:{s:i, s:f}, s:[{s:s, s:s, s:I, s:I, s:f}]}}", "protocol", 1,
+                               "machine", "name", "big", "memory", (json_int_t)4096, "memory_available",
+                               (json_int_t)1024, "cpu", "threads", 16, "utilisation", 0.5, "gpus", "vendor", "nvidia",
+                               "name", "Card", "memory", (json_int_t)2048, "memory_used", (json_int_t)512,
+                               "utilisation", 0.25));
 }
 
 static void an_agent_is_asked_while_somebody_looks(void **state)
