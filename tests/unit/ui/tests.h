@@ -35,6 +35,8 @@ extern const struct CMUnitTest text_tests[];
 extern const size_t text_count;
 extern const struct CMUnitTest theme_tests[];
 extern const size_t theme_count;
+extern const struct CMUnitTest view_tests[];
+extern const size_t view_count;
 extern const struct CMUnitTest trouble_tests[];
 extern const size_t trouble_count;
 extern const struct CMUnitTest wizard_tests[];
