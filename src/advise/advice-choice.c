@@ -48,9 +48,9 @@ double advice_trip(const struct advice_model *m)
     return m->rtt_us >= 0 ? (double)m->rtt_us / 1e6 : TRIP_UNKNOWN;
 }
 
-static struct family_model family_view(const struct advice_model *m)
+struct family_model making_family(const struct advice_model *m)
 {
-    return (struct family_model){m->name, m->architecture, m->vocab};
+    return (struct family_model){m->name, m->architecture, m->vocab, m->family, true};
 }
 
 static bool same_sized_or_larger(const struct advice_model *t, const struct advice_model *d)
@@ -87,7 +87,7 @@ struct advice_estimate advice_estimate_pair(const struct advice *a, int target, 
     if (draft < 0)
         return e;
     const struct advice_model *d = &a->model[draft];
-    const struct family_model tf = family_view(t), df = family_view(d);
+    const struct family_model tf = making_family(t), df = making_family(d);
     e.pair = pair_expect(&tf, t->parameters, &df, d->parameters);
     e.accepted = pair_chance(&e.pair);
     bool gpu = t->machine >= 0 && a->machine[t->machine].gpus > 0, slots = strcmp(t->backend, "llamacpp") == 0;
@@ -109,7 +109,7 @@ static double score_drafter(const struct making *k, int target, int draft)
 {
     const struct advice *a = k->a;
     const struct advice_model *t = &a->model[target], *d = &a->model[draft];
-    const struct family_model tf = family_view(t), df = family_view(d);
+    const struct family_model tf = making_family(t), df = making_family(d);
     bool servers = k->wish->target_url && k->wish->draft_url;
     if (target == draft || d->source == ADVICE_API || (same_sized_or_larger(t, d) && !servers) || d->missing > 0)
         return -INFINITY;

@@ -67,6 +67,7 @@ void making_complete(struct making *k, struct advice_model *m)
     m->active = family_active(m->name, m->parameters);
     if (m->active > m->parameters)
         m->active = m->parameters;
+    m->family = family_of(m->name, m->architecture);
     m->moe = family_is_moe(m->name, m->architecture);
     m->need = need_of(m->bytes);
     int64_t has = m->machine >= 0 ? k->a->machine[m->machine].memory : -1;

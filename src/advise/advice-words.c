@@ -20,9 +20,9 @@ static const char *place(const struct making *k, const struct advice_model *m)
 
 static void warn_of_family(struct making *k, const struct advice_model *t, const struct advice_model *d)
 {
-    const struct family_model tf = {t->name, t->architecture, t->vocab}, df = {d->name, d->architecture, d->vocab};
+    const struct family_model tf = making_family(t), df = making_family(d);
     enum family_match match = family_compare(&tf, &df);
-    const struct family *f = family_of(t->name, t->architecture);
+    const struct family *f = t->family;
     char *smaller =
         f ? xasprintf("take a smaller %s", f->words) : xstrdup("take a smaller model of the target's family");
     if (match == FAMILY_OTHER && k->a->estimate.pair.basis != PAIR_PROVEN)
@@ -203,7 +203,7 @@ static int drafting_machine(const struct making *k, const struct advice_model *t
 
 static void task_of_drafter(struct making *k, const struct advice_model *t)
 {
-    const struct family *f = family_of(t->name, t->architecture);
+    const struct family *f = t->family;
     const struct pair_row *row = pair_row_of((double)t->parameters / 1e9);
     int at = drafting_machine(k, t);
     if (!f || !row || at < 0)

@@ -81,11 +81,12 @@ struct advice_model {
     char *path;          /* of the file on its machine, or ollama:NAME; NULL: not known */
     char *key;           /* name of the variable that holds the API key, NULL: none */
     char architecture[48], quantisation[24], vocab[65];
-    int64_t parameters, active; /* active: those that one token passes through */
-    int64_t bytes;              /* of its weights, guessed from the size where nothing tells; -1 unknown */
-    int64_t need;               /* bytes of memory with room for cache and computing */
-    int64_t missing;            /* bytes that its machine lacks: 0 it fits, -1 unknown */
-    int64_t rtt_us;             /* to its server; -1 unknown */
+    const struct family *family; /* NULL: none of the known ones */
+    int64_t parameters, active;  /* active: those that one token passes through */
+    int64_t bytes;               /* of its weights, guessed from the size where nothing tells; -1 unknown */
+    int64_t need;                /* bytes of memory with room for cache and computing */
+    int64_t missing;             /* bytes that its machine lacks: 0 it fits, -1 unknown */
+    int64_t rtt_us;              /* to its server; -1 unknown */
     bool moe;
     bool verifies;      /* checks drafts as a target */
     const char *cannot; /* why it does not, and what would; NULL: it does */

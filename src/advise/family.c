@@ -108,6 +108,11 @@ const struct family *family_of(const char *name, const char *architecture)
     return NULL;
 }
 
+const struct family *family_of_model(const struct family_model *m)
+{
+    return m->looked_up ? m->family : family_of(m->name, m->architecture);
+}
+
 static bool has(const char *s)
 {
     return s && *s;
@@ -117,7 +122,7 @@ enum family_match family_compare(const struct family_model *a, const struct fami
 {
     if (has(a->vocab) && has(b->vocab) && strcmp(a->vocab, b->vocab) == 0)
         return FAMILY_SAME;
-    const struct family *fa = family_of(a->name, a->architecture), *fb = family_of(b->name, b->architecture);
+    const struct family *fa = family_of_model(a), *fb = family_of_model(b);
     if (fa && fa == fb)
         return FAMILY_SAME; /* fingerprints of one family differ in padding */
     if (has(a->vocab) && has(b->vocab) && !(fa && fb && strcmp(fa->vocabulary, fb->vocabulary) == 0))

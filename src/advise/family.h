@@ -31,7 +31,10 @@ const struct family *family_of(const char *name, const char *architecture);
 /* A model as far as it matters here; texts may be NULL or "". */
 struct family_model {
     const char *name, *architecture, *vocab;
+    const struct family *family; /* what family_of says, where looked_up */
+    bool looked_up;              /* false: it is looked up at every comparison */
 };
+const struct family *family_of_model(const struct family_model *m);
 enum family_match family_compare(const struct family_model *a, const struct family_model *b);
 
 int64_t family_parameters(const char *name); /* in all: "32b", "0.6B", "8x7b", "135M" */

@@ -27,6 +27,9 @@ bool making_fixed(const struct making *k);
 /* The first service of that kind on the machine, NULL: none. */
 const struct machine_service *making_service(const struct machine *m, enum service_kind kind);
 
+/* What pairs and comparisons want to know of a candidate. */
+struct family_model making_family(const struct advice_model *m);
+
 /* A new candidate, all unknown; its address changes with the next one. */
 struct advice_model *making_add_model(struct making *k, enum advice_source source, int machine);
 /* Completes size, memory and rate from what is set (name, quantisation, bytes, …). */

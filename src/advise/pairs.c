@@ -69,8 +69,7 @@ struct pair_outlook pair_expect(const struct family_model *target, int64_t targe
     double t = (double)target_parameters / 1e9, d = (double)draft_parameters / 1e9;
     struct pair_outlook o = {PAIR_GUESS, NAN, NAN, NULL};
     const struct pair_row *row = pair_row_of(t);
-    o.proven =
-        find_proven(family_of(target->name, target->architecture), t, family_of(draft->name, draft->architecture), d);
+    o.proven = find_proven(family_of_model(target), t, family_of_model(draft), d);
     if (o.proven) {
         bool told = !isnan(o.proven->accepted);
         o.basis = PAIR_PROVEN;
