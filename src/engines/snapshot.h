@@ -106,7 +106,7 @@ struct snapshot_machine {
     char name[64];
     char address[64];            /* as it is reached from here, "" this one */
     enum snapshot_health health; /* whether it tells; this one is always up */
-    char reason[128];            /* why it does not; "" if nothing is wrong */
+    char reason[256];            /* why it does not; "" if nothing is wrong */
     int64_t rtt_us;              /* to its agent, -1 unknown */
     int64_t memory, memory_used; /* bytes, -1 unknown; used: what could not be had by a program that wants it */
     double cpu;                  /* share of its cores that work, 0..1, NAN unknown */

@@ -133,6 +133,24 @@ def _(t):
     t.check(re.search(r"tightwad: stopped", bare.output), "it says that it has stopped")
 
 
+@test("probe, init --yes and doctor: nothing in the environment either")
+def _(t):
+    target, draft = t.node("target"), t.node("draft")
+    path = os.path.join(t.folder, "new.yaml")
+
+    def bare(*words):
+        r = subprocess.run(["env", "-i", TIGHTWAD] + list(words), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                           encoding="utf-8", timeout=120 * SLOWER)
+        t.check(r.returncode in (0, 1), "%r ended with %d\n%s" % (words, r.returncode, r.stderr))
+        return r
+    here = json.loads(bare("probe", "--json", "--no-scan").stdout)
+    t.check("memory" in json.dumps(here), "this machine")
+    made = bare("init", "--yes", "--target-url", target.url, "--draft-url", draft.url, "-c", path)
+    t.equal(made.returncode, 0, made.stderr + made.stdout)
+    t.equal(bare("config", "check", "-c", path).returncode, 0, "the file that was written")
+    t.check(target.url.split("//")[1] in bare("doctor", "-c", path).stdout, "doctor names the target")
+
+
 @test("--log-format json: each line on stderr is an object")
 def _(t):
     p = idle(t)
