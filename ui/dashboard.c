@@ -92,7 +92,9 @@ static bool read_keys(struct ui *ui)
     int key;
     bool any = false;
     while (screen_key(ui->screen, &key)) {
-        any |= keys_handle(ui, key);
+        /* Pasted text may fill a line that is being typed, and is nothing else. */
+        if (!screen_pasted(ui->screen) || (ui->dialog != NULL && key != '\n'))
+            any |= keys_handle(ui, key);
     }
     return any;
 }

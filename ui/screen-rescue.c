@@ -37,7 +37,7 @@ static int add_char(int c)
 /* An escape sequence cut off in the middle is ended by CAN, which shows nothing. */
 static void compose_leave(void)
 {
-    static const char *const names[] = {"sgr0", "op", "rmkx", "cnorm", "rmcup"};
+    static const char *const names[] = {"BD", "sgr0", "op", "rmkx", "cnorm", "rmcup"};
     rescue.n_leave = 0;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         const char *text = tigetstr(names[i]);

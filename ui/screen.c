@@ -23,7 +23,11 @@
 #include "base/mem.h"
 #include "ui/screen-rescue.h"
 
-enum { ESCAPE_MS = 25 }; /* a lone Esc is told from the beginning of a function key after this */
+enum {
+    ESCAPE_MS = 25, /* a lone Esc is told from the beginning of a function key after this */
+    PASTE_BEGINS = KEY_MAX + 1,
+    PASTE_ENDS,
+};
 
 struct screen {
     int tty;        /* opened here: nonblocking, and nobody else's */
@@ -36,6 +40,7 @@ struct screen {
     size_t left_at, left_len, left_size;
     uint64_t bytes;
     int rows, cols;
+    bool pasting, pasted; /* between the two; so was the last key */
     struct sigaction old_winch, old_cont;
 };
 
@@ -155,6 +160,27 @@ static int start_ncurses(struct screen *s, char **cause)
     return 0;
 }
 
+static void add_left(struct screen *s, const char *data, size_t len)
+{
+    if (s->left_len + len > s->left_size) {
+        s->left_size = s->left_len + len;
+        s->left = xrealloc(s->left, s->left_size);
+    }
+    memcpy(s->left + s->left_len, data, len);
+    s->left_len += len;
+}
+
+/* Asks the terminal to mark what is pasted, where its description says how. */
+static void mark_pastes(struct screen *s)
+{
+    const char *on = tigetstr("BE"), *begins = tigetstr("PS"), *ends = tigetstr("PE"), *none = (const char *)-1;
+    if (on == NULL || on == none || begins == NULL || begins == none || ends == NULL || ends == none)
+        return;
+    define_key(begins, PASTE_BEGINS);
+    define_key(ends, PASTE_ENDS);
+    add_left(s, on, strlen(on));
+}
+
 static void catch_resize(struct screen *s)
 {
     struct sigaction sa = {.sa_handler = on_winch, .sa_flags = SA_RESTART};
@@ -206,6 +232,7 @@ struct screen *screen_open(char **cause)
     s->keys = newpad(1, 1);
     keypad(s->keys, TRUE);
     nodelay(s->keys, TRUE);
+    mark_pastes(s);
     leaveok(stdscr, FALSE);
     theme_start(&s->theme, utf8);
     catch_resize(s);
@@ -220,16 +247,6 @@ fail:
 }
 
 /* ---- closing ---- */
-
-static void add_left(struct screen *s, const char *data, size_t len)
-{
-    if (s->left_len + len > s->left_size) {
-        s->left_size = s->left_len + len;
-        s->left = xrealloc(s->left, s->left_size);
-    }
-    memcpy(s->left + s->left_len, data, len);
-    s->left_len += len;
-}
 
 bool screen_close(struct screen *s, int patience_ms)
 {
@@ -309,9 +326,12 @@ const struct theme *screen_theme(const struct screen *s)
 bool screen_key(struct screen *s, int *key)
 {
     wint_t c;
-    int kind = wget_wch(s->keys, &c);
+    int kind;
+    while ((kind = wget_wch(s->keys, &c)) == KEY_CODE_YES && (c == PASTE_BEGINS || c == PASTE_ENDS))
+        s->pasting = c == PASTE_BEGINS;
     if (kind == ERR)
         return false;
+    s->pasted = s->pasting;
     *key = (int)c;
     if (kind != KEY_CODE_YES && c >= 0x100)
         *key |= SCREEN_WIDE;
@@ -325,6 +345,11 @@ uint32_t screen_key_character(int key)
     if ((key & SCREEN_WIDE) != 0)
         return (uint32_t)(key & ~SCREEN_WIDE);
     return key >= 0x20 && key < 0x100 && key != 0x7f ? (uint32_t)key : 0;
+}
+
+bool screen_pasted(const struct screen *s)
+{
+    return s->pasted;
 }
 
 bool screen_lost(const struct screen *s)

@@ -53,6 +53,9 @@ const struct theme *screen_theme(const struct screen *s);
 bool screen_key(struct screen *s, int *key);
 /* The character that a key is, 0: none (a function key). */
 uint32_t screen_key_character(int key);
+/* Whether the key that was taken last came with text that somebody pasted, where the terminal tells: a page of text is
+ * no series of orders. */
+bool screen_pasted(const struct screen *s);
 /* The terminal is gone: reading says end of file or an error. */
 bool screen_lost(const struct screen *s);
 

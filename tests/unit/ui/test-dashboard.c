@@ -255,6 +255,25 @@ static void idle_is_quiet(void **state)
     finish(t);
 }
 
+/* A page that is pasted is no series of orders, typed keys are. */
+static void pasted_text_is_no_order(void **state)
+{
+    static const char pasted[] = "\033[200~?\n?s?\n\033[201~", typed[] = "?";
+    struct terminal *t = begin(0, true, END_NEVER, "xterm-256color");
+    (void)state;
+    until_shown(t, "qwen3:32b");
+    assert_true(showed(t, "\033[?2004h"));
+    assert_int_equal(write(t->fd, pasted, sizeof(pasted) - 1), sizeof(pasted) - 1);
+    watch(t, 500);
+    assert_false(showed(t, "The engines"));
+    assert_int_equal(write(t->fd, typed, 1), 1);
+    until_shown(t, "The engines");
+    kill(t->pid, SIGTERM);
+    until_shown(t, "\033[?2004l");
+    end_of(t);
+    finish(t);
+}
+
 static void a_terminal_that_is_not_known(void **state)
 {
     static const char *const terms[] = {NULL, "no-such-terminal"};
@@ -271,9 +290,9 @@ static void a_terminal_that_is_not_known(void **state)
 }
 
 const struct CMUnitTest dashboard_tests[] = {
-    cmocka_unit_test(the_terminal_is_given_back),   cmocka_unit_test(a_crash_gives_it_back),
-    cmocka_unit_test(a_signal_gives_it_back),       cmocka_unit_test(a_terminal_that_does_not_read),
-    cmocka_unit_test(output_that_is_stopped),       cmocka_unit_test(idle_is_quiet),
-    cmocka_unit_test(a_terminal_that_is_not_known),
+    cmocka_unit_test(the_terminal_is_given_back), cmocka_unit_test(a_crash_gives_it_back),
+    cmocka_unit_test(a_signal_gives_it_back),     cmocka_unit_test(a_terminal_that_does_not_read),
+    cmocka_unit_test(output_that_is_stopped),     cmocka_unit_test(idle_is_quiet),
+    cmocka_unit_test(pasted_text_is_no_order),    cmocka_unit_test(a_terminal_that_is_not_known),
 };
 const size_t dashboard_count = ARRAY_LEN(dashboard_tests);
