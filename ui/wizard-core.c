@@ -45,6 +45,7 @@ void wizard_finish(struct wizard *w)
     json_decref(w->report);
     free(w->check_cause);
     free(w->complaint);
+    free(w->token);
     free(w->backup);
     *w = (struct wizard){0};
 }
@@ -74,6 +75,7 @@ void wizard_ask(struct wizard *w, const char *label, const char *text,
     field_set(&w->field, text);
     w->label = label;
     w->typed = typed;
+    w->secret = false;
     free(w->complaint);
     w->complaint = NULL;
     w->over = OVER_FIELD;

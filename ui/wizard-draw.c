@@ -41,6 +41,12 @@ static const char *visible(const struct field *f, int columns, bool ascii)
     return s;
 }
 
+/* A star for each byte. */
+static void hide(struct field *f)
+{
+    memset(f->text, '*', f->len);
+}
+
 /* What is typed, in the last rows of v; the rows that are left for the body. */
 static int draw_field(const struct wizard *w, const struct view *v, bool ascii, int *row, int *col)
 {
@@ -54,13 +60,16 @@ static int draw_field(const struct wizard *w, const struct view *v, bool ascii, 
     struct view part = view_part(v, top, 0, v->rows - top, v->cols);
     view_clear(&part);
     draw_lines(&part, &p, 0);
-    const char *s = visible(&w->field, v->cols - 3, ascii);
+    struct field typed = w->field;
+    if (w->secret)
+        hide(&typed);
+    const char *s = visible(&typed, v->cols - 3, ascii);
     int last = v->rows - 1;
     view_field(v, last, 0, v->cols, false, THEME_INPUT, "");
     view_text(v, last, 0, THEME_INPUT, "> ");
     view_text(v, last, 2, THEME_INPUT, s);
     *row = v->y + last;
-    *col = v->x + 2 + text_columns(s, w->field.at - (size_t)(s - w->field.text), ascii);
+    *col = v->x + 2 + text_columns(s, typed.at - (size_t)(s - typed.text), ascii);
     page_finish(&p);
     return top;
 }

@@ -75,6 +75,7 @@ struct wizard {
     /* Enter.  0: taken; -1 and a cause: it stays to be corrected. */
     int (*typed)(struct wizard *w, const char *text, char **cause);
     char *complaint; /* about what was typed, NULL: none */
+    bool secret;     /* what is typed is not shown */
 
     /* STEP_LOOK, and a machine that is added */
     struct here *here;
@@ -87,6 +88,7 @@ struct wizard {
     char **note; /* what the last scan could not do */
     size_t n_notes;
     bool adding; /* the scan is for a machine that was typed */
+    char *token; /* for the agent of that machine, NULL: none */
 
     struct wizard_plan plan;
     int models; /* STEP_MODELS: how many targets its list has; the drafters follow */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/cause.h"
 #include "base/mem.h"
 
 enum { HEARD_MAX = 64, LINE_MAX_BYTES = 1024, BAR_COLUMNS = 40 };
@@ -231,9 +232,13 @@ static void on_added(struct machine *list, size_t n, const struct scan_summary *
 int wizard_look_at(struct wizard *w, const char *host, char **cause)
 {
     struct scan_opts opts = *w->opts->scan;
+    if (w->base == NULL)
+        return cause_set(cause, "nothing can be asked");
     opts.hosts = &host;
     opts.n_hosts = 1;
     opts.n_subnets = 0;
+    if (w->token != NULL)
+        opts.agent_token = w->token;
     opts.no_loopback = opts.no_local = true;
     forget_lines(&w->note, &w->n_notes);
     wizard_look_stop(w);

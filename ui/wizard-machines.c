@@ -55,11 +55,44 @@ static void memory(struct wizard *w)
         wizard_ask(w, "Memory that a model can use there, in GB (of the GPU; of a Mac, of all)", "", memory_typed);
 }
 
+/* The agent that tells nothing without its token. */
+static const struct machine_service *shy_agent(const struct wizard *w)
+{
+    const struct machine *m = chosen(w) ? &w->plan.machine[w->chosen] : NULL;
+    for (size_t i = 0; m != NULL && i < m->n_services; i++) {
+        if (m->service[i].kind == SERVICE_AGENT && m->service[i].needs_secret)
+            return &m->service[i];
+    }
+    return NULL;
+}
+
+static int token_typed(struct wizard *w, const char *text, char **cause)
+{
+    const struct machine_service *agent = shy_agent(w);
+    if (text[0] == '\0' || agent == NULL)
+        return 0;
+    free(w->token);
+    w->token = xstrdup(text);
+    char *host = xasprintf("%s:%d", agent->host, agent->port);
+    int rc = wizard_look_at(w, host, cause);
+    free(host);
+    return rc;
+}
+
+static void token(struct wizard *w)
+{
+    if (shy_agent(w) == NULL)
+        return;
+    wizard_ask(w, "The token of the agent there (`tightwad agent` has said where it is)", "", token_typed);
+    w->secret = true;
+}
+
 static const struct wizard_key keys[] = {
     {' ', "Space", "role", "the next role for the chosen machine: target, drafter, both, worker, not used", next_role},
     {'r', "r", NULL, "the same", next_role},
     {'a', "a", "add", "add a machine by its address", add},
     {'m', "m", "memory", "type the memory of a machine that does not tell it", memory},
+    {'t', "t", "token", "type the token of the machine's agent, which then tells what the machine has", token},
     {'u', "u", "undo", "all roles as suggested", reset},
     {0},
 };
@@ -126,6 +159,8 @@ static void draw(struct wizard *w, struct page *p)
         page_say(p, THEME_TEXT, "%s: %s", m->name, a->why != NULL ? a->why : "");
         if (!a->known)
             page_say(p, THEME_TEXT, "Its hardware is not known from here: `m` types its memory.");
+        if (shy_agent(w) != NULL)
+            page_say(p, THEME_TEXT, "Its agent tells what it has once it is given its token: `t`.");
         for (size_t i = 0; i < m->n_notes; i++)
             page_mark(p, THEME_DIM, "  ", THEME_DIM, "%s", m->note[i]);
     }

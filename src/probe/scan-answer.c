@@ -226,12 +226,14 @@ static void model_finish(struct machine_model *model)
 static void merge_services(struct machine *to, const struct machine *from)
 {
     for (size_t i = 0; i < from->n_services; i++) {
-        bool known = false;
-        for (size_t j = 0; j < to->n_services; j++)
-            known =
-                known || (to->service[j].kind == from->service[i].kind && to->service[j].port == from->service[i].port);
-        if (!known)
-            *machine_add_service(to) = from->service[i];
+        const struct machine_service *s = &from->service[i];
+        size_t j = 0;
+        while (j < to->n_services && (to->service[j].kind != s->kind || to->service[j].port != s->port))
+            j++;
+        if (j == to->n_services)
+            *machine_add_service(to) = *s;
+        else if (!s->needs_secret)
+            to->service[j].needs_secret = false; /* it has been told by now */
     }
 }
 

@@ -240,6 +240,31 @@ def _(t):
     w.term.wait_end()
 
 
+@test("an agent tells what its machine has when it is given its token")
+def _(t):
+    set_address("lo:1", "10.99.0.1")
+    token = os.path.join(t.folder, "token")
+    with open(token, "w") as f:
+        f.write("a-token-of-twenty-one-letters\n")
+    os.chmod(token, 0o600)
+    agent = t.process([TIGHTWAD, "agent", "--listen", "10.99.0.1", "--token-file", token])
+    agent.wait_line("10.99.0.1")
+    w = Wizard(t)
+    w.at(2).press("a")
+    w.term.type("10.99.0.1")
+    w.press("Enter").shows("agent 9191").shows("once it is given its token").press("t").shows("The token of the agent")
+    w.term.type("wrong")
+    w.shows("> *****").press("Enter")
+    w.term.wait_gone("> *****")
+    w.shows("once it is given its token").press("t")
+    w.term.type("a-token-of-twenty-one-letters")
+    w.press("Enter")
+    w.term.wait_gone("once it is given its token")
+    t.check("a-token" not in w.term.text(), "the token is shown")
+    w.press("C-c")
+    t.equal(w.term.wait_end(), 0)
+
+
 @test("a server that does not answer is told with what to type there, and asked again")
 def _(t):
     target, draft = nodes(t)

@@ -322,6 +322,35 @@ static void every_step_fits(void **state)
     wizard_finish(&w);
 }
 
+/* Whatever is pressed in whatever order: it holds, and what it shows fits. */
+static void any_keys(void **state)
+{
+    (void)state;
+    static const int keys[] = {'\r', '\r', 'b',           KEY_LEFT, KEY_UP,    KEY_DOWN, KEY_NPAGE, KEY_END,
+                               ' ',  'a',  'm',           't',      'd',       'u',      'l',       'r',
+                               '?',  'q',  '4',           'x',      KEY_RIGHT, KEY_DC,   KEY_HOME,  KEY_BACKSPACE,
+                               0x15, 0x7f, SCREEN_ESCAPE, 0xe9,     '\n',      KEY_PPAGE};
+    struct wizard w;
+    struct wizard_opts opts;
+    uint64_t seed = 20;
+    begin(&w, &opts);
+    for (int i = 0; i < 20000; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        wizard_press(&w, keys[(seed >> 33) % ARRAY_LEN(keys)]);
+        if (w.step == STEP_LOOK)
+            wizard_go(&w, STEP_MACHINES);
+        if (i % 16 == 0)
+            free(shown(&w, 20 + i / 16 % 100, i % 32 == 0));
+        assert_false(w.written);
+        assert_true(w.plan.n <= 2);
+        if (w.ended || w.plan.n == 0) {
+            wizard_finish(&w);
+            begin(&w, &opts);
+        }
+    }
+    wizard_finish(&w);
+}
+
 static int in_utf8(void **state)
 {
     (void)state;
@@ -335,5 +364,6 @@ const struct CMUnitTest wizard_tests[] = {
     cmocka_unit_test_setup(a_memory_is_typed, in_utf8),
     cmocka_unit_test_setup(models_are_chosen_and_named, in_utf8),
     cmocka_unit_test_setup(every_step_fits, in_utf8),
+    cmocka_unit_test_setup(any_keys, in_utf8),
 };
 const size_t wizard_count = sizeof(wizard_tests) / sizeof(*wizard_tests);
