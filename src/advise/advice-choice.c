@@ -375,6 +375,43 @@ static void choose_pool(struct making *k)
     t->alone = 1 / token_pooled(k, t, worker, n);
 }
 
+/* ---- ports ---- */
+
+/* A port of the machine that nothing listens on, as far as was seen, and that none of those before has. */
+static int free_port(const struct making *k, int machine, const int *given, size_t n_given)
+{
+    const struct machine *m = machine >= 0 ? &k->list[machine] : NULL;
+    int port = ADVICE_NODE_PORT;
+    for (bool taken = true; taken; port += taken) {
+        taken = false;
+        for (size_t i = 0; m && i < m->n_services; i++)
+            taken = taken || m->service[i].port == port;
+        for (size_t i = 0; i < n_given; i += 2)
+            taken = taken || (given[i] == machine && given[i + 1] == port);
+    }
+    return port;
+}
+
+/* Where servers will be that are still to be started. */
+static void choose_ports(struct making *k)
+{
+    struct advice *a = k->a;
+    int given[2 * (ADVICE_DRAFTERS_MAX + 1)];
+    size_t n = 0;
+    for (size_t i = 0; i <= a->n_drafters; i++) {
+        struct advice_model *m = i == 0 ? &a->model[a->target] : &a->model[a->drafter[i - 1]];
+        bool beside = a->pooled && (m->source == ADVICE_HERE || !m->url); /* started with the pool */
+        if (m->source == ADVICE_RUNS || m->source == ADVICE_API || beside || strcmp(m->backend, "node") != 0)
+            continue;
+        int port = free_port(k, m->machine, given, n);
+        bool here = m->machine == k->here || m->machine < 0;
+        free(m->url);
+        m->url = xasprintf("http://%s:%d", here ? "127.0.0.1" : k->list[m->machine].address, port);
+        given[n++] = m->machine;
+        given[n++] = port;
+    }
+}
+
 /* ---- roles ---- */
 
 static void add_role(struct advice *a, int machine, enum advice_role r)
@@ -407,8 +444,10 @@ void making_choice(struct making *k)
     struct advice *a = k->a;
     choose_pair(k);
     choose_drafters(k);
-    if (a->target >= 0)
+    if (a->target >= 0) {
         choose_pool(k);
+        choose_ports(k);
+    }
     /* What costs nothing: it drafts what repeats, where there is no model to draft. */
     a->ngram = a->target >= 0 && a->n_drafters == 0 && a->model[a->target].verifies && k->wish->drafter != ADVICE_NONE;
     choose_roles(k);

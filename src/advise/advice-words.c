@@ -130,24 +130,86 @@ static void warn_of_secrets(struct making *k)
 
 /* ---- tasks ---- */
 
+/* A word as a shell reads it; owned by the caller. */
+static char *shell_word(const char *word)
+{
+    static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789./_-:+=,@";
+    if (*word && strspn(word, safe) == strlen(word))
+        return xstrdup(word);
+    char *out = xstrdup("'");
+    for (const char *at = word; *at; at++) {
+        char *longer = *at == '\'' ? xasprintf("%s'\\''", out) : xasprintf("%s%c", out, *at);
+        free(out);
+        out = longer;
+    }
+    char *whole = xasprintf("%s'", out);
+    free(out);
+    return whole;
+}
+
+/* HOST, with the port where it is not the usual one; owned by the caller. */
+static char *agent_place(const struct machine_service *agent)
+{
+    enum { USUAL = 9191 };
+    bool v6 = strchr(agent->host, ':') != NULL;
+    if (agent->port == USUAL)
+        return xstrdup(agent->host);
+    return xasprintf("%s%s%s:%d", v6 ? "[" : "", agent->host, v6 ? "]" : "", agent->port);
+}
+
+/* An agent starts it, told from here; else somebody types it there. */
+static void task_of_node(struct making *k, const struct advice_model *m, const char *role)
+{
+    const struct machine_service *agent = m->machine >= 0 ? making_service(&k->list[m->machine], SERVICE_AGENT) : NULL;
+    const char *colon = strrchr(m->url, ':');
+    char *at = agent ? agent_place(agent) : NULL;
+    /* An agent knows what lies there by its name as well. */
+    bool told = agent && m->source == ADVICE_THERE;
+    char *path = shell_word(told && strncmp(m->path, "ollama:", 7) == 0 ? m->path + 7 : m->path);
+    if (m->machine < 0 || m->machine == k->here)
+        making_task(k, m->machine, xasprintf("tightwad node -m %s --listen 127.0.0.1%s", path, colon), "serve it as %s",
+                    role);
+    else if (told)
+        making_task(k, k->here, xasprintf("tightwad agent start %s node %s port=%s", at, path, colon + 1),
+                    "have the agent of %s serve it as %s", k->list[m->machine].name, role);
+    else
+        making_task(k, m->machine, xasprintf("tightwad node -m %s --listen 0.0.0.0%s", path, colon), "serve it as %s",
+                    role);
+    free(path);
+    free(at);
+}
+
 static void task_of_model(struct making *k, const struct advice_model *m, bool target)
 {
-    const char *role = target ? "the target" : "a drafter";
-    if (m->source == ADVICE_NAMED && m->path && strncmp(m->path, "ollama:", 7) == 0)
-        making_task(k, m->machine, xasprintf("ollama pull %s", m->path + 7), "fetch %s", m->path + 7);
-    if ((m->source == ADVICE_NAMED || m->source == ADVICE_THERE) && m->url && strcmp(m->backend, "node") == 0)
-        making_task(k, m->machine, xasprintf("tightwad node -m %s --listen 0.0.0.0:%d", m->path, ADVICE_NODE_PORT),
-                    "serve it as %s", role);
+    if (m->source == ADVICE_NAMED && m->path && strncmp(m->path, "ollama:", 7) == 0) {
+        char *name = shell_word(m->path + 7);
+        making_task(k, m->machine, xasprintf("ollama pull %s", name), "fetch %s", m->path + 7);
+        free(name);
+    }
+    bool waits = m->source == ADVICE_NAMED || m->source == ADVICE_THERE || m->source == ADVICE_HERE;
+    if (waits && m->url && m->path && strcmp(m->backend, "node") == 0)
+        task_of_node(k, m, target ? "the target" : "a drafter");
 }
 
 static void task_of_workers(struct making *k)
 {
     const struct advice *a = k->a;
     for (size_t i = 0; i < a->n_workers; i++) {
-        if (!making_service(&k->list[a->worker[i]], SERVICE_WORKER))
+        const struct machine *m = &k->list[a->worker[i]];
+        const struct machine_service *agent = making_service(m, SERVICE_AGENT);
+        if (making_service(m, SERVICE_WORKER))
+            continue;
+        if (agent) {
+            char *at = agent_place(agent);
+            making_task(k, k->here, xasprintf("tightwad agent start %s worker allow=NETWORK", at),
+                        "have the agent of %s lend its memory; NETWORK is the one that may use it, as 192.168.1.0/24",
+                        m->name);
+            free(at);
+        } else {
             making_task(k, a->worker[i],
                         xasprintf("tightwad worker --listen 0.0.0.0:%d --allow NETWORK", ADVICE_WORKER_PORT),
                         "lend its memory to the pool; NETWORK is the one that may use it, as 192.168.1.0/24");
+        }
     }
 }
 

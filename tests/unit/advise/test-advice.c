@@ -433,6 +433,42 @@ static void models_that_are_still_to_be_fetched(void **state)
     finish(&s);
 }
 
+/* What is still to be started gets a port of its own, and whoever is to start it is told how. */
+static void servers_that_are_still_to_be_started(void **state)
+{
+    struct scene s = {.n = 0};
+    struct machine *big = add_box(&s, MACHINE_AGENT, "big", "NVIDIA GeForce RTX 4090", 24);
+    add_service(big, SERVICE_AGENT, 9191, "");
+    add_service(big, SERVICE_LLAMACPP, 8081, "")->needs_secret = true; /* the usual port is taken */
+    add_model(big, "file", "Qwen3-32B-Q4_K_M.gguf", "/models/my Qwen3-32B-Q4_K_M.gguf");
+    struct machine *here = add_box(&s, MACHINE_HERE, "small", "NVIDIA GeForce GTX 1070", 8);
+    add_model(here, "file", "Qwen3-1.7B-Q8_0.gguf", "/m/Qwen3-1.7B-Q8_0.gguf");
+    struct advice_wish w;
+    advice_wish_init(&w);
+    w.target_name = "Qwen3-32B-Q4_K_M.gguf";
+    struct advice *a = make(&s, &w);
+    assert_string_equal(target_name(a), "Qwen3-32B-Q4_K_M.gguf");
+    assert_false(a->pooled);
+    assert_string_equal(a->model[a->target].url, "http://192.168.1.1:8082");
+    assert_string_equal(drafter_name(a), "Qwen3-1.7B-Q8_0.gguf");
+    assert_string_equal(a->model[a->drafter[0]].url, "http://127.0.0.1:8081");
+    assert_int_equal(a->n_tasks, 2);
+    assert_string_equal(a->task[0].command,
+                        "tightwad agent start 192.168.1.1 node '/models/my Qwen3-32B-Q4_K_M.gguf' port=8082");
+    assert_int_equal(a->task[0].machine, 1); /* typed here */
+    assert_string_equal(a->task[1].command, "tightwad node -m /m/Qwen3-1.7B-Q8_0.gguf --listen 127.0.0.1:8081");
+    advice_destroy(a);
+
+    /* Both on the other machine: two ports. */
+    add_model(big, "file", "Qwen3-4B-Q8_0.gguf", "/models/Qwen3-4B-Q8_0.gguf");
+    w.draft_name = "Qwen3-4B-Q8_0.gguf";
+    a = make(&s, &w);
+    assert_string_equal(a->model[a->target].url, "http://192.168.1.1:8082");
+    assert_string_equal(a->model[a->drafter[0]].url, "http://192.168.1.1:8083");
+    advice_destroy(a);
+    finish(&s);
+}
+
 static void the_pool_takes_the_fewest_workers(void **state)
 {
     struct scene s;
@@ -724,6 +760,7 @@ const struct CMUnitTest advice_tests[] = {
     cmocka_unit_test(roles_of_the_proxy),
     cmocka_unit_test(models_can_be_chosen),
     cmocka_unit_test(models_that_are_still_to_be_fetched),
+    cmocka_unit_test(servers_that_are_still_to_be_started),
     cmocka_unit_test(the_pool_takes_the_fewest_workers),
     cmocka_unit_test(workers_tell_what_they_lend),
     cmocka_unit_test(a_crowd_hears_what_is_not_there_yet),
