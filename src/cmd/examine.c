@@ -20,6 +20,11 @@ enum {
     REAP_TRIES = 50,
 };
 
+struct waiter {
+    struct command_call *call;
+    struct waiter *next;
+};
+
 /* One verb that runs. */
 struct run {
     struct examine *owner;
@@ -30,7 +35,7 @@ struct run {
     struct buf text;
     struct event *readable, *late, *reap;
     int tries;
-    struct command_call *call; /* NULL: it has been ended */
+    struct waiter *waiters; /* NULL: they have been told */
 };
 
 struct examine {
@@ -55,6 +60,24 @@ static void run_destroy(struct run *r)
     free(r);
 }
 
+static void tell(struct run *r, const json_t *o, const char *why)
+{
+    struct waiter *w = r->waiters, *next;
+    r->waiters = NULL; /* whoever asks from now on begins anew */
+    for (; w != NULL; w = next) {
+        next = w->next;
+        command_end(w->call, o != NULL ? json_deep_copy(o) : NULL, why);
+        free(w);
+    }
+}
+
+static void add_waiter(struct run *r, struct command_call *call)
+{
+    struct waiter *w = xcalloc(1, sizeof(*w));
+    *w = (struct waiter){call, r->waiters};
+    r->waiters = w;
+}
+
 /* Tells how it went; the child is let go in a moment. */
 static void end(struct run *r, const char *trouble)
 {
@@ -66,8 +89,8 @@ static void end(struct run *r, const char *trouble)
         o = json_parse_object(r->text.data, r->text.len, &cause);
     if (cause != NULL)
         cause_prefix(&cause, "`tightwad %s`", r->verb);
-    command_end(r->call, o, cause);
-    r->call = NULL;
+    tell(r, o, cause);
+    json_decref(o);
     free(cause);
     event_del(r->readable);
     event_del(r->late);
@@ -121,8 +144,7 @@ void examine_destroy(struct examine *e)
     if (e == NULL)
         return;
     while (e->runs != NULL) {
-        if (e->runs->call != NULL)
-            command_end(e->runs->call, NULL, "the instance ends");
+        tell(e->runs, NULL, "the instance ends");
         run_destroy(e->runs);
     }
     free(e->config);
@@ -155,8 +177,14 @@ static int start_child(struct run *r, const char *config, char **cause)
 
 int examine_start(struct examine *e, const char *verb, struct command_call *call, char **cause)
 {
+    for (struct run *r = e->runs; r != NULL; r = r->next) {
+        if (r->waiters != NULL && strcmp(r->verb, verb) == 0) {
+            add_waiter(r, call);
+            return 0;
+        }
+    }
     struct run *r = xcalloc(1, sizeof(*r));
-    *r = (struct run){.owner = e, .next = e->runs, .verb = xstrdup(verb), .call = call};
+    *r = (struct run){.owner = e, .next = e->runs, .verb = xstrdup(verb)};
     if (start_child(r, e->config, cause) != 0) {
         free(r->verb);
         free(r);
@@ -170,5 +198,6 @@ int examine_start(struct examine *e, const char *verb, struct command_call *call
     event_add(r->readable, NULL);
     event_add(r->late, &(struct timeval){LIMIT_S, 0});
     e->runs = r;
+    add_waiter(r, call);
     return 0;
 }
