@@ -163,7 +163,7 @@ static void *list_element(const struct machine *m, const struct list *l, size_t 
 {
     void *first;
     memcpy(&first, (const char *)m + l->at, sizeof(first));
-    return (char *)first + i * l->element;
+    return first != NULL ? (char *)first + i * l->element : NULL;
 }
 
 static size_t *list_count(const struct machine *m, const struct list *l)

@@ -91,6 +91,20 @@ def probe(*args):
     return json.loads(r.stdout)
 
 
+def agent(*args):
+    r = subprocess.run([os.path.join(BUILD, "tightwad"), "agent"] + list(args), capture_output=True, text=True,
+                       timeout=60 * SLOWER)
+    assert r.returncode == 0, r.stdout + r.stderr
+    return r.stdout
+
+
+def answers(url):
+    try:
+        return get(url, timeout=5).status == 200
+    except OSError:
+        return False
+
+
 def at(machines, address):
     found = [m for m in machines if m["address"] == address]
     assert len(found) <= 1, found
@@ -143,6 +157,19 @@ def near_end(t, folder):
         assert any(x["path"] and x["path"].endswith("target.gguf") for x in m["models"]), m["models"]
         assert sorted(s["kind"] for s in m["services"]) == ["agent", "llama-server", "node", "ollama", "worker"], m
         assert [x["address"] for x in alone if x["address"]] == [FAR], alone
+
+        # From here even looking wants the token; with it a node is started there, and found.
+        for path in ("/v1/agent", "/v1/agent/running", "/v1/agent/log?name=x"):
+            assert get("http://%s:9191%s" % (FAR, path)).status == 401, path
+        assert post("http://%s:9191/v1/agent/start" % FAR, {"program": "worker"}).status == 401
+        key = ["--token-file", os.path.join(folder, "token")]
+        started = agent("start", FAR, "node", "small", "port=8082", "threads=1", "ctx=256", "--name", "mine", *key)
+        assert "mine" in started and "running" in started, started
+        wait_until("the node over there", lambda: answers("http://%s:8082/health" % FAR), 60)
+        found = {s["port"]: s for s in at(probe("--host", FAR), FAR)["services"]}
+        assert found[8082]["kind"] == "node" and found[8082]["host"] == FAR, found
+        agent("stop", FAR, "mine", *key)
+        wait_until("its end", lambda: "ended" in agent("list", FAR, *key), 20)
     finally:
         far.stdin.close()
         far.stdout.read()
