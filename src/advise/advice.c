@@ -66,6 +66,7 @@ struct advice *advice_make(const struct machine *list, size_t n, const struct ad
     making_choice(&k);
     making_path(&k);
     making_words(&k);
+    making_tasks(&k);
     return a;
 }
 
