@@ -111,6 +111,11 @@ static void press_field(struct wizard *w, int key)
     }
 }
 
+bool wizard_takes_pasted(const struct wizard *w, int key)
+{
+    return w->over == OVER_FIELD && !is_enter(key);
+}
+
 static void press_leave(struct wizard *w, int key)
 {
     if (key == 'y' || key == 'Y' || key == SCREEN_ESCAPE)

@@ -113,6 +113,8 @@ void wizard_finish(struct wizard *w);
 
 /* A key as ui/screen.h has it. */
 void wizard_press(struct wizard *w, int key);
+/* Whether one that was pasted counts: text into a line that is typed, and nothing else. */
+bool wizard_takes_pasted(const struct wizard *w, int key);
 void wizard_go(struct wizard *w, enum wizard_step step);
 void wizard_leave(struct wizard *w, enum wizard_end how);
 /* Asks for a line; text: what stands there at first. */

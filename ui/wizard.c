@@ -69,8 +69,10 @@ static void on_key(evutil_socket_t fd, short what, void *arg)
     int key;
     (void)fd;
     (void)what;
-    while (!r->w.ended && screen_key(r->screen, &key))
-        wizard_press(&r->w, key);
+    while (!r->w.ended && screen_key(r->screen, &key)) {
+        if (!screen_pasted(r->screen) || wizard_takes_pasted(&r->w, key))
+            wizard_press(&r->w, key);
+    }
     if (!r->w.ended && screen_lost(r->screen))
         wizard_leave(&r->w, WIZARD_ENDED);
     settle(r, true);
