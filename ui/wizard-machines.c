@@ -119,7 +119,7 @@ static const char *role_words(enum advice_role r)
 static void draw_table(struct wizard *w, struct page *p)
 {
     static const struct page_column columns[COLUMNS] = {
-        {"machine", false}, {"has", true}, {"runs", true}, {"away", false}, {"role", false}};
+        {"machine", true}, {"has", true}, {"runs", true}, {"away", false}, {"role", false}};
     const struct wizard_plan *plan = &w->plan;
     struct page_cell *cell = xcalloc(plan->n * COLUMNS, sizeof(*cell));
     char **own = xcalloc(2 * plan->n, sizeof(*own));

@@ -180,9 +180,12 @@ static void draw_pair(const struct advice *a, struct page *p)
         page_mark(p, THEME_WARN, "! ", THEME_TEXT, "%s", a->model[a->target].cannot);
     if (a->n_drafters == 0)
         return;
-    if (!isnan(e->pair.low))
+    if (e->pair.low < e->pair.high)
         page_mark(p, THEME_DIM, "  ", THEME_TEXT, "%.0f to %.0f %% of what is drafted should be accepted.",
                   100 * e->pair.low, 100 * e->pair.high);
+    else if (!isnan(e->pair.low))
+        page_mark(p, THEME_DIM, "  ", THEME_TEXT, "About %.0f %% of what is drafted should be accepted.",
+                  100 * e->pair.low);
     if (!isnan(e->drafted) && !isnan(e->alone))
         page_mark(p, THEME_DIM, "  ", THEME_TEXT, "About %.0f tokens/s, %.0f without the drafter.", e->drafted,
                   e->alone);

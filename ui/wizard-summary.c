@@ -88,8 +88,8 @@ static void draw_who(const struct wizard *w, struct page *p)
         page_mark(p, THEME_DIM, "worker:   ", THEME_TEXT, "%s", w->plan.machine[a->worker[i]].name);
     for (size_t i = 0; i < a->n_drafters; i++) {
         const struct advice_model *m = &a->model[a->drafter[i]];
-        page_mark(p, THEME_DIM, "drafter:  ", THEME_TEXT, "%s%s%s", m->name, m->url != NULL ? " at " : "",
-                  m->url != NULL ? m->url : " on this machine");
+        page_mark(p, THEME_DIM, "drafter:  ", THEME_TEXT, "%s%s%s%s", m->name, m->url != NULL ? " at " : "",
+                  m->url != NULL ? m->url : " on this machine", i > 0 ? " (stands by)" : "");
     }
     if (a->ngram)
         page_mark(p, THEME_DIM, "drafter:  ", THEME_TEXT, "the text itself (what repeats in it)");
