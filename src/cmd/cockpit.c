@@ -39,7 +39,10 @@ struct cockpit {
 bool cockpit_possible(void)
 {
     const char *term = getenv("TERM");
-    return isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) && term != NULL && *term != '\0' && strcmp(term, "dumb") != 0;
+    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || term == NULL || *term == '\0' || strcmp(term, "dumb") == 0)
+        return false;
+    pid_t group = tcgetpgrp(STDIN_FILENO); /* with `&` the keyboard is somebody else's, and asking for it stops us */
+    return group < 0 || group == getpgrp();
 }
 
 bool cockpit_hung_up(void)

@@ -15,7 +15,8 @@ struct cockpit;
  * once; the cockpit may be closed in it. */
 typedef void cockpit_quit_cb(void *arg, bool stop);
 
-/* Whether there is a terminal that a dashboard can be shown on: standard input and output, and TERM. */
+/* Whether there is a terminal that a dashboard can be shown on: standard input and output, TERM, and in the foreground.
+ */
 bool cockpit_possible(void);
 
 /* Whether the terminal of standard input has hung up. */

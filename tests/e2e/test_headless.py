@@ -333,6 +333,17 @@ def _(t):
     wait_silent(p)
 
 
+@test("started with `&` by a shell that keeps the keyboard: lines, and it serves")
+def _(t):
+    p = idle(t)
+    words = "set -m; '%s' proxy start -c '%s' & wait" % (TIGHTWAD, p.config)
+    term = t.terminal(["sh", "-c", words], 100, 30, env={"XDG_RUNTIME_DIR": os.path.join(p.folder, "run")})
+    term.wait_for("✓ listening")
+    t.check(ask(p), "an answer")
+    os.kill(pid_of(p), signal.SIGTERM)
+    t.equal(term.wait_end(), 0, "status")
+
+
 @test("`start` on a terminal has the dashboard too, and --no-ui goes to the background as ever")
 def _(t):
     p = idle(t)

@@ -249,10 +249,43 @@ static void the_live_picture_comes_over(void **state)
     free(l);
 }
 
+/* Whatever an instance tells, what is kept of it is bounded and whole. */
+static void nonsense_does_no_harm(void **state)
+{
+    struct live *l = xcalloc(1, sizeof(*l));
+    static const char *const words[] = {"", "a", "é€", "\xf0\x9f\xa6\x80\xf0\x9f\xa6\x80", "the quick brown fox"};
+    for (int i = 0; i < 3000; i++) {
+        json_t *pieces = json_array(), *rounds = json_array(), *text = json_string("");
+        for (uint64_t k = draw(40); k > 0; k--) {
+            char *longer = xasprintf("%s%s", json_string_value(text), words[draw(ARRAY_LEN(words))]);
+            json_string_set(text, longer);
+            free(longer);
+            json_array_append_new(pieces, draw(9) == 0
+                                              ? json_null()
+                                              : json_pack("[I, s, I]", (json_int_t)draw(30) - 5,
+                                                          draw(2) ? "drafter" : "nobody", (json_int_t)draw(600) - 200));
+        }
+        json_array_append_new(rounds, draw(2) ? json_null() : json_pack("{s:s, s:I}", "request", "x", "round", -3));
+        json_t *news = json_pack("{s:I, s:I, s:o, s:o, s:o, s:I}", "request", (json_int_t)draw(3), "from",
+                                 (json_int_t)draw(5000) - 100, "text", text, "pieces", pieces, "rounds", rounds,
+                                 "rounds_seen", (json_int_t)draw(100) - 10);
+        if (draw(20) == 0)
+            json_object_del(news, "text");
+        live_take_json(l, news);
+        size_t bytes = 0;
+        for (size_t k = 0; k < l->n_pieces; k++)
+            bytes += l->piece[k].length;
+        assert_int_equal(bytes, l->n_text);
+        assert_true(l->n_text <= LIVE_TEXT && l->n_pieces <= LIVE_PIECES && l->n_rounds <= LIVE_ROUNDS);
+        json_decref(news);
+    }
+    live_take_json(l, NULL);
+    free(l);
+}
+
 const struct CMUnitTest json_tests[] = {
-    cmocka_unit_test(a_snapshot_comes_back_as_it_was),
-    cmocka_unit_test(every_field_of_the_snapshot_has_a_row),
-    cmocka_unit_test(what_is_not_told_is_unknown),
-    cmocka_unit_test(the_live_picture_comes_over),
+    cmocka_unit_test(a_snapshot_comes_back_as_it_was), cmocka_unit_test(every_field_of_the_snapshot_has_a_row),
+    cmocka_unit_test(what_is_not_told_is_unknown),     cmocka_unit_test(the_live_picture_comes_over),
+    cmocka_unit_test(nonsense_does_no_harm),
 };
 const size_t json_count = sizeof(json_tests) / sizeof(*json_tests);
