@@ -127,6 +127,7 @@ struct backend_verdict {
     size_t branches;                    /* how many branches were looked at */
     const struct backend_token *tokens; /* accepted + 1 of them: the accepted ones, then the target's own next one.
                                          * An end-of-generation token is always the last, never counted as accepted. */
+    size_t read;  /* through slots: prompt tokens that the server had to read in all of them, else 0 */
     bool cold;    /* the server had to read more than what is new: its time says little of others */
     float margin; /* smallest distance between best and second best over these, NAN unknown */
 };

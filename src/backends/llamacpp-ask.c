@@ -70,7 +70,7 @@ void llamacpp_ask_advance(struct llamacpp_ask *a, const int32_t *tokens, size_t 
 
 void llamacpp_add_greedy(struct buf *b)
 {
-    buf_adds(b, "\"temperature\":0,\"samplers\":[\"temperature\"],\"mirostat\":0,\"ignore_eos\":false,"
+    buf_adds(b, "\"seed\":1,\"temperature\":0,\"samplers\":[\"temperature\"],\"mirostat\":0,\"ignore_eos\":false,"
                 "\"backend_sampling\":false,\"cache_prompt\":true");
 }
 

@@ -10,9 +10,6 @@ enum {
     SLACK = 8,
 };
 
-/* The first verifies of a server are of different lengths, so that whoever measures them learns how the time grows. */
-static const uint8_t first_lengths[] = {2, 4, 1, 3, 6, 2, 5, 4, 8, 3};
-
 struct verify_call {
     struct llamacpp_ask a;
     size_t path_before; /* of the verify before, 0: none */
@@ -33,10 +30,12 @@ static bool is_cold(const struct verify_call *v)
 
 static void judged(struct llamacpp_ask *a)
 {
-    struct llamacpp *l = a->c.b->state;
-    struct backend_verdict v = {
-        .accepted = a->t.n - 1, .tokens = a->t.list, .margin = a->margin, .cold = is_cold((struct verify_call *)a)};
-    l->verifies += !v.cold && a->n_draft > 0 && l->verifies < ARRAY_LEN(first_lengths);
+    size_t prompts = a->n_draft + 1;
+    struct backend_verdict v = {.accepted = a->t.n - 1,
+                                .tokens = a->t.list,
+                                .margin = a->margin,
+                                .read = a->read > 0 ? a->read : prompts * prompts, /* older servers do not tell */
+                                .cold = is_cold((struct verify_call *)a)};
     call_end_verify(&a->c, &v);
 }
 
@@ -55,8 +54,6 @@ size_t llamacpp_verify_most(const struct backend_session *s)
     size_t prompts = (own->prompts > 0 ? own->prompts : 1) + join; /* the first one is needed anyway */
     if (prompts > share)
         prompts = share;
-    if (l->verifies < ARRAY_LEN(first_lengths) && prompts > first_lengths[l->verifies] + (size_t)1)
-        prompts = first_lengths[l->verifies] + (size_t)1;
     return prompts > 0 ? prompts - 1 : 0;
 }
 

@@ -35,7 +35,6 @@ void llamacpp_forget(struct llamacpp *l)
     free(l->ends);
     l->ends = NULL;
     l->n_ends = 0;
-    l->verifies = 0;
     l->filler = l->eos = -1;
     l->checked = l->invariant_known = false;
     l->noise = NAN;

@@ -21,7 +21,6 @@ struct llamacpp {
     int32_t eos;    /* a token that ends generation, -1 unknown */
     uint8_t *ends;  /* by id: enum llamacpp_end */
     int32_t n_ends;
-    uint32_t verifies; /* so far, counted while they try different lengths */
     /* what the check found (llamacpp-check.c) */
     bool checked, checking, invariant_known;
     double noise; /* NAN unknown */

@@ -323,7 +323,9 @@ static void ask_stream(struct drafting *d, const int32_t *all, size_t n_all, siz
     const struct config_proxy *settings = proxy_settings(d->a->proxy);
     struct backend_draft_ask line = {.n = n, .from = n_path, .first = n, .depth = BRANCH_TOKENS};
     if (wants_branches(d)) {
-        line.branches = LINE_BRANCHES / 2;
+        size_t usual = d->usual > 0 ? (size_t)d->usual + 1 : BRANCH_TOKENS;
+        line.branches = usual < LINE_BRANCHES / 2 ? usual : LINE_BRANCHES / 2;
+        line.depth = 2 * usual < BRANCH_TOKENS ? 2 * usual : BRANCH_TOKENS;
         line.first = d->line.n == 0;
     }
     d->stream = xcalloc(1, sizeof(*d->stream));

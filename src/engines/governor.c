@@ -3,15 +3,17 @@
 #include <math.h>
 #include <stdio.h>
 
-static const double FADE = 0.97;            /* of a verify, per newer one */
-static const double RATE_FADE_US = 2e6;     /* a rate forgets in about so much time of its own */
-static const double PRIOR = 4;              /* tokens that the first guess of a chance weighs */
-static const double CLEARLY = 1.03;         /* times better, before the other way is taken for good */
-static const double WORTH_TRYING = 1.1;     /* times: what is estimated roughly must promise */
-static const double HICCUP = 1.7;           /* times as long as expected */
-static const double DOUBT = 2, WORSE = 0.9; /* standard deviations; times what the target alone brings */
-static const double LUCK = 0.3;             /* tokens that rounds differ by at least, however alike the newest are */
-static const double BRANCH_NEWEST = 0.3, BRANCH_FORGET = 0.01;
+static const double FADE = 0.97;                   /* of a verify, per newer one */
+static const double RATE_FADE_US = 2e6;            /* a rate forgets in about so much time of its own */
+static const double PRIOR = 4;                     /* tokens that the first guess of a chance weighs */
+static const double CLEARLY = 1.03;                /* times better, before the other way is taken for good */
+static const double LONGER = 1.05, SHORTER = 0.99; /* times better, before drafts through slots get that length: short
+                                                    * ones cost everybody less */
+static const double WORTH_TRYING = 1.1;            /* times: what is estimated roughly must promise */
+static const double HICCUP = 1.7;                  /* times as long as expected */
+static const double DOUBT = 2, WORSE = 0.9;        /* standard deviations; times what the target alone brings */
+static const double LUCK = 0.3; /* tokens that rounds differ by at least, however alike the newest are */
+static const double BRANCH_NEWEST = 0.3, BRANCH_FORGET = 0.01, BESIDE_NEWEST = 0.1, SLOT_NEWEST = 0.1;
 static const double HOPELESS = 3; /* times better than the estimate of the other: no trial needed */
 
 enum {
@@ -22,6 +24,14 @@ enum {
     TRIAL_FIRST = 192, /* tokens until the first trial; doubled each time that it changes nothing */
     TRIAL_LAST = 16384,
     LONGEST = 48, /* draft that is thought of */
+    /* through slots */
+    SLOT_FIRST = 3, /* the first length */
+    SLOT_STAY = 24, /* rounds until another one is tried; doubled each time that it changes nothing */
+    SLOT_STAY_LAST = 768,
+    SLOT_TRY = 16,   /* rounds that it is tried for */
+    SLOT_SEEN = 4,   /* rounds of a length that tell what it takes */
+    SLOT_WARM = 8,   /* rounds that may have to set up passes, */
+    SLOT_KNOWN = 20, /* and rounds until it is known what they bring */
 };
 
 void governor_init(struct governor *g)
@@ -29,40 +39,35 @@ void governor_init(struct governor *g)
     *g = (struct governor){.next_trial = TRIAL_FIRST, .error = NAN};
 }
 
-/* Least squares for v0 + w (k² + 2k): through slots each of k + 1 prompts reads about k + 1 tokens.  w may not be
- * negative. */
-static bool fit_squares(struct governor *g)
+static void add_sums(struct governor_sums *s, double fade, double x, double us)
 {
-    const double *s = g->k, *t = g->kt;
-    double x = s[2] + 2 * s[1], xx = s[4] + 4 * s[3] + 4 * s[2], xt = t[2] + 2 * t[1];
-    double spread = s[0] * xx - x * x;
-    if (spread <= 1e-6 * s[0] * s[0]) /* only one length was tried */
-        return false;
-    double w = (s[0] * xt - x * t[0]) / spread, v0 = (t[0] - w * x) / s[0];
-    if (w <= 0 || v0 < 0)
-        return false;
-    g->v[0] = v0;
-    g->v[1] = 2 * w;
-    g->v[2] = w;
-    return true;
+    double power = 1;
+    for (size_t i = 0; i < 3; i++, power *= x) {
+        s->x[i] = s->x[i] * fade + power;
+        if (i < 2)
+            s->xt[i] = s->xt[i] * fade + power * us;
+    }
 }
 
-/* Least squares for v0 + v1 k; neither may be negative. */
+/* Least squares for v0 + v1 x; neither may be negative. */
 static void fit(struct governor *g)
 {
-    const double *s = g->k, *t = g->kt;
-    double spread = s[0] * s[2] - s[1] * s[1];
-    if (g->bends && fit_squares(g))
-        return;
-    g->v[2] = 0;
-    g->v[1] = spread > 1e-6 * s[0] * s[0] ? (s[0] * t[1] - s[1] * t[0]) / spread : 0;
+    const struct governor_sums *s = &g->passes;
+    double spread = s->x[0] * s->x[2] - s->x[1] * s->x[1];
+    g->v[1] = spread > 1e-6 * s->x[0] * s->x[0] ? (s->x[0] * s->xt[1] - s->x[1] * s->xt[0]) / spread : 0;
     if (g->v[1] < 0)
         g->v[1] = 0;
-    g->v[0] = (t[0] - g->v[1] * s[1]) / s[0];
+    g->v[0] = (s->xt[0] - g->v[1] * s->x[1]) / s->x[0];
     if (g->v[0] < 0) { /* a line through the origin then */
         g->v[0] = 0;
-        g->v[1] = s[2] > 0 ? t[1] / s[2] : 0;
+        g->v[1] = s->x[2] > 0 ? s->xt[1] / s->x[2] : 0;
     }
+}
+
+/* A hiccup of the network or the machine says little about the next pass. */
+static double without_hiccup(const struct governor *g, double known_us, double us)
+{
+    return g->passes.x[0] > ROUNDS_KNOWN && us > HICCUP * known_us ? HICCUP * known_us : us;
 }
 
 /* Of a token of a branch: what is seen is believed at once, and forgotten slowly, so that it is tried again. */
@@ -81,21 +86,14 @@ static void saw_branches(struct governor *g, size_t branched, double extra_us)
 
 void governor_saw_verify(struct governor *g, size_t k, size_t branched, double us)
 {
-    /* A hiccup of the network or the machine says little about the next pass. */
     double known = governor_verify_us(g, k, 0);
-    if (branched > 0 && g->k[0] >= ROUNDS_KNOWN) {
+    g->pass_us = us;
+    if (branched > 0 && g->passes.x[0] >= ROUNDS_KNOWN) {
         saw_branches(g, branched, us - known);
         return; /* says too little of k alone */
     }
     g->branch_token_us += BRANCH_FORGET * (g->v[1] - g->branch_token_us);
-    if (g->k[0] > ROUNDS_KNOWN && us > HICCUP * known)
-        us = HICCUP * known;
-    double power = 1;
-    for (size_t i = 0; i < 5; i++, power *= (double)k) {
-        g->k[i] = g->k[i] * FADE + power;
-        if (i < 3)
-            g->kt[i] = g->kt[i] * FADE + power * us;
-    }
+    add_sums(&g->passes, FADE, (double)k, without_hiccup(g, known, us));
     fit(g);
 }
 
@@ -120,6 +118,8 @@ void governor_saw_round(struct governor *g, size_t tokens, double us, double pre
     count(g, tokens);
     if (g->trying && tokens < TRIAL_ROUND)
         g->tried_tokens += (double)(TRIAL_ROUND - tokens);
+    if (us > g->pass_us)
+        g->beside_us += BESIDE_NEWEST * (us - g->pass_us - g->beside_us);
     g->measured_us = us;
     g->predicted_us = predicted_us;
     if (predicted_us > 0 && us > 0) {
@@ -168,6 +168,93 @@ static double mean_chance(const struct governor *g)
     return (g->right + 0.8 * PRIOR) / (g->all + PRIOR);
 }
 
+/* ---- through slots ---- */
+
+/* What drafts of length k bring in a microsecond. */
+static double slot_rate(const struct governor *g, size_t k)
+{
+    double chance = 1, tokens = 1, mean = mean_chance(g);
+    for (size_t i = 0; i < k; i++) {
+        chance *= mean;
+        tokens += chance;
+    }
+    return tokens / (g->slot_us[k] + g->beside_us);
+}
+
+/* A neighbour of the length in use is tried now and then, the less often the longer nothing comes of it. */
+static void end_slot_trial(struct governor *g)
+{
+    bool better = g->slot_seen[g->tried] >= SLOT_SEEN && g->slot_us[g->steady] > 0 &&
+                  slot_rate(g, g->tried) > slot_rate(g, g->steady) * (g->upward ? LONGER : SHORTER);
+    if (better)
+        g->steady = g->tried;
+    else
+        g->upward = !g->upward;
+    g->stay = better ? SLOT_STAY : g->stay * 2 < SLOT_STAY_LAST ? g->stay * 2 : SLOT_STAY_LAST;
+    g->tried = 0;
+    g->slot_rounds = 0;
+}
+
+static void try_neighbour(struct governor *g)
+{
+    if (g->steady == 1 || g->steady == GOVERNOR_SLOTS)
+        g->upward = g->steady == 1;
+    g->tried = g->upward ? g->steady + 1 : g->steady - 1;
+    g->slot_seen[g->tried] = 0;
+    g->slot_rounds = 0;
+}
+
+/* Only rounds after a draft that was right throughout can be compared, in which all slots read equally much.  The first
+ * ones of a length may have set up its passes on every worker. */
+static void saw_slot_time(struct governor *g, size_t k, double us)
+{
+    double *known = &g->slot_us[k];
+    size_t seen = g->slot_seen[k]++;
+    if (seen == 0 || (seen < SLOT_SEEN && us < *known))
+        *known = us;
+    else if (seen >= SLOT_SEEN)
+        *known += SLOT_NEWEST * ((us > HICCUP * *known ? HICCUP * *known : us) - *known);
+}
+
+void governor_saw_slots(struct governor *g, size_t k, size_t read, double us)
+{
+    if (!g->slots) {
+        g->slots = g->upward = true;
+        g->steady = SLOT_FIRST;
+        g->stay = SLOT_STAY;
+    }
+    g->pass_us = us;
+    if (k == 0 || k > GOVERNOR_SLOTS)
+        return;
+    if (read == (k + 1) * (k + 1))
+        saw_slot_time(g, k, us);
+    g->slot_rounds++;
+    g->passes.x[0]++;
+    if (g->passes.x[0] == SLOT_WARM) /* what those brought says nothing of others */
+        g->rounds = (struct governor_rate){0};
+    if (g->tried > 0 && g->slot_rounds >= (g->slot_seen[g->tried] > 2 * SLOT_SEEN ? SLOT_TRY : 2 * SLOT_TRY))
+        end_slot_trial(g);
+    else if (g->tried == 0 && g->slot_rounds >= g->stay)
+        try_neighbour(g);
+    /* At the best length k the server spends as much on passes as on tokens: v0 = w (k + 1)². */
+    double at = (double)g->steady + 1, w = g->slot_us[g->steady] / 2 / (at * at);
+    g->v[0] = g->slot_us[g->steady] / 2 + w;
+    g->v[1] = 2 * w;
+    g->v[2] = w;
+}
+
+/* Whether enough is known to choose. */
+static bool informed(const struct governor *g)
+{
+    return g->passes.x[0] >= (g->slots ? SLOT_KNOWN : ROUNDS_KNOWN);
+}
+
+/* Through slots, the length of all drafts for now. */
+static size_t slot_length(const struct governor *g)
+{
+    return !g->slots ? SIZE_MAX : g->tried > 0 ? g->tried : g->steady;
+}
+
 double governor_chance(const struct governor *g, float prob)
 {
     size_t b = bucket_of(prob);
@@ -178,7 +265,9 @@ double governor_chance(const struct governor *g, float prob)
 double governor_verify_us(const struct governor *g, size_t k, size_t branched)
 {
     double n = (double)k;
-    return g->k[0] < 1 ? NAN : g->v[0] + g->v[1] * n + g->v[2] * n * n + branch_token_us(g) * (double)branched;
+    if (g->slots && k <= GOVERNOR_SLOTS && g->slot_us[k] > 0)
+        return g->slot_us[k];
+    return g->passes.x[0] < 1 ? NAN : g->v[0] + g->v[1] * n + g->v[2] * n * n + branch_token_us(g) * (double)branched;
 }
 
 /* Of token k of a pass, in time. */
@@ -191,7 +280,7 @@ static double token_us(const struct governor *g, size_t k)
 static double value_of_time(const struct governor *g)
 {
     const struct governor_rate *r = g->use_alone || g->rounds.us <= 0 ? &g->alone : &g->rounds;
-    return g->k[0] < ROUNDS_KNOWN || r->us <= 0 ? 0 : r->tokens / r->us;
+    return g->passes.x[0] < ROUNDS_KNOWN || r->us <= 0 ? 0 : r->tokens / r->us;
 }
 
 double governor_token_cost(const struct governor *g, size_t k)
@@ -203,6 +292,8 @@ size_t governor_length(const struct governor *g, const float *probs, size_t n)
 {
     double chance = 1;
     size_t k = 0;
+    if (g->slots)
+        return n < slot_length(g) ? n : slot_length(g);
     for (size_t i = 0; i < n; i++) {
         chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
         if (chance <= governor_token_cost(g, i + 1))
@@ -229,7 +320,7 @@ static double best_rate(const struct governor *g, double wait_us, size_t ready, 
 
 bool governor_waits_first(const struct governor *g, double next_us)
 {
-    if (g->k[0] < ROUNDS_KNOWN || g->draft_us <= 0)
+    if (g->passes.x[0] < ROUNDS_KNOWN || g->draft_us <= 0)
         return true;
     double v0 = g->v[0], ready = (v0 - next_us) / g->draft_us, miss = 1 - mean_chance(g);
     return best_rate(g, next_us, 0, 0, 0) * WORTH_TRYING >=
@@ -239,6 +330,8 @@ bool governor_waits_first(const struct governor *g, double next_us)
 bool governor_waits(const struct governor *g, const float *probs, size_t n, double next_us)
 {
     double chance = 1, rate = value_of_time(g);
+    if (n >= slot_length(g))
+        return false;
     for (size_t i = 0; i < n; i++)
         chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
     return chance * mean_chance(g) > rate * (next_us + token_us(g, n + 1));
@@ -315,7 +408,7 @@ static bool turned_bad(struct governor *g, double alone)
 
 static bool trial_is_due(struct governor *g, double rtt_us)
 {
-    if (g->k[0] < ROUNDS_KNOWN)
+    if (!informed(g))
         return false;
     if (g->use_alone)
         return g->since_tokens >= g->next_trial;
@@ -339,7 +432,7 @@ bool governor_prefers_alone(struct governor *g, double rtt_us)
     if (g->trying && g->tried_tokens >= (g->use_alone ? TRIAL_ROUNDS : TRIAL_TOKENS))
         end_trial(g, rtt_us);
     /* What is known already may be enough to change sides: a drafter that slowed down, a text that drafts badly. */
-    if (!g->trying && !g->use_alone && g->k[0] >= ROUNDS_KNOWN && g->alone.us > 0) {
+    if (!g->trying && !g->use_alone && informed(g) && g->alone.us > 0) {
         double alone = governor_rate(&g->alone);
         if (turned_bad(g, alone) || alone > governor_rate(&g->rounds) * CLEARLY)
             go_alone(g);
@@ -360,7 +453,7 @@ bool governor_prefers_alone(struct governor *g, double rtt_us)
 void governor_reason(const struct governor *g, char *out, size_t size)
 {
     double rounds = governor_rate(&g->rounds), alone = governor_rate(&g->alone);
-    if (g->k[0] < ROUNDS_KNOWN)
+    if (!informed(g))
         snprintf(out, size, "measuring");
     else if (g->trying)
         snprintf(out, size, "trying %s again", g->use_alone ? "speculation" : "the target alone");

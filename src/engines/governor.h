@@ -7,6 +7,11 @@
  * right, a round brings E(k) = 1 + c_1 + … + c_k tokens.  The answer as a whole is a renewal process: one more token
  * pays while what it brings is more than what the answer would bring in the time it costs, c_k > rate · cost (the
  * optimality condition of renewal-reward processes). A branch, a second guess in the same pass, pays by the same rule.
+ *
+ * Through the slots of a server each of k + 1 sequences reads what all of them wrote, some (k + 1)² tokens a round, and
+ * one that is left out of a round reads what it missed in the next one that it is needed for.  So there leaving out a
+ * doubtful token saves little: all drafts get one length, that at which E(k) over the time of a round is largest.  What
+ * rounds of a length take is measured, because passes of varying lengths are dearer than all of one.
  */
 #ifndef TIGHTWAD_ENGINES_GOVERNOR_H
 #define TIGHTWAD_ENGINES_GOVERNOR_H
@@ -15,19 +20,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { GOVERNOR_BUCKETS = 12, GOVERNOR_NEWEST = 8 };
+enum { GOVERNOR_BUCKETS = 12, GOVERNOR_NEWEST = 8, GOVERNOR_SLOTS = 16 };
 
 struct governor_rate { /* tokens over time, old ones fade */
     double tokens, us;
 };
 
+struct governor_sums { /* fading, over verifies: of x^0 … x^2, and of time · x^0 and time · x */
+    double x[3], xt[2];
+};
+
 struct governor {
-    double k[5];                       /* fading sums over verifies of length^0 … length^4 */
-    double kt[3];                      /* and of time · length^0 … length^2 */
-    double v[3];                       /* the curve through them */
-    bool bends;                        /* whether it is v0 + w (k² + 2k) instead of a line: through slots */
-    double draft_us;                   /* the drafter's time for one more token, 0 unknown */
-    double branch_token_us;            /* the target's time for a token of a branch, 0 unknown */
+    struct governor_sums passes;            /* of length; through slots only their number */
+    double v[3];                            /* the curve through them */
+    bool slots;                             /* whether drafts are checked through slots */
+    double slot_us[GOVERNOR_SLOTS + 1];     /* time by length, 0 unknown */
+    uint32_t slot_seen[GOVERNOR_SLOTS + 1]; /* rounds that it is known from */
+    size_t steady, tried;                   /* the length that pays best; another one that is being tried, 0 none */
+    size_t slot_rounds, stay;               /* since that changed; rounds until the next trial */
+    bool upward;                            /* whether the next one is longer */
+    double pass_us, beside_us;              /* of the newest verify; what rounds take beside it, fading */
+    double draft_us;                        /* the drafter's time for one more token, 0 unknown */
+    double branch_token_us;                 /* the target's time for a token of a branch, 0 unknown */
     double branch_right, branch_hoped; /* how often a branch was right, and how often its drafter said so; fading */
     struct governor_rate newest[GOVERNOR_NEWEST]; /* each of the newest rounds since it speculates */
     size_t n_newest;
@@ -52,6 +66,9 @@ void governor_init(struct governor *g);
 /* What was measured. */
 /* A pass that checked a draft of k tokens, and beside it branches of `branched` tokens in all. */
 void governor_saw_verify(struct governor *g, size_t k, size_t branched, double us);
+/* The same through the slots of a server, which had to read so many tokens for it.  Now and
+ * then it tries another length for some rounds. */
+void governor_saw_slots(struct governor *g, size_t k, size_t read, double us);
 /* From one verdict to the next; predicted_us: what that was expected to take, 0 nothing. */
 void governor_saw_round(struct governor *g, size_t tokens, double us, double predicted_us);
 void governor_saw_alone(struct governor *g, size_t tokens, double us);

@@ -195,11 +195,12 @@ static void measure(struct speculation *s, const struct backend_status *st, cons
     struct governor *g = proxy_governor(s->a->proxy);
     size_t emitted = v->accepted + 1;
     member_ok(s->a->target, st->elapsed_us, emitted);
-    g->bends =
-        s->a->target->backend->info.verify_max > 0; /* through slots every prompt reads what all the others read */
-    if (v->cold)                                    /* paid once an answer, not by every round */
+    if (v->cold) /* paid once an answer, not by every round */
         return;
-    governor_saw_verify(g, s->n_draft, s->n_draft * v->branches, (double)st->elapsed_us);
+    if (v->read > 0)
+        governor_saw_slots(g, s->n_draft, v->read, (double)st->elapsed_us);
+    else
+        governor_saw_verify(g, s->n_draft, s->n_draft * v->branches, (double)st->elapsed_us);
     if (round_us > 0 && !(s->quoted && (g->use_alone || s->drafting == NULL))) /* a quote speaks for no drafter */
         governor_saw_round(g, emitted, round_us, s->predicted_us);
 }

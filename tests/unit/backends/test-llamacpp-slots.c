@@ -103,12 +103,13 @@ static void slots_verify(void **state)
     assert_true(fabsf(g.margin - 0.25f) < 1e-5f);
     assert_true(g.has_logprob && fabsf(g.logprob + 0.5f) < 1e-5f);
     assert_int_equal(g.n_top, 1);
-    assert_string_equal(fake_body(t.fake, "POST /completion", asked),
-                        "{\"prompt\":[[5,6,7,8,9],[5,6,7,8],[5,6,7]],\"n_predict\":1,\"n_probs\":2,"
-                        "\"post_sampling_probs\":false,\"logit_bias\":[[97,1000]],\"temperature\":0,\"samplers\":"
-                        "[\"temperature\"],\"mirostat\":0,\"ignore_eos\":false,\"backend_sampling\":false,"
-                        "\"cache_prompt\":true,\"response_fields\":[\"index\",\"completion_probabilities\","
-                        "\"timings/prompt_n\"]}");
+    assert_string_equal(
+        fake_body(t.fake, "POST /completion", asked),
+        "{\"prompt\":[[5,6,7,8,9],[5,6,7,8],[5,6,7]],\"n_predict\":1,\"n_probs\":2,"
+        "\"post_sampling_probs\":false,\"logit_bias\":[[97,1000]],\"seed\":1,\"temperature\":0,\"samplers\":"
+        "[\"temperature\"],\"mirostat\":0,\"ignore_eos\":false,\"backend_sampling\":false,"
+        "\"cache_prompt\":true,\"response_fields\":[\"index\",\"completion_probabilities\","
+        "\"timings/prompt_n\"]}");
     /* a token without text is looked up once: does it end? */
     fake_reply(t.fake, "POST /completion", 200, ONE("0", "638", "[]", "-0.1", "3", "-3"));
     fake_reply(t.fake, "POST /completion", 200, "{\"stop_type\":\"limit\"}");

@@ -138,18 +138,53 @@ static void learns_the_line(void **state)
     assert_true(governor_verify_us(&g, 8, 0) < 8000);
 }
 
-/* A server that computes the prefix anew for each token of the draft. */
-static void learns_a_bend(void **state)
+/* Rounds through slots: (k + 1)² tokens are read in each, and drafts are right with a chance of 0.95 a token. */
+static double play_slots(struct governor *g, double v0, double w, int rounds)
+{
+    const float probs[16] = {0};
+    double tokens = 0, us = 0;
+    unsigned seed = 1;
+    for (int i = 0; i < rounds; i++) {
+        size_t k = governor_length(g, probs, 8), right = 0;
+        double pass = v0 + w * (double)((k + 1) * (k + 1));
+        while (right < k && (seed = seed * 1103515245u + 12345) / 65536 % 100 < 95)
+            right++;
+        governor_saw_slots(g, k, (k + 1) * (k + 1), pass);
+        governor_saw_outcome(g, NULL, k, right);
+        governor_saw_round(g, right + 1, pass, 0);
+        tokens += (double)right + 1;
+        us += pass;
+    }
+    return tokens / us;
+}
+
+/* Drafts are of one length, which comes near the best one; where a pass is dear it is a long one. */
+static void finds_a_length_for_slots(void **state)
 {
     struct governor g;
     governor_init(&g);
-    g.bends = true;
-    for (size_t i = 0; i < 60; i++) {
-        double k = (double)(i % 9);
-        governor_saw_verify(&g, i % 9, 0, 9000 + 300 * k + 150 * k * k);
-    }
-    assert_true(fabs(governor_verify_us(&g, 0, 0) - 9000) < 100);
-    assert_true(fabs(governor_verify_us(&g, 8, 0) - 21000) < 200);
+    play_slots(&g, 1000, 1000, 1000);
+    assert_true(g.steady <= 2);
+    governor_init(&g);
+    play_slots(&g, 10000, 500, 1000);
+    assert_true(g.steady >= 2 && g.steady <= 5);
+    assert_true(governor_verify_us(&g, g.steady, 0) == 10000 + 500 * (double)((g.steady + 1) * (g.steady + 1)));
+    governor_init(&g);
+    play_slots(&g, 100000, 500, 3000);
+    assert_true(g.steady >= 6);
+}
+
+/* No token is waited for that would not be sent. */
+static void waits_for_no_more_than_that(void **state)
+{
+    struct governor g;
+    const float probs[16] = {1, 1, 1, 1, 1, 1, 1, 1};
+    governor_init(&g);
+    play_slots(&g, 10000, 500, 300);
+    size_t k = governor_length(&g, probs, 8);
+    assert_true(k < 8);
+    assert_false(governor_waits(&g, probs, k, 1));
+    assert_true(governor_waits(&g, probs, k - 1, 1));
 }
 
 static void learns_the_chances(void **state)
@@ -166,11 +201,9 @@ static void learns_the_chances(void **state)
 }
 
 const struct CMUnitTest governor_tests[] = {
-    cmocka_unit_test(comes_near_the_best_length),
-    cmocka_unit_test(gives_up_what_does_not_pay),
-    cmocka_unit_test(notices_a_slow_drafter),
-    cmocka_unit_test(learns_the_line),
-    cmocka_unit_test(learns_a_bend),
+    cmocka_unit_test(comes_near_the_best_length), cmocka_unit_test(gives_up_what_does_not_pay),
+    cmocka_unit_test(notices_a_slow_drafter),     cmocka_unit_test(learns_the_line),
+    cmocka_unit_test(finds_a_length_for_slots),   cmocka_unit_test(waits_for_no_more_than_that),
     cmocka_unit_test(learns_the_chances),
 };
 const size_t governor_test_count = ARRAY_LEN(governor_tests);
