@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -370,9 +371,11 @@ static void no_answer(struct attempt *a)
 static void on_connect(evutil_socket_t fd, short what, void *arg)
 {
     struct attempt *a = arg;
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
     int error = 0;
     socklen_t len = sizeof(error);
-    if (what & EV_TIMEOUT)
+    /* Where the loop was held up, the connection may stand although its time is over. */
+    if ((what & EV_TIMEOUT) && poll(&p, 1, 0) == 0)
         error = ETIMEDOUT;
     else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
         error = errno;

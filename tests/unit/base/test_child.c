@@ -99,6 +99,27 @@ static void one_that_hangs(void **state)
     child_result_finish(&r);
 }
 
+static void take_signal(int number)
+{
+    (void)number;
+}
+
+/* Before the program has replaced this one in the child, a handler of ours would have the signal. */
+static void one_that_is_ended_as_it_starts(void **state)
+{
+    static const char *const argv[] = {"sleep", "20", NULL};
+    void (*before)(int) = signal(SIGTERM, take_signal);
+    int64_t begun = clock_us();
+    (void)state;
+    for (int i = 0; i < 10; i++) {
+        struct child c;
+        assert_int_equal(child_start(&c, "sleep", argv, NULL, -1, -1, NULL), 0);
+        child_stop(&c, 15000);
+    }
+    assert_true(clock_us() - begun < 10000000);
+    signal(SIGTERM, before);
+}
+
 struct job {
     int fds[2]; /* the work waits for a byte */
     int ran;    /* written by the thread, read after done or drop have told */
@@ -172,6 +193,7 @@ const struct CMUnitTest child_tests[] = {
     cmocka_unit_test(what_it_said_and_how_it_ended),
     cmocka_unit_test(one_that_leaves_somebody_behind),
     cmocka_unit_test(one_that_hangs),
+    cmocka_unit_test(one_that_is_ended_as_it_starts),
     cmocka_unit_test(work_that_is_forgotten),
     cmocka_unit_test(work_that_is_awaited),
 };
