@@ -2,9 +2,20 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "base/utf8.h"
 #include "cmd/measure.h"
 #include "cmd/term.h"
+
+/* Words of servers are among it. */
+static void say(const char *before, const char *text, const char *after)
+{
+    char *clean = utf8_printable(text, strlen(text));
+    printf("%s%s%s", before, clean, after);
+    free(clean);
+}
 
 void doctor_show_server(const struct doctor_server *s, bool colour)
 {
@@ -12,9 +23,9 @@ void doctor_show_server(const struct doctor_server *s, bool colour)
     printf("%s%s%s %-8s %s", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
            term_escape(colour, TERM_PLAIN), s->target ? "target" : "drafter", s->url != NULL ? s->url : s->name);
     if (good && s->model != NULL)
-        printf("  %s", s->model);
+        say("  ", s->model, "");
     if (good && s->version != NULL)
-        printf(" (%s)", s->version);
+        say(" (", s->version, ")");
     printf("\n");
     if (!good || s->url == NULL)
         return;
@@ -30,7 +41,7 @@ void doctor_show_server(const struct doctor_server *s, bool colour)
             printf(", %s", s->batch_invariant ? "exact byte for byte" : "exact up to near-ties");
     } else {
         if (s->vocab_reason != NULL)
-            printf(", vocabulary: %s", s->vocab_reason);
+            say(", vocabulary: ", s->vocab_reason, "");
         if (!isnan(s->draft_ms) && s->draft_ms > 0)
             printf(", drafts %.0f tokens/s", 1000 / s->draft_ms);
         if (s->drafted > 0)
@@ -48,9 +59,11 @@ void doctor_show_findings(const struct doctor_findings *f, bool colour)
             const struct doctor_finding *d = &f->list[i];
             if ((int)d->level != level)
                 continue;
-            printf("\n%s%s%s: %s\n", term_escape(colour, styles[level]), doctor_level_name(d->level),
-                   term_escape(colour, TERM_PLAIN), d->what);
-            printf("  cause: %s\n  fix:   %s\n", d->cause, d->fix);
+            printf("\n%s%s%s", term_escape(colour, styles[level]), doctor_level_name(d->level),
+                   term_escape(colour, TERM_PLAIN));
+            say(": ", d->what, "\n");
+            say("  cause: ", d->cause, "\n");
+            say("  fix:   ", d->fix, "\n");
         }
     }
 }

@@ -206,7 +206,10 @@ static void test_done(void *arg, enum answer_finish finish, const struct oai_usa
 {
     (void)arg;
     (void)finish;
-    log_info("the test prompt is answered: %" PRId64 " tokens", usage->completion_tokens);
+    if (usage->completion_tokens >= 0)
+        log_info("the test prompt is answered: %" PRId64 " tokens", usage->completion_tokens);
+    else
+        log_info("the test prompt is answered");
 }
 
 static void test_error(void *arg, int status, const char *type, const char *code, const char *message)

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "probe/machine.h"
 
 enum {
     PROBE_TIMEOUT_MS = 2000,
@@ -277,9 +278,9 @@ void member_snapshot(const struct member *m, struct snapshot_backend *out)
     snprintf(out->name, sizeof(out->name), "%s", m->name);
     snprintf(out->url, sizeof(out->url), "%s", m->backend->cfg.url);
     snprintf(out->kind, sizeof(out->kind), "%s", m->backend->ops->name);
-    snprintf(out->model, sizeof(out->model), "%s", info->model != NULL ? info->model : "");
-    snprintf(out->version, sizeof(out->version), "%s", info->version != NULL ? info->version : "");
-    snprintf(out->reason, sizeof(out->reason), "%s", m->reason);
+    machine_text(out->model, sizeof(out->model), info->model); /* the server's own words */
+    machine_text(out->version, sizeof(out->version), info->version);
+    machine_text(out->reason, sizeof(out->reason), m->reason);
     double rtt = stats_ring_quantile(&m->rtt_us, 0.5);
     out->rtt_us = isnan(rtt) ? -1 : (int64_t)rtt;
     double call = stats_ring_quantile(&m->call_us, 0.5), token = stats_ring_quantile(&m->token_us, 0.5);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engines/proxy-internal.h"
+#include "probe/machine.h"
 
 const char *snapshot_health_name(enum snapshot_health h)
 {
@@ -161,7 +162,9 @@ void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request
         .tokens_per_second = NAN,
     };
     static const char *const suffix[] = {[PROXY_SPECULATE] = "", [PROXY_TARGET] = "@target", [PROXY_DRAFT] = "@draft"};
-    snprintf(out->model, sizeof(out->model), "%.*s%s", NAME_SHOWN, proxy_model(a->proxy), suffix[a->mode]);
+    char name[NAME_SHOWN + 1];
+    machine_text(name, sizeof(name), proxy_model(a->proxy));
+    snprintf(out->model, sizeof(out->model), "%s%s", name, suffix[a->mode]);
     if (a->first_us != 0)
         out->first_token_seconds = (double)(a->first_us - a->started_us) / 1e6;
     if (a->running_us != 0 && a->tokens > 0 && end > a->running_us)
@@ -300,7 +303,7 @@ void proxy_fill_snapshot(struct proxy *p)
         .max_queue = (uint32_t)p->settings.max_queue,
     };
     snprintf(s->version, sizeof(s->version), "%s", TIGHTWAD_VERSION);
-    snprintf(s->model, sizeof(s->model), "%s", proxy_model(p));
+    machine_text(s->model, sizeof(s->model), proxy_model(p));
     snprintf(s->config, sizeof(s->config), "%s", p->config_path != NULL ? p->config_path : "");
     snprintf(s->listen, sizeof(s->listen), "%s", p->listen);
     snprintf(s->acceptance_source, sizeof(s->acceptance_source), "%s", p->compared ? "compared" : "verified");
