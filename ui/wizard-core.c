@@ -56,7 +56,7 @@ void wizard_go(struct wizard *w, enum wizard_step step)
     if (from->end != NULL)
         from->end(w);
     w->step = step;
-    w->chosen = to->items != NULL ? 0 : PAGE_NO_ITEM;
+    w->chosen = to->items != NULL && to->items(w) > 0 ? 0 : PAGE_NO_ITEM;
     w->from = 0;
     w->dirty = true;
     if (to->begin != NULL)

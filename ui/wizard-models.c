@@ -23,7 +23,8 @@ static struct list make_list(const struct advice *a)
         l.target[l.n_targets++] = (int)i;
     if (a->target >= 0)
         l.n_drafters = advice_drafters_for(a, a->target, l.drafter);
-    l.drafter[l.n_drafters++] = ADVICE_NONE;
+    if (l.n_targets > 0)
+        l.drafter[l.n_drafters++] = ADVICE_NONE;
     return l;
 }
 
@@ -52,10 +53,17 @@ static void choose(struct wizard *w)
     free_list(&l);
 }
 
+static void mark_target(struct wizard *w)
+{
+    if (w->plan.advice->target >= 0)
+        w->chosen = w->plan.advice->target;
+}
+
 static int target_typed(struct wizard *w, const char *text, char **cause)
 {
     (void)cause;
     wizard_plan_name_target(&w->plan, text);
+    mark_target(w);
     return 0;
 }
 
@@ -191,38 +199,40 @@ static void draw_pair(const struct advice *a, struct page *p)
                   e->alone);
 }
 
+/* Nothing to choose from: how to get something. */
+static void draw_none(struct wizard *w, struct page *p)
+{
+    page_say(p, THEME_BOLD, "No model was found: `t` names one.");
+    page_say(
+        p, THEME_TEXT,
+        "\nA name as Ollama has it is fetched there by `ollama pull`; a path is that of a GGUF file on this machine.");
+    wizard_draw_tasks(w, p);
+    wizard_draw_warnings(w->plan.advice, p);
+}
+
 static void draw(struct wizard *w, struct page *p)
 {
     const struct advice *a = w->plan.advice;
     struct list l = make_list(a);
     if (l.n_targets == 0) {
-        page_say(p, THEME_BOLD, "No model was found: `t` names one.");
-        page_say(p, THEME_TEXT,
-                 "A name as Ollama has it is fetched there by `ollama pull`; a path is that of a GGUF file.\n");
+        draw_none(w, p);
     } else {
         page_say(p, THEME_BOLD, "The target: it decides every word");
         draw_models(w, p, l.target, l.n_targets, 0, false);
+        page_say(p, THEME_BOLD, "\nThe drafter: small, quick, of the same family");
+        draw_models(w, p, l.drafter, l.n_drafters, (int)l.n_targets, true);
         page_say(p, THEME_TEXT, "%s", "");
+        draw_pair(a, p);
+        wizard_draw_warnings(a, p);
     }
-    page_say(p, THEME_BOLD, "The drafter: small, quick, of the same family");
-    draw_models(w, p, l.drafter, l.n_drafters, (int)l.n_targets, true);
-    page_say(p, THEME_TEXT, "%s", "");
-    draw_pair(a, p);
-    wizard_draw_warnings(a, p);
     free_list(&l);
-}
-
-static void begin(struct wizard *w)
-{
-    if (w->plan.advice->target >= 0)
-        w->chosen = w->plan.advice->target;
 }
 
 const struct wizard_step_ops wizard_models = {
     .title = "models",
     .enter_word = "take them",
     .keys = keys,
-    .begin = begin,
+    .begin = mark_target,
     .items = items,
     .draw = draw,
 };

@@ -110,6 +110,28 @@ def _(t):
     t.equal(w.term.wait_end(), 0)
 
 
+@test("from model files alone: the cluster starts what serves them")
+def _(t):
+    w = Wizard(t, "init", "--local", "--model-path", MODELS)
+    w.go(6).shows("is started with the cluster").shows("Everything is ready.").press("Enter").at(7).press("Enter")
+    w.term.wait_for("speculating", 60)
+    answer = chat("http://127.0.0.1:8088", "What is 2 + 2?", temperature=0)
+    t.check(answer.status == 200 and answer.text, answer)
+    subprocess.run([TIGHTWAD, "-c", w.file, "stop"], env=dict(os.environ, XDG_RUNTIME_DIR=w.home, HOME=w.home), capture_output=True)
+    t.equal(w.term.wait_end(), 0)
+
+
+@test("where there is no model, one can be named, and what to type for it is told")
+def _(t):
+    w = Wizard(t, "init", "--local")
+    w.go(4).shows("No model was found").press("Enter").at(5).shows("Nothing can be written yet").press("Enter", "b").at(4)
+    w.press("t")
+    w.term.type("qwen3:8b")
+    w.press("Enter").shows("qwen3:8b 4.5 GB").press("Enter").at(5).shows("→ ollama pull qwen3:8b")
+    w.press("C-c")
+    t.equal((w.term.wait_end(), w.files()), (0, []))
+
+
 @test("back at every step, and leaving before the file is written leaves nothing")
 def _(t):
     nodes(t)
