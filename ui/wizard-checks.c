@@ -4,7 +4,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+
+enum {
+    AGAIN_MS = 1500,     /* between two checks, while what was started loads */
+    PATIENCE_MS = 60000, /* so long it is asked again by itself; large models take longer, and then a key does it */
+};
+
+static bool all_good(const struct wizard *w);
 
 static void on_report(void *arg, const json_t *report, bool done, const char *why)
 {
@@ -19,8 +27,11 @@ static void on_report(void *arg, const json_t *report, bool done, const char *wh
         free(w->check_cause);
         w->check_cause = xstrdup(why);
     }
-    if (done)
-        w->check = NULL;
+    if (!done)
+        return;
+    w->check = NULL;
+    if (clock_us() < w->patience_until && !all_good(w))
+        wizard_checks_soon(w);
 }
 
 static void stop(struct wizard *w)
@@ -28,18 +39,52 @@ static void stop(struct wizard *w)
     if (w->check != NULL)
         w->opts->hooks->check_cancel(w->check);
     w->check = NULL;
+    if (w->again != NULL)
+        event_free(w->again);
+    w->again = NULL;
 }
 
-static void begin(struct wizard *w)
+/* The last report stays until the next one is there. */
+static void check(struct wizard *w)
 {
     stop(w);
-    json_decref(w->report);
     free(w->check_cause);
-    w->report = NULL;
     w->check_cause = NULL;
     w->checked = false;
     if (w->opts->hooks != NULL)
         w->check = w->opts->hooks->check(w->base, w->opts->path, on_report, w, &w->check_cause);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    check(arg);
+}
+
+void wizard_checks_soon(struct wizard *w)
+{
+    if (w->patience_until == 0)
+        w->patience_until = clock_us() + (int64_t)PATIENCE_MS * 1000;
+    if (w->again != NULL)
+        return;
+    w->again = event_new(w->base, -1, EV_TIMEOUT, on_again, w);
+    event_add(w->again, &(struct timeval){AGAIN_MS / 1000, AGAIN_MS % 1000 * 1000});
+}
+
+static void begin(struct wizard *w)
+{
+    json_decref(w->report);
+    w->report = NULL;
+    w->patience_until = 0;
+    wizard_start_offer(w);
+    check(w);
+}
+
+static void leave(struct wizard *w)
+{
+    stop(w);
+    wizard_start_forget(w);
 }
 
 static const char *text_of(const json_t *o, const char *key)
@@ -150,6 +195,7 @@ static void draw(struct wizard *w, struct page *p)
             draw_server(w->report, s, p);
     }
     draw_findings(w->report, NULL, p);
+    wizard_start_draw(w, p);
     if (w->check_cause != NULL)
         page_mark(p, THEME_BAD, "✗ ", THEME_TEXT, "%s", w->check_cause);
     else if (!w->checked)
@@ -164,7 +210,8 @@ static void draw(struct wizard *w, struct page *p)
 }
 
 static const struct wizard_key keys[] = {
-    {'r', "r", "try again", "ask all servers again", begin},
+    {'r', "r", "try again", "ask all servers again", check},
+    {'s', "s", "start there", "have the agents of other machines start what is missing there", wizard_start_all},
     {0},
 };
 
@@ -173,6 +220,6 @@ const struct wizard_step_ops wizard_checks = {
     .enter_word = "go on",
     .keys = keys,
     .begin = begin,
-    .end = stop,
+    .end = leave,
     .draw = draw,
 };

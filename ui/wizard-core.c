@@ -40,6 +40,7 @@ void wizard_finish(struct wizard *w)
         s->end(w);
     wizard_look_stop(w);
     wizard_look_forget(w);
+    wizard_start_forget(w);
     wizard_plan_finish(&w->plan);
     wizard_summary_forget(w);
     json_decref(w->report);

@@ -30,6 +30,7 @@ enum wizard_step {
 };
 
 struct wizard;
+struct wizard_start;
 
 /* A key of a step: what the footer and the help say of it, and what it does. */
 struct wizard_key {
@@ -102,9 +103,13 @@ struct wizard {
 
     /* STEP_CHECKS */
     struct wizard_check *check;
-    json_t *report;    /* the newest, NULL: none yet */
-    bool checked;      /* it is complete */
-    char *check_cause; /* why there is none */
+    json_t *report;             /* the newest, NULL: none yet */
+    bool checked;               /* it is complete */
+    char *check_cause;          /* why there is none */
+    struct wizard_start *start; /* what agents can start */
+    size_t n_starts;
+    struct event *again;    /* the next check, while something that was started loads; NULL: none */
+    int64_t patience_until; /* clock_us: until then it is asked again by itself */
 };
 
 /* base and http NULL: nothing is asked or started. */
@@ -141,6 +146,14 @@ char *wizard_services(const struct machine *m);
 /* Parts of pages that several steps have. */
 void wizard_draw_warnings(const struct advice *a, struct page *p);
 void wizard_draw_tasks(const struct wizard *w, struct page *p); /* what has to be typed on which machine */
+
+/* STEP_CHECKS: what the plan's agents can start is looked up, started, shown, forgotten. */
+void wizard_start_offer(struct wizard *w);
+void wizard_start_all(struct wizard *w);
+void wizard_start_draw(const struct wizard *w, struct page *p);
+void wizard_start_forget(struct wizard *w);
+/* Something was started: the servers are asked again in a while, and again until all answer or patience ends. */
+void wizard_checks_soon(struct wizard *w);
 
 /* STEP_SUMMARY: forgets the text. */
 void wizard_summary_forget(struct wizard *w);

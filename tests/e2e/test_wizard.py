@@ -11,10 +11,22 @@ if os.environ.get("TIGHTWAD_NAMESPACE") != "wizard":
     os.environ["TIGHTWAD_NAMESPACE"] = "wizard"
     os.execvp("unshare", ["unshare", "-r", "-n", sys.executable] + sys.argv)
 
+import veth
 from public_peer_address import set_address
 
 set_address("lo", "127.0.0.1")
 TIGHTWAD = os.path.join(BUILD, "tightwad")
+NEAR, FAR = "192.168.78.1", "192.168.78.2"
+
+if sys.argv[1:2] == ["far"]:  # the other end of a cable: an agent, and a model on its disk
+    print("namespace", flush=True)
+    sys.stdin.readline()
+    set_address("v1", FAR)
+    home = sys.argv[2]
+    os.environ.update(HOME=home, XDG_CACHE_HOME=home, XDG_RUNTIME_DIR=home)
+    os.execv(TIGHTWAD, [TIGHTWAD, "agent", "--listen", FAR, "--token-file", os.path.join(home, "token"), "--models",
+                        os.path.join(home, "models")])
+
 STEPS = ("looking around", "machines", "the way to do it", "models", "summary", "is everything there?", "done")
 
 
@@ -284,6 +296,52 @@ def _(t):
     w.press("Enter")
     w.term.wait_gone("once it is given its token")
     t.check("a-token" not in w.term.text(), "the token is shown")
+    w.press("C-c")
+    t.equal(w.term.wait_end(), 0)
+
+
+class FarMachine:
+    """A machine in another network namespace, with an agent and one model."""
+
+    def __init__(self, folder, model):
+        self.token = os.path.join(folder, "token")
+        with open(self.token, "w") as f:
+            f.write("a-token-of-the-far-machine\n")
+        os.chmod(self.token, 0o600)
+        os.mkdir(os.path.join(folder, "models"))
+        shutil.copy(model_path(model), os.path.join(folder, "models"))
+        self.popen = subprocess.Popen(["unshare", "-n", sys.executable, os.path.join(HERE, "test_wizard.py"), "far", folder],
+                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.expect("namespace")
+        veth.lay("v0", "v1", self.popen.pid)
+        set_address("v0", NEAR)
+        print("go", file=self.popen.stdin, flush=True)
+        self.expect("agent ")
+
+    def expect(self, head):
+        line = self.popen.stdout.readline()
+        if not line.startswith(head):
+            raise Failure("the far machine says %r" % line)
+
+    def stop(self):
+        self.popen.terminate()
+        try:
+            self.popen.wait(20 * SLOWER)
+        except subprocess.TimeoutExpired:
+            self.popen.kill()
+            return "the far machine did not end"
+        self.popen.stdin.close()
+        self.popen.stdout.close()
+        return None
+
+
+@test("what is missing on a machine with an agent is started there by a key")
+def _(t):
+    far = t.own(FarMachine(tempfile.mkdtemp(dir=t.folder), "small"))
+    t.node("target", port=8081)
+    w = Wizard(t, "init", "--host", FAR, "--token-file", far.token, cols=120, rows=40)
+    w.go(6).shows("✗ drafter:").shows("a node with small.gguf is not started yet")
+    w.press("s").shows("✓ drafter: http://%s:8081" % FAR, 60).shows("Everything answers.", 60)
     w.press("C-c")
     t.equal(w.term.wait_end(), 0)
 
