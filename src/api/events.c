@@ -33,7 +33,8 @@ struct events {
 
 static char *event_text(const char *name, json_t *body)
 {
-    char *data = json_dumps(body, JSON_COMPACT);
+    /* As replies have it (http/reply.c): a snapshot of the stream is the status of its tick, digit for digit. */
+    char *data = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(body);
     char *s = xasprintf("event: %s\ndata: %s\n\n", name, data ? data : "null");
     free(data);
