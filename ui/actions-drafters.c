@@ -121,7 +121,13 @@ static const char *check_address(const char *line)
 {
     if (line[0] == '\0')
         return "an address, such as 192.168.1.7:8081, or ngram";
-    return strpbrk(line, " \t") != NULL ? "an address has no blanks in it" : NULL;
+    if (strpbrk(line, " \t") != NULL)
+        return "an address has no blanks in it";
+    if (strstr(line, "://") != NULL || strcmp(line, "ngram") == 0)
+        return NULL;
+    const char *port = strrchr(line, ':');
+    bool has_port = port != NULL && port != line && port[1] != '\0' && port[1 + strspn(port + 1, "0123456789")] == '\0';
+    return has_port ? NULL : "with its port: node 8081, llama-server 8080, Ollama 11434";
 }
 
 void action_add(struct ui *ui)

@@ -166,6 +166,13 @@ static void a_drafter_is_added_and_removed(void **state)
     assert_string_equal(rig_dialog(&r), "add a drafter"); /* nothing is no address */
     rig_type(&r, "gpu box\n");
     assert_string_equal(rig_dialog(&r), "add a drafter");
+    static const char *const unfinished[] = {"box", "box:", ":8081", "box:80a"};
+    for (size_t i = 0; i < ARRAY_LEN(unfinished); i++) {
+        rig_press(&r, 21);
+        rig_type(&r, unfinished[i]);
+        rig_type(&r, "\n");
+        assert_string_equal(rig_dialog(&r), "add a drafter");
+    }
     rig_press(&r, 21);
     rig_type(&r, "10.0.0.7:8081\n");
     rig_wants(&r, "{\"command\":\"drafter-add\",\"save\":true,\"url\":\"http://10.0.0.7:8081\"}");
