@@ -27,11 +27,10 @@ static int page_of(const struct ui *ui)
     return rows > 1 ? rows : 1;
 }
 
-/* Log and rounds have the newest at the bottom, the other lists at the top. */
+/* The log has its newest line at the bottom, the other lists theirs at the top. */
 static void scroll_down(struct ui *ui, int lines)
 {
-    bool newest_last = ui->focus == PANE_LOG || ui->focus == PANE_ROUNDS;
-    ui_scroll(ui, newest_last ? -lines : lines);
+    ui_scroll(ui, ui->focus == PANE_LOG ? -lines : lines);
 }
 
 static void up(struct ui *ui)
