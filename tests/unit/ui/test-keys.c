@@ -158,6 +158,30 @@ static void a_key_that_can_not_act_says_why(void **state)
     rig_stop(&r);
 }
 
+static void arrows_move_the_focused_list(void **state)
+{
+    (void)state;
+    struct keys_rig r;
+    rig_start(&r);
+    r.ui->focus = PANE_REQUESTS;
+    r.ui->layout.pane[PANE_REQUESTS].rows = 8;
+    rig_press(&r, KEY_DOWN);
+    rig_press(&r, KEY_NPAGE);
+    assert_int_equal(r.ui->scroll[PANE_REQUESTS], 7);
+    rig_press(&r, KEY_UP);
+    assert_int_equal(r.ui->scroll[PANE_REQUESTS], 6);
+    rig_press(&r, KEY_PPAGE);
+    rig_press(&r, KEY_UP);
+    assert_int_equal(r.ui->scroll[PANE_REQUESTS], 0);
+    r.ui->focus = PANE_LOG; /* up is back in time */
+    rig_press(&r, KEY_UP);
+    rig_press(&r, KEY_UP);
+    assert_int_equal(r.ui->scroll[PANE_LOG], 2);
+    rig_press(&r, KEY_HOME);
+    assert_int_equal(r.ui->scroll[PANE_LOG], 0);
+    rig_stop(&r);
+}
+
 static void the_footer_offers_what_can_be_done(void **state)
 {
     (void)state;
@@ -292,9 +316,9 @@ static void random_keys_break_nothing(void **state)
 }
 
 const struct CMUnitTest keys_tests[] = {
-    cmocka_unit_test(random_keys_break_nothing),       cmocka_unit_test(no_key_is_there_twice),
-    cmocka_unit_test(every_row_is_in_the_help),        cmocka_unit_test(the_manual_has_the_table),
-    cmocka_unit_test(a_key_that_can_not_act_says_why), cmocka_unit_test(the_footer_offers_what_can_be_done),
-    cmocka_unit_test(dialogs_fit_any_screen),
+    cmocka_unit_test(random_keys_break_nothing),          cmocka_unit_test(no_key_is_there_twice),
+    cmocka_unit_test(every_row_is_in_the_help),           cmocka_unit_test(the_manual_has_the_table),
+    cmocka_unit_test(a_key_that_can_not_act_says_why),    cmocka_unit_test(arrows_move_the_focused_list),
+    cmocka_unit_test(the_footer_offers_what_can_be_done), cmocka_unit_test(dialogs_fit_any_screen),
 };
 const size_t keys_count = ARRAY_LEN(keys_tests);
