@@ -27,6 +27,7 @@ static void lay_out(const struct ui *ui, struct notes *n, int cols)
     if (n->page.width != 0)
         page_finish(&n->page);
     page_init(&n->page, cols, ascii, PAGE_NO_ITEM);
+    n->page.signs = ui->theme.signs;
     n->fill(ui, n->data, &n->page);
 }
 

@@ -31,21 +31,22 @@ struct run {
     size_t n, size;
 };
 
-/* How the signs in our own sentences are spelled in ASCII. */
+/* How the signs in our own sentences are spelled in ASCII; those that the Linux console's font lacks come first. */
 static const char *const spellings[][2] = {
-    {"✓", "+"},  {"✗", "x"},  {"…", "..."}, {"–", "-"}, {"→", "->"}, {"↑", "Up"}, {"↓", "Down"}, {"▸", ">"},
-    {"≥", ">="}, {"≤", "<="}, {"·", "-"},   {"×", "x"}, {"█", "#"},  {"░", "."},  {"└", "`"},    {"≈", "~"},
+    {"✓", "+"},    {"✗", "x"},  {"▸", ">"},  {"…", "..."}, {"–", "-"}, {"×", "x"}, {"→", "->"}, {"↑", "Up"},
+    {"↓", "Down"}, {"≥", ">="}, {"≤", "<="}, {"·", "-"},   {"█", "#"}, {"░", "."}, {"└", "`"},  {"≈", "~"},
 };
+enum { SIGNS = 6 }; /* the first ones */
 
-static char *spell(const char *text)
+static char *spell(const char *text, size_t n)
 {
     struct buf out;
     buf_init(&out, TEXT_MAX);
     while (*text != '\0') {
         size_t i = 0;
-        while (i < ARRAY_LEN(spellings) && strncmp(text, spellings[i][0], strlen(spellings[i][0])) != 0)
+        while (i < n && strncmp(text, spellings[i][0], strlen(spellings[i][0])) != 0)
             i++;
-        if (i < ARRAY_LEN(spellings)) {
+        if (i < n) {
             buf_adds(&out, spellings[i][1]);
             text += strlen(spellings[i][0]);
         } else {
@@ -75,14 +76,14 @@ static void push(struct run *r, const struct text_cell *cell, enum theme_role ro
 }
 
 /* Appends the text; what stands between back ticks is to be typed. */
-static void add_text(struct run *r, const char *text, enum theme_role role, bool ascii)
+static void add_text(const struct page *p, struct run *r, const char *text, enum theme_role role)
 {
-    char *spelled = ascii ? spell(text) : xstrdup(text);
+    char *spelled = spell(text, p->ascii ? ARRAY_LEN(spellings) : p->signs ? 0 : SIGNS);
     size_t len = strlen(spelled);
     struct text_cell cell;
     bool typed = false;
     for (const char *s = spelled; len > 0; s += cell.bytes, len -= cell.bytes) {
-        text_first(s, len, ascii, &cell);
+        text_first(s, len, p->ascii, &cell);
         if (cell.character == L'`')
             typed = !typed;
         else
@@ -182,7 +183,7 @@ static void put(struct page_line *l, int column, const struct glyph *g, size_t n
 static void put_chosen(struct page *p, struct page_line *l)
 {
     struct run mark = {0};
-    add_text(&mark, "▸", THEME_BOLD, p->ascii);
+    add_text(p, &mark, "▸", THEME_BOLD);
     put(l, 0, mark.g, mark.n);
     free(mark.g);
 }
@@ -191,8 +192,8 @@ static void add_paragraph(struct page *p, int item, enum theme_role mark_role, c
                           const char *text)
 {
     struct run head = {0}, body = {0};
-    add_text(&head, mark, mark_role, p->ascii);
-    add_text(&body, text, role, p->ascii);
+    add_text(p, &head, mark, mark_role);
+    add_text(p, &body, text, role);
     int indent = item >= 0 ? ITEM_INDENT : 0, hang = indent + run_width(head.g, head.n);
     size_t at = 0, from, n;
     for (bool first = true; next_line(&body, p->width - hang > 1 ? p->width - hang : 1, &at, &from, &n);
@@ -210,7 +211,7 @@ static void add_paragraph(struct page *p, int item, enum theme_role mark_role, c
 
 void page_init(struct page *p, int width, bool ascii, int chosen)
 {
-    *p = (struct page){.width = width < 20 ? 20 : width, .ascii = ascii, .chosen = chosen};
+    *p = (struct page){.width = width < 20 ? 20 : width, .ascii = ascii, .signs = !ascii, .chosen = chosen};
 }
 
 void page_finish(struct page *p)
@@ -311,13 +312,13 @@ void page_table(struct page *p, const struct page_column *column, size_t n_colum
     struct run *run = xcalloc((n_rows + 1) * n + 1, sizeof(*run));
     bool heads = false;
     for (size_t c = 0; c < n; c++) {
-        add_text(&run[c], column[c].head, THEME_DIM, p->ascii);
+        add_text(p, &run[c], column[c].head, THEME_DIM);
         heads = heads || run[c].n > 0;
         for (size_t r = 0; r <= n_rows; r++) {
             const struct page_cell *from = r > 0 ? &cell[(r - 1) * n_columns + c] : NULL;
             struct run *to = &run[r * n + c];
             if (from != NULL && from->text != NULL)
-                add_text(to, from->text, from->role, p->ascii);
+                add_text(p, to, from->text, from->role);
             int wants = natural_width(to);
             width[c] = wants > width[c] ? wants : width[c];
         }

@@ -28,6 +28,7 @@ enum { PAGE_NO_ITEM = -1 };
 struct page {
     int width;
     bool ascii;
+    bool signs; /* ✓, ✗ and the like are in the font; to be set after page_init where they are not */
     int chosen; /* item, PAGE_NO_ITEM none: its first line gets the mark ▸ */
     struct page_line *line;
     size_t n_lines;

@@ -52,6 +52,7 @@ static int draw_field(const struct wizard *w, const struct view *v, bool ascii, 
 {
     struct page p;
     page_init(&p, v->cols, ascii, PAGE_NO_ITEM);
+    p.signs = v->theme->signs;
     if (w->complaint != NULL)
         page_mark(&p, THEME_BAD, "✗ ", THEME_TEXT, "%s", w->complaint);
     page_say(&p, THEME_BOLD, "%s:", w->label);
@@ -79,6 +80,7 @@ static void draw_body(struct wizard *w, const struct view *v, bool ascii, int *r
     struct page p;
     struct view lines = *v;
     page_init(&p, v->cols, ascii, w->over == OVER_NOTHING || w->over == OVER_FIELD ? w->chosen : PAGE_NO_ITEM);
+    p.signs = v->theme->signs;
     wizard_body(w, &p);
     if (w->over == OVER_FIELD)
         lines = view_part(v, 0, 0, draw_field(w, v, ascii, row, col), v->cols);

@@ -129,7 +129,7 @@ static int take(struct given *g, const struct cmd_args *args, char **cause)
 static void finish(struct given *g)
 {
     char *const texts[] = {g->subnet_text, g->host_text, g->target_url, g->draft_url, g->cloud_url,
-                           g->node,        g->model,     g->server[0],  g->server[1]};
+                           g->node,        g->model,     g->server[0],  g->server[1], g->token};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
 }

@@ -87,6 +87,11 @@ static void wide_and_strange_characters(void **state)
     page_mark(&p, THEME_GOOD, "✓ ", THEME_TEXT, "≥ 16 GB – target … 机");
     assert_shows(&p, "+ >= 16 GB - target ... ?\n");
     page_finish(&p);
+    page_init(&p, 40, false, PAGE_NO_ITEM);
+    p.signs = false;
+    page_mark(&p, THEME_GOOD, "✓ ", THEME_TEXT, "≥ 16 GB – target → ö");
+    assert_shows(&p, "+ ≥ 16 GB - target → ö\n");
+    page_finish(&p);
 }
 
 static const struct page_column columns[] = {{"machine", false}, {"role", false}, {"what it has", true}};
