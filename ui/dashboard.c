@@ -152,9 +152,8 @@ static void loop(struct dashboard *d)
             wanted = false;
         }
         fds[2].events = (short)(d->pushed ? POLLIN : POLLIN | POLLOUT);
-        if (poll(fds, ARRAY_LEN(fds), wait_ms(d, wanted)) < 0 && errno != EINTR)
-            return;
-        if ((fds[2].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) { /* nobody looks any more */
+        bool broken = poll(fds, ARRAY_LEN(fds), wait_ms(d, wanted)) < 0 && errno != EINTR;
+        if (broken || (fds[2].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0) { /* nobody looks any more */
             feed_quit(ui->feed, false);
             return;
         }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "agent/order.h"
 #include "agent/runs.h"
@@ -14,6 +13,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/httpd.h"
+#include "http/peer.h"
 #include "probe/here.h"
 #include "probe/load.h"
 
@@ -56,22 +56,6 @@ struct agent {
 
 /* ---- who may ask ---- */
 
-/* A page that had its own name point to this machine would be asked for by that name. */
-static bool is_plain_host(const char *host)
-{
-    char name[64];
-    unsigned char bytes[16];
-    if (host == NULL)
-        return true;
-    size_t len = host[0] == '[' ? strcspn(host + 1, "]") : strcspn(host, ":");
-    if (len >= sizeof(name))
-        return false;
-    memcpy(name, host + (host[0] == '['), len);
-    name[len] = '\0';
-    return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, bytes) == 1 ||
-           inet_pton(AF_INET6, name, bytes) == 1;
-}
-
 /* Answers and returns false when the request may not be served.  look: it changes nothing, so this machine's own
  * programs need no token. */
 static bool may(const struct agent *a, struct httpd_request *r, bool look)
@@ -83,7 +67,7 @@ static bool may(const struct agent *a, struct httpd_request *r, bool look)
     if (httpd_bears(r, a->token))
         return true;
     if (look && httpd_peer_is_local(r) && httpd_header(r, "Authorization") == NULL &&
-        is_plain_host(httpd_header(r, "Host")))
+        peer_host_is_plain(httpd_header(r, "Host")))
         return true;
     if (httpd_header(r, "Authorization") != NULL)
         log_warn("a request of %s with a wrong token was refused", httpd_peer(r));

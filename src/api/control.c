@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -12,6 +13,7 @@
 #include "base/cause.h"
 #include "base/json.h"
 #include "base/mem.h"
+#include "http/peer.h"
 
 #define SOCKET_PREFIX "control-"
 #define SOCKET_SUFFIX ".sock"
@@ -116,8 +118,16 @@ static void handle_commands(struct httpd_request *r, void *arg)
     httpd_reply_json(r, 200, control_commands_json());
 }
 
+/* The name that this machine has in its own network, "NAME" or "NAME:PORT". */
+static bool is_own_name(const char *host)
+{
+    char name[256] = "";
+    size_t n = gethostname(name, sizeof(name) - 1) == 0 ? strlen(name) : 0;
+    return n > 0 && strncasecmp(host, name, n) == 0 && (host[n] == '\0' || host[n] == ':');
+}
+
 /* Without a token only this machine may command, and a web page that a browser on this machine shows is not this
- * machine: browsers name the page in Origin. */
+ * machine: browsers name the page in Origin, or, where the page's own name leads here, ask for that name. */
 static const char *why_refused(const struct control *c, const struct httpd_request *r)
 {
     if (*c->token_set || strcmp(httpd_peer(r), "unix") == 0)
@@ -126,6 +136,9 @@ static const char *why_refused(const struct control *c, const struct httpd_reque
         return "commands from other machines need a token: set proxy.auth_token";
     if (httpd_header(r, "Origin"))
         return "commands from web pages need a token: set proxy.auth_token";
+    const char *host = httpd_header(r, "Host");
+    if (!peer_host_is_plain(host) && !is_own_name(host))
+        return "commands by a name of this machine need a token (set proxy.auth_token), or use localhost or an address";
     return NULL;
 }
 

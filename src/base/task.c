@@ -90,6 +90,10 @@ struct task *task_start(struct event_base *base, void (*work)(void *data), void 
     struct task *t = xcalloc(1, sizeof(*t));
     sigset_t all, before;
     *t = (struct task){.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .work = work, .done = done, .data = data};
+    if (t->fd < 0) { /* no descriptors are left */
+        free(t);
+        return NULL;
+    }
     t->ended = event_new(base, t->fd, EV_READ, on_ended, t);
     event_add(t->ended, NULL);
     /* Signals are the loop's. */

@@ -7,7 +7,7 @@
 struct task;
 
 /* work runs on the thread and may touch data alone, and what nobody changes meanwhile; done runs on the loop
- * afterwards, the task is gone then.  NULL when there is no thread to be had. */
+ * afterwards, the task is gone then.  NULL when there is no thread or descriptor to be had. */
 struct task *task_start(struct event_base *base, void (*work)(void *data), void (*done)(void *data), void *data);
 /* Does not wait: done is not called, and drop gets data when the work has ended, on whatever thread that is; the rest
  * of the program may be gone by then.  For work that can hang (a dead network file system, a driver). */

@@ -96,7 +96,9 @@ static int divert(const char *log)
 {
     if (!isatty(STDERR_FILENO))
         return -1;
-    int fd = open(log != NULL ? log : "/dev/null", O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    int fd = log != NULL ? open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    if (fd < 0) /* a full disk, a file of another user's */
+        fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
     int terminal = fd < 0 ? -1 : fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
     if (terminal >= 0)
         dup2(fd, STDERR_FILENO);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 
 #include "base/cause.h"
@@ -132,4 +133,19 @@ bool peer_list_has(const struct peer_list *l, const struct peer *p)
             return true;
     }
     return false;
+}
+
+bool peer_host_is_plain(const char *host)
+{
+    char name[64];
+    unsigned char bytes[16];
+    if (host == NULL)
+        return true;
+    size_t len = host[0] == '[' ? strcspn(host + 1, "]") : strcspn(host, ":");
+    if (len >= sizeof(name))
+        return false;
+    memcpy(name, host + (host[0] == '['), len);
+    name[len] = '\0';
+    return strcasecmp(name, "localhost") == 0 || inet_pton(AF_INET, name, bytes) == 1 ||
+           inet_pton(AF_INET6, name, bytes) == 1;
 }

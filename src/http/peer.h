@@ -30,4 +30,8 @@ void peer_list_finish(struct peer_list *l);
 /* Whether the peer is in one of the networks; never for a unix socket or an empty list. */
 bool peer_list_has(const struct peer_list *l, const struct peer *p);
 
+/* Whether a request's Host ("HOST", "HOST:PORT", "[IPV6]:PORT", NULL: none was given) is an address or localhost.  A
+ * web page can have a name of its own point to this machine, and the browser then asks for it by that name. */
+bool peer_host_is_plain(const char *host);
+
 #endif

@@ -15,6 +15,7 @@
 #include <llama.h>
 
 #include "base/cause.h"
+#include "base/descriptors.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "node/core.h"
@@ -273,6 +274,7 @@ int main(int argc, char **argv)
     struct run run = {0};
     char *cause = NULL;
     int status = 0;
+    descriptors_complete();
     log_set_program("tightwad-node");
     settle_environment(argv);
     if (argc > 1 && strcmp(argv[1], "worker") == 0)

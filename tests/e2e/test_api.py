@@ -217,6 +217,12 @@ def _(t):
         t.equal(send({"command": "reload"}).status, 200)
     r = post(proxy.url + "/v1/tightwad/command", {"command": "stop"}, {"Origin": "http://a.page.example"})
     t.equal(r.status, 403, "a web page must not command")
+    for host, status in (("a.page.example:%d" % proxy.port, 403), ("localhost:%d" % proxy.port, 200), (socket.gethostname(), 200),
+                         ("127.0.0.1", 200), ("[::1]:%d" % proxy.port, 200), (socket.gethostname() + ".a.page.example", 403)):
+        r = post(proxy.url + "/v1/tightwad/command", {"command": "drafter-resume"}, {"Host": host})
+        t.equal(r.status, status, "a command to %s" % host)
+    r = request("GET", proxy.url + "/v1/tightwad/events?live=1", headers={"Host": "a.page.example"})
+    t.equal(r.status, 403, "a page whose name leads here reads no answers")
 
 
 @test("stop ends what is being answered first, then the process, and removes the socket")

@@ -133,6 +133,20 @@ def _(t):
     t.check(re.search(r"tightwad: stopped", bare.output), "it says that it has stopped")
 
 
+@test("started with no descriptor open: what is printed goes into no socket")
+def _(t):
+    p = idle(t)
+    shell = t.process(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", TIGHTWAD, "proxy", "start", "-c", p.config, "--no-ui"], name="closed",
+                      env={"XDG_RUNTIME_DIR": p.folder})
+    wait_serving(p)
+    for fd in range(3):
+        t.equal(os.readlink("/proc/%d/fd/%d" % (pid_of(p), fd)), "/dev/null", "descriptor %d" % fd)
+    t.check(ask(p), "an answer")
+    shell.expected_end = True
+    shell.signal(signal.SIGTERM)
+    t.equal(shell.wait(), 0, "exit code")
+
+
 @test("probe, init --yes and doctor: nothing in the environment either")
 def _(t):
     target, draft = t.node("target"), t.node("draft")
