@@ -16,7 +16,7 @@ enum { LABEL = 9, LONG_LABEL = 20, FIGURE = 7, TALL = 10 };
 static int label_columns(const struct ui *ui, const struct view *v)
 {
     const struct snapshot *s = &ui->picture.snapshot;
-    int most = v->cols / 3 < LONG_LABEL ? v->cols / 3 : LONG_LABEL, wide = LABEL;
+    int most = v->cols / 2 < LONG_LABEL ? v->cols / 2 : LONG_LABEL, wide = LABEL;
     for (size_t i = 1; i < s->n_backends; i++) {
         int cols = text_columns(s->backend[i].name, strlen(s->backend[i].name), !v->theme->unicode);
         wide = cols > wide ? cols : wide;

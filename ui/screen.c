@@ -88,16 +88,16 @@ static int open_terminal(char **cause)
     char name[128];
     int fd = -1;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
-        return cause_set(cause, "standard input and output are not a terminal: use --no-ui");
+        return cause_set(cause, "standard input and output are not a terminal");
     const char *term = getenv("TERM");
     if (term == NULL || term[0] == '\0')
-        return cause_set(cause, "TERM is not set, so nothing is known of this terminal: set it, or use --no-ui");
+        return cause_set(cause, "TERM is not set, so nothing is known of this terminal");
     if (ttyname_r(STDIN_FILENO, name, sizeof(name)) == 0)
         fd = open(name, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         fd = open("/dev/tty", O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
-        return cause_set(cause, "the terminal can't be opened (%s): use --no-ui", strerror(errno));
+        return cause_set(cause, "the terminal can't be opened: %s", strerror(errno));
     return fd;
 }
 
@@ -153,7 +153,7 @@ static int start_ncurses(struct screen *s, char **cause)
         sigaction(borrowed[i], &saved[i], NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (s->ncurses == NULL)
-        return cause_set(cause, "the terminal \"%s\" (TERM) is not known here, or can't move its cursor: use --no-ui",
+        return cause_set(cause, "the terminal \"%s\" (TERM) is not known here, or can't move its cursor",
                          getenv("TERM"));
     if (dup3(s->drawn, out, O_CLOEXEC) < 0)
         return cause_set(cause, "the terminal's descriptor can't be replaced: %s", strerror(errno));
@@ -217,7 +217,7 @@ struct screen *screen_open(char **cause)
     if (s->tty < 0)
         goto fail;
     if (tcgetattr(s->tty, &found) != 0) {
-        cause_set(cause, "the terminal's settings can't be read (%s): use --no-ui", strerror(errno));
+        cause_set(cause, "the terminal's settings can't be read: %s", strerror(errno));
         goto fail;
     }
     bool utf8 = choose_locale();

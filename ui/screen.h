@@ -26,7 +26,7 @@ struct screen;
 
 /* Takes over the terminal of standard input: no echo, keys one by one, the alternate screen.  Catches SIGWINCH, and the
  * signals of a crash so that the terminal is restored before they take their course.  NULL and a cause where there is
- * no terminal, or TERM is not set or not known (the cause names --no-ui). */
+ * no terminal, or TERM is not set or not known. */
 struct screen *screen_open(char **cause);
 
 /* Restores the terminal; waits for it at most so many milliseconds.  True: it has taken everything; false: it does not

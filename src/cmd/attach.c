@@ -66,8 +66,9 @@ static char *words_of(const struct httpc_result *r)
 {
     json_t *o = r->len > 0 ? json_parse(r->body, r->len, NULL) : NULL;
     const char *message = json_string_value(json_object_get(json_object_get(o, "error"), "message"));
-    char *words = r->status == 401 ? xstrdup("it wants a token: --token-file FILE, or TIGHTWAD_TOKEN")
-                  : message        ? xstrdup(message)
+    char *words = r->status == 401   ? xstrdup("it wants a token: --token-file FILE, or TIGHTWAD_TOKEN")
+                  : r->status == 404 ? xstrdup("something else than an instance of Tightwad answers there")
+                  : message          ? xstrdup(message)
                   : r->error != HTTPC_OK || r->status == 0
                       ? xstrdup(r->message)
                       : xasprintf("it answers %d, not as an instance of Tightwad does", r->status);

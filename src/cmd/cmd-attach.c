@@ -76,9 +76,9 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
 {
     struct client c = {0};
     char *cause = NULL, *name = NULL;
-    if (!cockpit_possible())
-        return cmd_fail("attach: a terminal is wanted (and TERM says %s); `tightwad status` needs none",
-                        getenv("TERM") != NULL ? getenv("TERM") : "nothing");
+    const char *trouble = cockpit_trouble(NULL);
+    if (trouble != NULL)
+        return cmd_fail("attach: %s; `tightwad status` needs none", trouble);
     if (find(&c, env, args, &name, &cause) != 0)
         return cmd_fail_cause(cause);
     int rc = attach_show(&c, name);

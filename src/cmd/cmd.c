@@ -322,8 +322,12 @@ int cmd_main(int argc, char **argv)
         free(hint);
         return rc;
     }
-    if (i == argc && cockpit_possible())
+    bool terminal = false;
+    const char *trouble = cockpit_trouble(&terminal);
+    if (i == argc && trouble == NULL)
         return first_run_or_cluster(&env);
+    if (i == argc && terminal)
+        return cmd_fail("%s.  Without one: `tightwad init --yes`, then `tightwad proxy start --no-ui`", trouble);
     if (i == argc) {
         print_help(stdout);
         printf("\nOn a terminal `tightwad` alone sets a cluster up, and shows it from then on; without one: tightwad "

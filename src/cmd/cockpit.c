@@ -36,13 +36,23 @@ struct cockpit {
     int terminal; /* what standard error was; -1: it was left alone */
 };
 
-bool cockpit_possible(void)
+const char *cockpit_trouble(bool *terminal)
 {
     const char *term = getenv("TERM");
-    if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || term == NULL || *term == '\0' || strcmp(term, "dumb") == 0)
-        return false;
     pid_t group = tcgetpgrp(STDIN_FILENO); /* with `&` the keyboard is somebody else's, and asking for it stops us */
-    return group < 0 || group == getpgrp();
+    bool have = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    if (terminal != NULL)
+        *terminal = have;
+    return !have                              ? "standard input and output are no terminal"
+           : term == NULL || *term == '\0'    ? "TERM is not set, so nothing is known of this terminal"
+           : strcmp(term, "dumb") == 0        ? "TERM says \"dumb\": a terminal that can't move its cursor"
+           : group >= 0 && group != getpgrp() ? "this runs in the background, where it has no terminal"
+                                              : NULL;
+}
+
+bool cockpit_possible(void)
+{
+    return cockpit_trouble(NULL) == NULL;
 }
 
 bool cockpit_hung_up(void)

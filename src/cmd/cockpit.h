@@ -19,6 +19,10 @@ typedef void cockpit_quit_cb(void *arg, bool stop);
  */
 bool cockpit_possible(void);
 
+/* Why there is none, in words; NULL: there is one.  *terminal (may be NULL): standard input and output are one, all
+ * the same. */
+const char *cockpit_trouble(bool *terminal);
+
 /* Whether the terminal of standard input has hung up. */
 bool cockpit_hung_up(void);
 
