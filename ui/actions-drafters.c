@@ -57,21 +57,40 @@ static void list_drafters(const struct ui *ui, struct menu *m, char **names)
 
 /* ---- pause and resume ---- */
 
-static void send_pause(struct ui *ui, const char *name, bool pause)
+static void pause_all(struct ui *ui, bool pause)
 {
-    char *what = xasprintf("%s %s", pause ? "pausing" : "resuming", name != NULL ? name : "all drafters");
-    actions_send(ui, json_pack("{s:s, s:s*}", "command", pause ? "drafter-pause" : "drafter-resume", "name", name),
-                 what, false, NULL, NULL, NULL);
-    free(what);
+    actions_of(ui)->toggled.tick = 0;
+    actions_send(ui, json_pack("{s:s}", "command", pause ? "drafter-pause" : "drafter-resume"),
+                 pause ? "pausing all drafters" : "resuming all drafters", false, NULL, NULL, NULL);
 }
 
+static void on_toggled(struct ui *ui, void *data, const json_t *reply, const char *why)
+{
+    struct actions *a = actions_of(ui);
+    a->toggled.tick = reply != NULL ? ui->picture.snapshot.tick + 1 : 0;
+    if (reply == NULL)
+        actions_tell_failure(ui, data, why);
+    else
+        ui_notice(ui, THEME_GOOD, "%s: done", (const char *)data);
+}
+
+/* A key that is pressed twice in a row pauses and resumes, though no picture has come between. */
 static void toggle(struct ui *ui, const char *name)
 {
+    struct actions *a = actions_of(ui);
     const struct snapshot_backend *b = find(&ui->picture.snapshot, name);
-    if (b == NULL)
+    if (b == NULL) {
         ui_notice(ui, THEME_WARN, "%s is gone", name);
-    else
-        send_pause(ui, name, !b->paused);
+        return;
+    }
+    bool fresh = strcmp(a->toggled.name, name) == 0 && ui->picture.snapshot.tick <= a->toggled.tick;
+    bool pause = fresh ? !a->toggled.paused : !b->paused;
+    char *what = xasprintf("%s %s", pause ? "pausing" : "resuming", name);
+    json_t *request = json_pack("{s:s, s:s}", "command", pause ? "drafter-pause" : "drafter-resume", "name", name);
+    bool sent = actions_send(ui, request, what, false, on_toggled, what, free);
+    snprintf(a->toggled.name, sizeof(a->toggled.name), "%s", sent ? name : "");
+    a->toggled.paused = pause;
+    a->toggled.tick = UINT64_MAX;
 }
 
 static void on_pause(struct ui *ui, struct choose *c, size_t index)
@@ -83,7 +102,7 @@ static void on_pause(struct ui *ui, struct choose *c, size_t index)
     if (index < n)
         toggle(ui, names[index]);
     else
-        send_pause(ui, NULL, index == n);
+        pause_all(ui, index == n);
 }
 
 void action_pause(struct ui *ui)

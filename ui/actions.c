@@ -63,7 +63,7 @@ void actions_tell_failure(struct ui *ui, const char *what, const char *why)
 
 /* ---- orders ---- */
 
-void actions_send(struct ui *ui, json_t *request, const char *what, bool waits, actions_answer *answer, void *data,
+bool actions_send(struct ui *ui, json_t *request, const char *what, bool waits, actions_answer *answer, void *data,
                   void (*free_data)(void *data))
 {
     struct actions *a = actions_of(ui);
@@ -74,7 +74,7 @@ void actions_send(struct ui *ui, json_t *request, const char *what, bool waits, 
     if (o->id == 0) {
         actions_tell_failure(ui, what, "too many orders wait to be taken: try again in a moment");
         order_free(o);
-        return;
+        return false;
     }
     const char *dots = ui->theme.unicode ? "…" : "...";
     a->orders = o;
@@ -85,6 +85,7 @@ void actions_send(struct ui *ui, json_t *request, const char *what, bool waits, 
     } else {
         ui_notice(ui, THEME_TEXT, "%s %s", what, dots);
     }
+    return true;
 }
 
 void actions_take(struct ui *ui, uint64_t id, json_t *reply, char *why)

@@ -40,6 +40,12 @@ struct actions {
     struct actions_follow load, reclaim;
     int64_t cap; /* of draft tokens, when it was last not 0: what "speculate again" sets */
     bool quits;  /* the user has decided to end */
+    /* The last drafter that was paused or resumed, which the pictures do not show up to that tick. */
+    struct {
+        char name[64];
+        bool paused;
+        uint64_t tick;
+    } toggled;
 };
 
 /* ui's own, made at the first use. */
@@ -47,8 +53,9 @@ struct actions *actions_of(struct ui *ui);
 void actions_finish(struct ui *ui);
 
 /* Sends a command (request: stolen).  what: in words, as above, copied.  waits: a dialog stands for it until the answer
- * comes.  answer NULL: a notice says how it went.  data: freed by free_data when it is over, in any case. */
-void actions_send(struct ui *ui, json_t *request, const char *what, bool waits, actions_answer *answer, void *data,
+ * comes.  answer NULL: a notice says how it went.  data: freed by free_data when it is over, in any case.  False: too
+ * many wait, it was not sent; that has been told. */
+bool actions_send(struct ui *ui, json_t *request, const char *what, bool waits, actions_answer *answer, void *data,
                   void (*free_data)(void *data));
 /* An answer has come; owns both. */
 void actions_take(struct ui *ui, uint64_t id, json_t *reply, char *why);

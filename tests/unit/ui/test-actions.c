@@ -139,7 +139,14 @@ static void drafters_are_paused_and_resumed(void **state)
     rig_wants(&r, "{\"command\":\"drafter-pause\",\"name\":\"one\"}");
     rig_answer(&r, "{\"ok\":true}");
     assert_non_null(strstr(r.ui->notice, "pausing one: done"));
+    rig_type(&r, "p"); /* no picture has come since */
+    rig_wants(&r, "{\"command\":\"drafter-resume\",\"name\":\"one\"}");
+    rig_type(&r, "p"); /* nor an answer */
+    rig_wants(&r, "{\"command\":\"drafter-pause\",\"name\":\"one\"}");
+    rig_answer(&r, "{\"ok\":true}");
     r.ui->picture.snapshot.backend[1].paused = true;
+    for (int i = 0; i < 3; i++)
+        rig_picture(&r);
     rig_type(&r, "p");
     rig_wants(&r, "{\"command\":\"drafter-resume\",\"name\":\"one\"}");
     rig_fail(&r, "it is gone");
