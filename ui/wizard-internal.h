@@ -49,7 +49,6 @@ struct wizard_step_ops {
     void (*draw)(struct wizard *w, struct page *p);
     int (*items)(struct wizard *w);   /* how many things can be chosen; NULL: none */
     bool (*accept)(struct wizard *w); /* Enter.  True: on to the next step; NULL: always */
-    bool no_back;
 };
 
 extern const struct wizard_step_ops wizard_look, wizard_machines, wizard_path, wizard_models, wizard_summary,
@@ -92,7 +91,6 @@ struct wizard {
     char *token; /* for the agent of that machine, NULL: none */
 
     struct wizard_plan plan;
-    int models; /* STEP_MODELS: how many targets its list has; the drafters follow */
 
     char *text;    /* STEP_SUMMARY: cluster.yaml as it will be written */
     char *problem; /* why it can't be; NULL: it can */

@@ -171,12 +171,6 @@ static void begin(struct wizard *w)
         keep_line(&w->note, &w->n_notes, cause);
 }
 
-static void end(struct wizard *w)
-{
-    if (!w->adding)
-        wizard_look_stop(w);
-}
-
 /* Enter while it still looks: on with what there is. */
 static bool take(struct wizard *w)
 {
@@ -209,7 +203,7 @@ const struct wizard_step_ops wizard_look = {
     .title = "looking around",
     .enter_word = "go on with what is found so far",
     .begin = begin,
-    .end = end,
+    .end = wizard_look_stop,
     .accept = take,
     .draw = draw,
 };
