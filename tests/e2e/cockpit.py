@@ -3,16 +3,19 @@ import glob
 import os
 import re
 import tempfile
+import threading
 import time
 import unicodedata
 
 from common import BUILD, SLOWER, SOURCE, Failure, wait_until
 from programs import Pool, Proxy
-from web import get
+from prompts import prompts, story_prompts
+from web import chat, get
 
 TIGHTWAD = os.path.join(BUILD, "tightwad")
 PANES = ("machines", "speculation", "answer", "rounds", "requests", "pool", "log")
-ACROSS, DOWN = "─-", "│|"
+ACROSS = "─-"
+ASKS = story_prompts(6, "ui load") + prompts(6, "ui load")
 
 
 def without_program(kind):
@@ -54,6 +57,34 @@ def attached(t, url, cols=120, rows=40, **kw):
     term = t.terminal([TIGHTWAD, "--attach", url], cols, rows, **kw)
     term.wait_for(re.compile(r"[─-] machines "))
     return term
+
+
+class Load:
+    """Clients that ask until they are stopped; what went wrong."""
+
+    def __init__(self, url, clients=4, asks=ASKS, max_tokens=60):
+        self.url, self.asks, self.max_tokens = url, asks, max_tokens
+        self.over, self.wrong, self.texts = threading.Event(), [], []
+        self.threads = [threading.Thread(target=self._ask, args=(k,), daemon=True) for k in range(clients)]
+        for th in self.threads:
+            th.start()
+
+    def _ask(self, k):
+        while not self.over.is_set():
+            k += 1
+            try:
+                a = chat(self.url, self.asks[k % len(self.asks)], stream=k % 2 == 0, temperature=0, max_tokens=self.max_tokens)
+                if a.status == 200 and a.done:
+                    self.texts.append(a.text)
+                else:
+                    self.wrong.append(a)
+            except Exception as e:
+                self.wrong.append(e)
+
+    def stop(self):
+        self.over.set()
+        for th in self.threads:
+            th.join()
 
 
 # ---- what a screen must look like ----

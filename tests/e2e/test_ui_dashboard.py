@@ -3,7 +3,6 @@ and nothing over anything else, also after a hundred changes of size under load;
 from cockpit import *
 from fakes import FakeNode, FakeServer
 from harness import *
-from prompts import prompts, story_prompts
 
 SIZES = ((40, 12), (60, 20), (80, 24), (100, 30), (120, 40), (200, 60), (250, 70))
 TERMINALS = ("xterm", "xterm-256color", "screen", "tmux-256color", "linux", "vt100", "vt220")
@@ -12,34 +11,6 @@ COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:[349][0-7]|10[0-7]|[34]8;)[\d;]*m")
 
 target = shared.node("target")
 drafter = shared.node("draft")
-
-
-class Load:
-    """Clients that ask until they are stopped; what went wrong."""
-
-    def __init__(self, url, clients=4, asks=story_prompts(6, "ui load") + prompts(6, "ui load"), max_tokens=60):
-        self.url, self.asks, self.max_tokens = url, asks, max_tokens
-        self.over, self.wrong, self.texts = threading.Event(), [], []
-        self.threads = [threading.Thread(target=self._ask, args=(k,), daemon=True) for k in range(clients)]
-        for th in self.threads:
-            th.start()
-
-    def _ask(self, k):
-        while not self.over.is_set():
-            k += 1
-            try:
-                a = chat(self.url, self.asks[k % len(self.asks)], stream=k % 2 == 0, temperature=0, max_tokens=self.max_tokens)
-                if a.status == 200 and a.done:
-                    self.texts.append(a.text)
-                else:
-                    self.wrong.append(a)
-            except Exception as e:
-                self.wrong.append(e)
-
-    def stop(self):
-        self.over.set()
-        for th in self.threads:
-            th.join()
 
 
 def still(p):
