@@ -14,6 +14,7 @@
 
 struct waiting {
     STAILQ_ENTRY(waiting) entry;
+    int fd;
     size_t len;
     char text[];
 };
@@ -22,16 +23,17 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t thread;
-    bool running, ends;
+    pthread_cond_t idle;
+    bool running, ends, writing;
     STAILQ_HEAD(, waiting) lines;
     size_t bytes;
     uint64_t dropped; /* since the last line that told */
-} writer = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER};
+} writer = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
 
-static void write_all(const char *text, size_t len)
+static void write_all(int fd, const char *text, size_t len)
 {
     while (len > 0) {
-        ssize_t n = write(STDERR_FILENO, text, len);
+        ssize_t n = write(fd, text, len);
         if (n < 0 && errno != EINTR)
             return; /* there is nobody to tell */
         text += n > 0 ? n : 0;
@@ -47,6 +49,7 @@ static void *work(void *arg)
         if (w == NULL && writer.ends)
             break;
         if (w == NULL) {
+            pthread_cond_broadcast(&writer.idle);
             pthread_cond_wait(&writer.wake, &writer.lock);
             continue;
         }
@@ -54,18 +57,33 @@ static void *work(void *arg)
         STAILQ_REMOVE_HEAD(&writer.lines, entry);
         writer.bytes -= w->len;
         writer.dropped = 0;
+        writer.writing = true;
         pthread_mutex_unlock(&writer.lock);
-        write_all(w->text, w->len);
+        write_all(w->fd, w->text, w->len);
         if (dropped > 0) {
             char note[80];
             int n = snprintf(note, sizeof(note), "(%llu lines could not be written)\n", (unsigned long long)dropped);
-            write_all(note, (size_t)n);
+            write_all(STDERR_FILENO, note, (size_t)n);
         }
         free(w);
         pthread_mutex_lock(&writer.lock);
+        writer.writing = false;
     }
     pthread_mutex_unlock(&writer.lock);
     return arg;
+}
+
+static struct timespec in(int ms)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    t.tv_sec += ms / 1000;
+    t.tv_nsec += ms % 1000 * 1000000L;
+    if (t.tv_nsec >= 1000000000L) {
+        t.tv_sec++;
+        t.tv_nsec -= 1000000000L;
+    }
+    return t;
 }
 
 void log_writer_start(void)
@@ -90,19 +108,22 @@ void log_writer_stop(int patience_ms)
     pthread_mutex_unlock(&writer.lock);
     if (!running)
         return;
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += patience_ms / 1000;
-    until.tv_nsec += patience_ms % 1000 * 1000000L;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
+    struct timespec until = in(patience_ms);
     if (pthread_timedjoin_np(writer.thread, NULL, &until) != 0)
         pthread_detach(writer.thread); /* it hangs in a write, and ends with the program */
 }
 
-bool log_writer_put(const char *text, size_t len)
+void log_writer_flush(int patience_ms)
+{
+    struct timespec until = in(patience_ms);
+    int rc = 0;
+    pthread_mutex_lock(&writer.lock);
+    while (writer.running && (writer.writing || writer.bytes > 0) && rc == 0)
+        rc = pthread_cond_timedwait(&writer.idle, &writer.lock, &until);
+    pthread_mutex_unlock(&writer.lock);
+}
+
+bool log_writer_put(int fd, const char *text, size_t len)
 {
     pthread_mutex_lock(&writer.lock);
     bool running = writer.running;
@@ -110,6 +131,7 @@ bool log_writer_put(const char *text, size_t len)
         writer.dropped++;
     } else if (running) {
         struct waiting *w = xmalloc(sizeof(*w) + len);
+        w->fd = fd;
         w->len = len;
         memcpy(w->text, text, len);
         STAILQ_INSERT_TAIL(&writer.lines, w, entry);

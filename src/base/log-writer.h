@@ -1,5 +1,5 @@
-/* The thread that writes the log's lines: a terminal that is held (Ctrl-S) or a pipe that nobody reads holds up this
- * thread and nobody else. */
+/* The thread that writes the log's lines, and what else a serving program prints: a terminal that is held (Ctrl-S) or a
+ * pipe that nobody reads holds up this thread and nobody else. */
 #ifndef TIGHTWAD_BASE_LOG_WRITER_H
 #define TIGHTWAD_BASE_LOG_WRITER_H
 
@@ -14,7 +14,10 @@ void log_writer_start(void);
 /* Waits for at most so long until what waits is written. */
 void log_writer_stop(int patience_ms);
 
-/* Takes a line with its newline (a copy).  False: there is no writer. */
-bool log_writer_put(const char *text, size_t len);
+/* Waits for at most so long until what was put so far is written. */
+void log_writer_flush(int patience_ms);
+
+/* Takes a line with its newline, or several (a copy), for standard error or output.  False: there is no writer. */
+bool log_writer_put(int fd, const char *text, size_t len);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -91,7 +92,7 @@ static char *format_line(const struct log_line *line, const char *words)
 static void write_line(const struct log_line *line, const char *words)
 {
     char *text = format_line(line, words);
-    if (!log_writer_put(text, strlen(text)))
+    if (!log_writer_put(STDERR_FILENO, text, strlen(text)))
         fputs(text, stderr);
     free(text);
 }

@@ -5,18 +5,39 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/log-writer.h"
 #include "base/mem.h"
 #include "cmd/measure.h"
 #include "cmd/term.h"
 
-void serve_print_line(FILE *to, bool good, const char *what, const char *text)
+enum { STATE_MAX = 64 * 1024 };
+
+static void add_line(struct buf *out, bool colour, bool good, const char *what, const char *text)
 {
-    bool colour = term_colour(to);
-    fprintf(to, "%s%s%s %-9s %s\n", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
-            term_escape(colour, TERM_PLAIN), what, text);
+    buf_printf(out, "%s%s%s %-9s %s\n", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
+               term_escape(colour, TERM_PLAIN), what, text);
 }
 
-static void print_backend(FILE *to, const struct snapshot_backend *b)
+void serve_print_line(FILE *to, bool good, const char *what, const char *text)
+{
+    struct buf out;
+    buf_init(&out, STATE_MAX);
+    add_line(&out, term_colour(to), good, what, text);
+    fputs(out.data, to);
+    buf_finish(&out);
+}
+
+/* On stdout, by the thread that writes the log: a terminal that is held must not hold up what serves. */
+static void print(const char *text, size_t len)
+{
+    if (log_writer_put(STDOUT_FILENO, text, len))
+        return;
+    fwrite(text, 1, len, stdout);
+    fflush(stdout);
+}
+
+static void add_backend(struct buf *out, bool colour, const struct snapshot_backend *b)
 {
     bool target = b->role == ROLE_TARGET;
     char *text, ms[32];
@@ -33,37 +54,41 @@ static void print_backend(FILE *to, const struct snapshot_backend *b)
             "%s: %s\n            %s", b->url, b->reason[0] != '\0' ? b->reason : "no answer yet",
             target ? "requests wait for it; start it, or correct proxy.target.url (`tightwad doctor` says more)"
                    : "the target answers alone until it is there (`tightwad doctor` says more)");
-    serve_print_line(to, b->health == HEALTH_UP && b->reason[0] == '\0', target ? "target" : "drafter", text);
+    add_line(out, colour, b->health == HEALTH_UP && b->reason[0] == '\0', target ? "target" : "drafter", text);
     free(text);
 }
 
-static void print_pool(const struct snapshot_pool *p)
+static void add_pool(struct buf *out, bool colour, const struct snapshot_pool *p)
 {
     bool up = strcmp(p->state, "up") == 0;
     char *text = up ? xasprintf("%s, loaded in %.1f s by %s", p->model, p->load_ms / 1000, p->server)
                     : xasprintf("%s: %s\n            it is tried again in a while, at an edit of the configuration, "
                                 "and by `tightwad load`",
                                 p->model, p->why);
-    serve_print_line(stdout, up, "pool", text);
+    add_line(out, colour, up, "pool", text);
     free(text);
 }
 
 void serve_print_state(const struct snapshot *snap, const char *url)
 {
+    struct buf out;
+    bool colour = term_colour(stdout);
+    buf_init(&out, STATE_MAX);
     if (snap->pool.configured)
-        print_pool(&snap->pool);
+        add_pool(&out, colour, &snap->pool);
     for (size_t i = 1; i < snap->n_backends; i++)
-        print_backend(stdout, &snap->backend[i]);
+        add_backend(&out, colour, &snap->backend[i]);
     if (snap->n_backends <= 1)
-        serve_print_line(stdout, false, "drafter",
-                         "none is configured: the target answers alone (name one under proxy.draft)");
+        add_line(&out, colour, false, "drafter",
+                 "none is configured: the target answers alone (name one under proxy.draft)");
     if (snap->n_backends > 0)
-        print_backend(stdout, &snap->backend[0]);
+        add_backend(&out, colour, &snap->backend[0]);
     char *text = snap->speculating ? xasprintf("%s/v1 (speculating; answers are the target's %s)", url, snap->exactness)
                                    : xasprintf("%s/v1 (no speculation: %s)", url, snap->why_not);
-    serve_print_line(stdout, true, "listening", text);
+    add_line(&out, colour, true, "listening", text);
     free(text);
-    fflush(stdout);
+    print(out.data, out.len);
+    buf_finish(&out);
 }
 
 int serve_print_progress(const struct snapshot_pool *p, int before)
@@ -71,7 +96,8 @@ int serve_print_progress(const struct snapshot_pool *p, int before)
     int percent = isnan(p->progress) ? 0 : (int)(p->progress * 100);
     if (!isatty(STDOUT_FILENO) || percent == before)
         return before;
-    printf("\rloading %s: %d %%\033[K\r", p->model, percent);
-    fflush(stdout);
+    char *text = xasprintf("\rloading %s: %d %%\033[K\r", p->model, percent);
+    print(text, strlen(text));
+    free(text);
     return percent;
 }

@@ -311,6 +311,7 @@ static void log_to_file(const struct start *s)
 
 static void leave_terminal(struct start *s, bool good)
 {
+    log_writer_flush(PATIENCE_MS);
     drop_terminal();
     if (write(s->ready_fd, good ? "1" : "0", 1) != 1)
         log_warn("the starter has gone");

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 
@@ -246,23 +247,32 @@ def _(t):
         t.equal(run.wait(), 0, "exit code")
 
 
-@test("a log that nobody reads holds up no answer")
-def _(t):
+def serves_unread(t, out, err):
+    """With stdout and stderr there, answers come and the program ends."""
     p = idle(t)
-    read, write = os.pipe()
-    fcntl.fcntl(write, 1031, 4096)  # F_SETPIPE_SZ: as small as it goes
-    run = subprocess.Popen([TIGHTWAD, "proxy", "start", "-c", p.config, "--no-ui"], stdin=subprocess.DEVNULL,
-                           stdout=subprocess.DEVNULL, stderr=write,
-                           env=dict(os.environ, XDG_RUNTIME_DIR=os.path.join(p.folder, "run")))
-    os.close(write)
+    run = subprocess.Popen([TIGHTWAD, "proxy", "start", "-c", p.config, "--no-ui"], stdin=subprocess.DEVNULL, stdout=out,
+                           stderr=err, env=dict(os.environ, XDG_RUNTIME_DIR=os.path.join(p.folder, "run")))
     try:
         wait_serving(p)
         for _ in range(100):  # 80 bytes each: twice what the pipe takes
-            t.check(ask(p, 1) is not None, "an answer while nobody reads the log")
+            t.check(ask(p, 1) is not None, "an answer while nobody reads what is printed")
     finally:
-        os.close(read)
         run.send_signal(signal.SIGTERM)
         t.equal(run.wait(20 * SLOWER), 0, "exit code")
+
+
+@test("a log that nobody reads, and a terminal that is held (Ctrl-S), hold up no answer")
+def _(t):
+    read, write = os.pipe()
+    fcntl.fcntl(write, 1031, 4096)  # F_SETPIPE_SZ: as small as it goes
+    serves_unread(t, subprocess.DEVNULL, write)
+    os.close(read)
+    os.close(write)
+    master, terminal = os.openpty()
+    termios.tcflow(terminal, termios.TCOOFF)
+    serves_unread(t, terminal, terminal)
+    os.close(master)
+    os.close(terminal)
 
 
 @test("the terminal goes away: with ui.on_hangup headless the engines go on, and say so in their log")
