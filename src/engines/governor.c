@@ -15,13 +15,16 @@ static const double DOUBT = 2, WORSE = 0.9;        /* standard deviations; times
 static const double LUCK = 0.3; /* tokens that rounds differ by at least, however alike the newest are */
 static const double BRANCH_NEWEST = 0.3, BRANCH_FORGET = 0.01, BESIDE_NEWEST = 0.1, SLOT_NEWEST = 0.1;
 static const double HOPELESS = 3; /* times better than the estimate of the other: no trial needed */
+static const double LOST =
+    0.5; /* of what the target alone brings: rounds that are tried bring less, and so soon not more */
 
 enum {
     ROUNDS_KNOWN = 6,  /* verifies that make a line */
     TRIAL_TOKENS = 24, /* of the target alone */
     TRIAL_ROUNDS = 48, /* tokens of rounds */
     TRIAL_ROUND = 6,   /* that a round counts for at least: those of a bad drafter are short */
-    TRIAL_FIRST = 192, /* tokens until the first trial; doubled each time that it changes nothing */
+    TRIAL_LOST = 12,   /* tokens of rounds after which a trial may be lost already */
+    TRIAL_FIRST = 192, /* tokens until the first trial; longer each time that it changes nothing */
     TRIAL_LAST = 16384,
     LONGEST = 48, /* draft that is thought of */
     /* through slots */
@@ -370,15 +373,21 @@ static double alone_rate(const struct governor *g, double rtt_us)
     return us > 0 ? 1e6 / us : INFINITY;
 }
 
+/* Whether the rounds that are tried are so much slower that the rest of the trial would be time thrown away. */
+static bool trial_is_lost(const struct governor *g, double rtt_us)
+{
+    return g->use_alone && g->tried_tokens >= TRIAL_LOST && governor_rate(&g->rounds) < LOST * alone_rate(g, rtt_us);
+}
+
 static void end_trial(struct governor *g, double rtt_us)
 {
-    double rounds = governor_rate(&g->rounds), alone = alone_rate(g, rtt_us);
+    double rounds = governor_rate(&g->rounds), alone = alone_rate(g, rtt_us), longer = trial_is_lost(g, rtt_us) ? 4 : 2;
     bool was = g->use_alone;
     g->trying = false;
     g->since_tokens = 0;
     /* Who is in possession stays unless the other one is clearly better. */
     g->use_alone = was ? !(rounds > alone * CLEARLY) : alone > rounds * CLEARLY;
-    g->next_trial = was != g->use_alone ? TRIAL_FIRST : g->next_trial * 2;
+    g->next_trial = was != g->use_alone ? TRIAL_FIRST : g->next_trial * longer;
     if (g->next_trial > TRIAL_LAST)
         g->next_trial = TRIAL_LAST;
 }
@@ -429,7 +438,7 @@ static void go_alone(struct governor *g)
 
 bool governor_prefers_alone(struct governor *g, double rtt_us)
 {
-    if (g->trying && g->tried_tokens >= (g->use_alone ? TRIAL_ROUNDS : TRIAL_TOKENS))
+    if (g->trying && (g->tried_tokens >= (g->use_alone ? TRIAL_ROUNDS : TRIAL_TOKENS) || trial_is_lost(g, rtt_us)))
         end_trial(g, rtt_us);
     /* What is known already may be enough to change sides: a drafter that slowed down, a text that drafts badly. */
     if (!g->trying && !g->use_alone && informed(g) && g->alone.us > 0) {

@@ -44,8 +44,10 @@ void quote_look(struct quote *q, const struct governor *g, const int32_t *path, 
 
 bool quote_pays(const struct quote *q, const struct governor *g, bool streaming)
 {
-    double us = governor_verify_us(g, q->n, 0), alone = governor_rate(&g->alone);
     if (q->hope < (streaming ? HOPE_BREAK : HOPE_LEAST))
         return false;
+    if (g == NULL)
+        return true;
+    double us = governor_verify_us(g, q->n, 0), alone = governor_rate(&g->alone);
     return isnan(us) || isnan(alone) || (1 + q->hope) * 1e6 / us > CLEARLY * alone;
 }

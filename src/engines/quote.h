@@ -25,7 +25,8 @@ void quote_destroy(struct quote *q); /* NULL is fine */
  * far as it is fairly sure of each. */
 void quote_look(struct quote *q, const struct governor *g, const int32_t *path, size_t n_path, size_t most);
 
-/* Whether a pass for it beats the target alone; streaming: the target's stream would have to be broken off. */
+/* Whether a pass for it beats the target alone, by what g knows; NULL: whether it promises enough at all.  streaming:
+ * the target's stream would have to be broken off. */
 bool quote_pays(const struct quote *q, const struct governor *g, bool streaming);
 
 #endif

@@ -376,11 +376,19 @@ static bool look_for_quote(struct speculation *s, size_t most)
     return s->quote->n > 0;
 }
 
+/* Whether a pass for what the text promises is worth more than the target alone; streaming: than its stream, which goes
+ * on.  Without the governor nobody asks what it costs. */
+static bool quote_is_worth_it(struct speculation *s, bool streaming)
+{
+    return look_for_quote(s, draft_room(s)) &&
+           quote_pays(s->quote, governed(s) ? proxy_governor(s->a->proxy) : NULL, streaming);
+}
+
 /* Whether the stream should be broken off and turned into rounds. */
 static bool back_to_rounds(struct speculation *s)
 {
     struct proxy *p = s->a->proxy;
-    if (look_for_quote(s, draft_room(s)) && quote_pays(s->quote, proxy_governor(p), true))
+    if (quote_is_worth_it(s, true))
         return true;
     if (s->drafting == NULL)
         return false;
@@ -617,7 +625,7 @@ static void step(struct speculation *s)
     bool can = d != NULL && !(streams && backend_verify_most(s->session) == 0);
     if (can && !(governed(s) && streams && governor_prefers_alone(g, target_rtt_us(s))))
         next_round(s, d, most);
-    else if (look_for_quote(s, most) && (!governed(s) || quote_pays(s->quote, g, false)))
+    else if (quote_is_worth_it(s, false))
         send_quote(s);
     else
         alone(s, can);
