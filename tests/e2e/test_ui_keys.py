@@ -278,7 +278,7 @@ def _(t):
         t.equal(chat(p.url, prompt, max_tokens=40).status, 200)
     p.settled()
     term = attached(t, p.url)
-    term.wait_for(re.compile(r"tokens/s +0 "))
+    term.wait_for(re.compile(r"tokens/s +0(?![.\d])"))
     wait_whole(term)
     all_panes = term.lines()
     for pane in ("speculation", "answer", "rounds", "requests", "log", "machines"):
