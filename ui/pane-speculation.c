@@ -93,17 +93,24 @@ static void details(const struct ui *ui, const struct view *v, int row)
     if (strcmp(s->governor, "off") != 0)
         row = words(v, row, s->drafting_pays ? THEME_DIM : THEME_WARN, s->governor);
     row = words(v, row, THEME_DIM, s->exactness_note);
-    if (row < v->rows && s->ahead_verdicts > 0)
-        view_printf(v, row++, 0, THEME_DIM, "%llu verdicts met a drafter ahead, %llu on its line, %llu on a branch",
-                    (unsigned long long)s->ahead_verdicts, (unsigned long long)s->ahead_line,
-                    (unsigned long long)s->ahead_branch);
-    if (row < v->rows && s->resumed + s->fallback_rounds + s->draft_failures > 0)
-        view_printf(v, row++, 0, THEME_DIM, "%llu drafts failed, %llu rounds without one, %llu answers resumed",
-                    (unsigned long long)s->draft_failures, (unsigned long long)s->fallback_rounds,
-                    (unsigned long long)s->resumed);
-    if (row < v->rows && s->near_ties > 0)
-        view_printf(v, row, 0, THEME_DIM, "%llu near-ties among %llu tokens", (unsigned long long)s->near_ties,
-                    (unsigned long long)s->emitted);
+    char text[120];
+    if (s->ahead_verdicts > 0) {
+        snprintf(text, sizeof(text), "%llu verdicts met a drafter ahead, %llu on its line, %llu on a branch",
+                 (unsigned long long)s->ahead_verdicts, (unsigned long long)s->ahead_line,
+                 (unsigned long long)s->ahead_branch);
+        row = words(v, row, THEME_DIM, text);
+    }
+    if (s->resumed + s->fallback_rounds + s->draft_failures > 0) {
+        snprintf(text, sizeof(text), "%llu drafts failed, %llu rounds without one, %llu answers resumed",
+                 (unsigned long long)s->draft_failures, (unsigned long long)s->fallback_rounds,
+                 (unsigned long long)s->resumed);
+        row = words(v, row, THEME_DIM, text);
+    }
+    if (s->near_ties > 0) {
+        snprintf(text, sizeof(text), "%llu near-ties among %llu tokens", (unsigned long long)s->near_ties,
+                 (unsigned long long)s->emitted);
+        words(v, row, THEME_DIM, text);
+    }
 }
 
 static size_t drafters(const struct snapshot *s)

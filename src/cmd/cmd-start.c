@@ -16,18 +16,21 @@ static const struct cmd_option options[] = {
     {0},
 };
 
-/* 1: an instance listens at the configured port, 0: none, -1: no configuration (told). */
-static int is_running(const struct cmd_env *env)
+/* 1: an instance listens at the configured port, 0: none, -1: no configuration (told).  *pool: it is to have one. */
+static int is_running(const struct cmd_env *env, bool *pool)
 {
     struct config *cfg = cmd_load_config(env, true);
     if (cfg == NULL)
         return -1;
     char *path = control_path((int)cfg->proxy.port);
     bool alive = control_alive(path);
+    *pool = config_target_is_pool(cfg);
     free(path);
     config_destroy(cfg);
     return alive;
 }
+
+static const char runs_already[] = "it runs already; `tightwad --attach` shows it, `tightwad stop` ends it\n";
 
 static int start_pool(struct cmd_env *env, const struct cmd_args *args)
 {
@@ -44,7 +47,7 @@ static int start_pool(struct cmd_env *env, const struct cmd_args *args)
     if (before == NULL || order_send(&c, "pool-start", NULL, &cause) != 0)
         rc = cmd_fail_cause(cause);
     else if (state != NULL && strcmp(state, "up") == 0)
-        printf("it runs already\n");
+        fputs(runs_already, stdout);
     else if (!cmd_args_has(args, "no-wait"))
         rc = order_follow(&c, NULL, before);
     json_decref(before);
@@ -54,9 +57,14 @@ static int start_pool(struct cmd_env *env, const struct cmd_args *args)
 
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
-    int running = is_running(env);
+    bool pool = false;
+    int running = is_running(env, &pool);
     if (running < 0)
         return CMD_FAILED;
+    if (running && !pool) {
+        fputs(runs_already, stdout);
+        return CMD_OK;
+    }
     bool ui = !cmd_args_has(args, "no-ui") && cockpit_possible();
     return running ? start_pool(env, args) : serve(env, &(struct serve_opts){.ui = ui, .daemon = !ui});
 }

@@ -176,15 +176,32 @@ static void drop_terminal(void)
     dup2(STDERR_FILENO, STDOUT_FILENO);
 }
 
+/* Whether this user's own instance can be reached by its control socket. */
+static bool is_reachable(const struct start *s)
+{
+    char *path = control_path((int)s->cfg->proxy.port);
+    bool alive = control_alive(path);
+    free(path);
+    return alive;
+}
+
+static void say_where_it_is(const struct start *s)
+{
+    printf("Tightwad goes on without this terminal, at %s/v1.  ", api_url(s->api));
+    if (is_reachable(s))
+        printf("`tightwad --attach` shows it again, `tightwad stop` ends it");
+    else
+        printf("`tightwad --attach %s` shows it again, `kill %ld` ends it", api_url(s->api), (long)getpid());
+    printf("%s%s.\n", s->log != NULL ? "; its log is " : "; it has no log", s->log != NULL ? s->log : "");
+}
+
 /* The engines go on, and whoever sat at the terminal has it back. */
 static void go_headless(struct start *s)
 {
     bool reads = cockpit_close(s->cockpit, true);
     s->cockpit = NULL;
     if (reads && !cockpit_hung_up())
-        printf("Tightwad goes on without this terminal, at %s/v1.  `tightwad --attach` shows it again, `tightwad stop` "
-               "ends it%s%s.\n",
-               api_url(s->api), s->log != NULL ? "; its log is " : "", s->log != NULL ? s->log : "");
+        say_where_it_is(s);
     drop_terminal();
     log_info("goes on without a terminal");
     if (s->holder >= 0) {
@@ -357,7 +374,7 @@ static void on_tick(void *arg, const struct snapshot *snap)
     hosts_tick(s->hosts, s->cockpit != NULL || api_readers(s->api) > 0);
     if (s->cockpit != NULL)
         cockpit_show(s->cockpit, snap);
-    if (s->shown || s->cockpit != NULL)
+    if (s->shown || s->cockpit != NULL || s->stopping)
         return;
     if (!pool_is_settled(snap))
         s->percent = serve_print_progress(&snap->pool, s->percent);
@@ -459,6 +476,9 @@ static int run(struct start *s)
     int rc = CMD_OK;
     log_writer_start();
     if (begin(s, &cause) != 0) {
+        if (s->api == NULL && is_reachable(s))
+            cause_prefix(&cause,
+                         "an instance of yours runs there (`tightwad --attach` shows it, `tightwad stop` ends it)");
         serve_print_line(stderr, false, "listening", cause);
         free(cause);
         rc = CMD_FAILED;

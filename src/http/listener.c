@@ -12,6 +12,7 @@
 #include <event2/listener.h>
 
 #include "base/cause.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/listen.h"
@@ -19,12 +20,14 @@
 enum {
     BACKLOG = 512,
     ACCEPT_PAUSE_MS = 200, /* when the process has no file descriptors left */
+    ACCEPT_WARN_S = 10,    /* between two lines of the log that tell of it */
 };
 
 struct httpd_listener {
     struct httpd *server;
     struct evconnlistener *evl;
     struct event *resume; /* accepts again after a pause */
+    int64_t warned_us;    /* 0: never */
     char *unix_path;      /* removed at the end; NULL for TCP */
 };
 
@@ -60,7 +63,11 @@ static void on_accept_error(struct evconnlistener *evl, void *arg)
 {
     struct httpd_listener *l = arg;
 
-    log_warn("can't accept connections for now: %s", strerror(errno));
+    int64_t now = clock_us();
+    if (l->warned_us == 0 || now - l->warned_us >= ACCEPT_WARN_S * INT64_C(1000000)) {
+        log_warn("can't accept connections for now: %s", strerror(errno));
+        l->warned_us = now;
+    }
     evconnlistener_disable(evl);
     event_add(l->resume, &(struct timeval){.tv_usec = ACCEPT_PAUSE_MS * 1000});
 }

@@ -134,6 +134,43 @@ def _(t):
     t.check(re.search(r"tightwad: stopped", bare.output), "it says that it has stopped")
 
 
+@test("a second start finds the first: `start` says that it runs, another program for its port says whose that is")
+def _(t):
+    p = idle(t)
+    env = dict(os.environ, XDG_RUNTIME_DIR=p.folder)
+    t.process([TIGHTWAD, "proxy", "start", "-c", p.config, "--no-ui"], env={"XDG_RUNTIME_DIR": p.folder}, name="first")
+    wait_serving(p)
+
+    def again(*words):
+        return subprocess.run([TIGHTWAD] + list(words) + ["-c", p.config], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              env=env, timeout=30 * SLOWER)
+    r = again("start")
+    t.equal((r.returncode, r.stderr), (0, ""), r)
+    t.check("it runs already" in r.stdout and "--attach" in r.stdout, r)
+    r = again("proxy", "start")
+    t.equal(r.returncode, 1, r)
+    t.check("an instance of yours runs there" in r.stderr and "in use" in r.stderr, r)
+
+
+@test("left without a control socket, it says how it is reached and ended all the same")
+def _(t):
+    p = idle(t)
+    taken = os.path.join(p.folder, "run")
+    os.makedirs(os.path.join(taken, "tightwad"), mode=0o755)
+    term = with_ui(t, p)
+    wait_serving(p)
+    term.wait_for("speculation")
+    term.keys("q")
+    term.wait_for("leave them running")
+    term.keys("l")
+    said = term.wait_for(lambda screen: (lambda one: "it has no log" in one and one)(screen.replace("\n", "")))
+    pid = int(re.search(r"`kill (\d+)` ends it", said).group(1))
+    t.equal(pid, pid_of(p), "the process to end")
+    t.check("--attach %s`" % p.url in said and "tightwad stop" not in said, said)
+    os.kill(pid, signal.SIGTERM)
+    wait_silent(p)
+
+
 @test("started with no descriptor open: what is printed goes into no socket")
 def _(t):
     p = idle(t)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -18,8 +19,10 @@
 #include <event2/buffer.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/conn.h"
+#include "http/peer.h"
 #include "rig.h"
 
 #define HOST "Host: x\r\n"
@@ -651,6 +654,51 @@ static void test_peers(void **state)
     }
 }
 
+static void test_host_names(void **state)
+{
+    static const char *const plain[] = {"127.0.0.1", "127.0.0.1:8088", "[::1]:8088",
+                                        "[fd00::2]", "localhost",      "LocalHost:1"};
+    static const char *const named[] = {"a.page.example", "localhost.a.page.example:80", "127.0.0.1.example", "", "[",
+                                        "1.2.3"};
+
+    assert_true(peer_host_is_plain(NULL));
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+        assert_true(peer_host_is_plain(plain[i]));
+    for (size_t i = 0; i < ARRAY_LEN(named); i++)
+        assert_false(peer_host_is_plain(named[i]));
+}
+
+static size_t lines_with(const char *text)
+{
+    struct log_line line[256];
+    size_t n = log_recent(line, ARRAY_LEN(line)), found = 0;
+
+    for (size_t i = 0; i < n; i++)
+        found += strstr(line[i].text, text) != NULL;
+    return found;
+}
+
+static void test_no_descriptors_left(void **state)
+{
+    struct rig *r = *state;
+    struct rlimit before, none;
+    struct raw *c;
+    int next;
+
+    c = raw_open(r);
+    next = dup(0);
+    close(next);
+    getrlimit(RLIMIT_NOFILE, &before);
+    none = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    rig_run_ms(r, 700); /* three attempts */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(lines_with("can't accept connections"), 1);
+    raw_sends(c, GET_ECHO);
+    assert_true(raw_until(c, "empty"));
+    raw_close(c);
+}
+
 static void answer_details(struct httpd_request *r, void *arg)
 {
     const char *q = httpd_query(r, "q"), *none = httpd_query(r, "none"), *bad = httpd_query(r, "bad");
@@ -730,6 +778,8 @@ const struct CMUnitTest httpd_tests[] = {
     T(test_unix_socket),
     T(test_listen_errors),
     T(test_peers),
+    T(test_host_names),
+    T(test_no_descriptors_left),
     T(test_accessors),
     T(test_destroy_with_work),
 };
