@@ -26,11 +26,23 @@ class Idle(Proxy):
 
     def listen(self, port, args, **kw):
         self.url = "http://127.0.0.1:%d" % port
+        self.name, self.lines, self.changed = "idle", [], threading.Condition()
+
+    def running(self):
+        return False
+
+    def stop(self):
+        """Whatever still serves it is ended: what goes on without a terminal goes on after a test that fails, too."""
+        pid = pid_of(self)
+        if pid is None:
+            return None
+        os.kill(pid, signal.SIGKILL)
+        return "process %d still serves port %d" % (pid, self.port)
 
 
 def idle(t, drafters=None, target=None, **options):
     drafters = [t.node("draft")] if drafters is None else drafters
-    return Idle(tempfile.mkdtemp(dir=t.folder), target or t.node("target"), drafters, wait=False, **options)
+    return t.own(Idle(tempfile.mkdtemp(dir=t.folder), target or t.node("target"), drafters, wait=False, **options))
 
 
 def slow(t):
