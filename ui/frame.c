@@ -52,7 +52,10 @@ static void header(const struct ui *ui)
         int cols = text_columns(segment[i], strlen(segment[i]), ascii);
         if (col + cols + 1 > v.cols && i > 0)
             continue;
-        struct view room = view_part(&v, 0, col, 1, v.cols - col - 1);
+        int most = v.cols - col - 1;
+        if (i == 0 && n > 1 && most > v.cols / 2) /* a long name leaves room for the others */
+            most = v.cols / 2;
+        struct view room = view_part(&v, 0, col, 1, most);
         col += view_text(&room, 0, 0, THEME_HEADER, segment[i]) + 2;
     }
 }

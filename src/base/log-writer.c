@@ -1,12 +1,14 @@
 #include "base/log-writer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,6 +30,8 @@ static struct {
     STAILQ_HEAD(, waiting) lines;
     size_t bytes;
     uint64_t dropped; /* since the last line that told */
+    char *path, *old; /* the file that is turned over, and what it becomes; NULL */
+    int64_t max;
 } writer = {.lock = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .idle = PTHREAD_COND_INITIALIZER};
 
 static void write_all(int fd, const char *text, size_t len)
@@ -39,6 +43,26 @@ static void write_all(int fd, const char *text, size_t len)
         text += n > 0 ? n : 0;
         len -= n > 0 ? (size_t)n : 0;
     }
+}
+
+/* Whether standard error is that file, and too long.  It leads elsewhere while a dashboard has the terminal. */
+static bool is_full(void)
+{
+    struct stat ours, named;
+    return writer.path != NULL && fstat(STDERR_FILENO, &ours) == 0 && S_ISREG(ours.st_mode) &&
+           ours.st_size > writer.max && stat(writer.path, &named) == 0 && ours.st_ino == named.st_ino &&
+           ours.st_dev == named.st_dev;
+}
+
+static void turn_over(void)
+{
+    if (rename(writer.path, writer.old) != 0)
+        return;
+    int fd = open(writer.path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return; /* it goes on in the old one */
+    dup2(fd, STDERR_FILENO);
+    close(fd);
 }
 
 static void *work(void *arg)
@@ -59,6 +83,8 @@ static void *work(void *arg)
         writer.dropped = 0;
         writer.writing = true;
         pthread_mutex_unlock(&writer.lock);
+        if (w->fd == STDERR_FILENO && is_full())
+            turn_over();
         write_all(w->fd, w->text, w->len);
         if (dropped > 0) {
             char note[80];
@@ -86,6 +112,15 @@ static struct timespec in(int ms)
     return t;
 }
 
+void log_writer_turns_over(const char *path, int64_t max)
+{
+    free(writer.path);
+    free(writer.old);
+    writer.path = xstrdup(path);
+    writer.old = path != NULL ? xasprintf("%s.1", path) : NULL;
+    writer.max = max;
+}
+
 void log_writer_start(void)
 {
     pthread_mutex_lock(&writer.lock);
@@ -98,7 +133,7 @@ void log_writer_start(void)
     pthread_mutex_unlock(&writer.lock);
 }
 
-void log_writer_stop(int patience_ms)
+bool log_writer_stop(int patience_ms)
 {
     pthread_mutex_lock(&writer.lock);
     bool running = writer.running;
@@ -107,10 +142,12 @@ void log_writer_stop(int patience_ms)
     pthread_cond_signal(&writer.wake);
     pthread_mutex_unlock(&writer.lock);
     if (!running)
-        return;
+        return true;
     struct timespec until = in(patience_ms);
-    if (pthread_timedjoin_np(writer.thread, NULL, &until) != 0)
-        pthread_detach(writer.thread); /* it hangs in a write, and ends with the program */
+    if (pthread_timedjoin_np(writer.thread, NULL, &until) == 0)
+        return true;
+    pthread_detach(writer.thread); /* it hangs in a write, and ends with the program */
+    return false;
 }
 
 void log_writer_flush(int patience_ms)

@@ -31,9 +31,10 @@
 #include "http/httpc.h"
 
 enum {
-    WATCH_MS = 1000,   /* how often the file is looked at */
-    PATIENCE_MS = 300, /* a stop that takes longer says why */
-    PROBE_MS = 15000,  /* the three lines are printed after this at the latest */
+    WATCH_MS = 1000,           /* how often the file is looked at */
+    PATIENCE_MS = 300,         /* a stop that takes longer says why */
+    LOG_MAX = 8 * 1024 * 1024, /* bytes of its file */
+    PROBE_MS = 15000,          /* the three lines are printed after this at the latest */
 };
 
 struct start {
@@ -474,6 +475,7 @@ static int run(struct start *s)
 {
     char *cause = NULL;
     int rc = CMD_OK;
+    log_writer_turns_over(s->log, LOG_MAX);
     log_writer_start();
     if (begin(s, &cause) != 0) {
         if (s->api == NULL && is_reachable(s))
@@ -495,7 +497,8 @@ static int run(struct start *s)
         log_info("stopped");
     }
     finish(s);
-    log_writer_stop(PATIENCE_MS);
+    if (log_writer_stop(PATIENCE_MS))
+        log_writer_turns_over(NULL, 0);
     return rc;
 }
 

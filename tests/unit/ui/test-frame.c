@@ -192,6 +192,20 @@ static void commands_do_not_reach_the_terminal(void **state)
     free(bytes);
 }
 
+static void a_long_name_leaves_room_for_the_address(void **state)
+{
+    struct fixture *f = open_fixture("/dev/null", false);
+    struct snapshot *s = &f->ui->picture.snapshot;
+    (void)state;
+    memset(s->model, 'm', sizeof(s->model) - 1);
+    char *shown = draw(f, 24, 80);
+    char *end = strchr(shown, '\n');
+    *end = '\0';
+    assert_non_null(strstr(shown, strstr(s->listen, "://") + 3));
+    free(shown);
+    close_fixture(f);
+}
+
 static void lists_scroll_and_are_filtered(void **state)
 {
     struct fixture *f = open_fixture("/dev/null", false);
@@ -268,6 +282,7 @@ const struct CMUnitTest frame_tests[] = {
     cmocka_unit_test(every_size_can_be_drawn),
     cmocka_unit_test(ascii_terminals_get_ascii),
     cmocka_unit_test(commands_do_not_reach_the_terminal),
+    cmocka_unit_test(a_long_name_leaves_room_for_the_address),
     cmocka_unit_test(lists_scroll_and_are_filtered),
     cmocka_unit_test(what_is_not_there_is_not_drawn),
     cmocka_unit_test(panes_are_drawn_when_due),
