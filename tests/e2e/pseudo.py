@@ -66,6 +66,10 @@ class Pseudo:
             if select.select([], [self.master], [], min(left, 0.5))[1]:
                 data = data[os.write(self.master, data[:512]):]
 
+    def unread(self):
+        """Bytes of keys that the program has not read yet."""
+        return struct.unpack("i", fcntl.ioctl(self.slave, termios.FIONREAD, b"    "))[0]
+
     def resize(self, cols, rows):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
 

@@ -117,6 +117,7 @@ def press(t, tty, p, seed, count):
             tty.resize(sizes.randint(1, 250), sizes.randint(1, 70))
         if sizes.random() < .7:
             time.sleep(0.015)  # so that pictures and answers come between
+    wait_until("the last keys to be read", lambda: not tty.running() or tty.unread() == 0, 60)
     watch.over.set()
     watch.join()
     t.check(tty.running(), "it ended after some %d keys with status %r; the last were %r" % (pressed, tty.popen.poll(), list(last)))
@@ -146,6 +147,7 @@ def reports(t):
 
 def answers(t, p):
     """Whatever was stopped is started, and answers."""
+    time.sleep(1)  # for orders that the last keys gave
     if p.status()["pool"] is not None:
         for command in ("pool-start", "load"):  # the one that does not apply is refused
             p.command(command)
