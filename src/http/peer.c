@@ -91,7 +91,8 @@ int peer_list_add(struct peer_list *l, const char *text, char **cause)
         struct peer_net net;
 
         part += strspn(part, " ");
-        part[strcspn(part, " ")] = '\0';
+        for (size_t len = strlen(part); len > 0 && part[len - 1] == ' '; len--)
+            part[len - 1] = '\0';
         named = xstrdup(part);
         if (!net_parse(part, &net)) {
             cause_set(

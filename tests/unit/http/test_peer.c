@@ -71,9 +71,10 @@ static void test_networks(void **state)
 
 static void test_bad_lists(void **state)
 {
-    static const char *const bad[] = {"",           "10.0.0.0/33", "10.0.0/8",   "fd00::/129",
-                                      "laptop",     "10.0.0.1,",   "1.2.3.4/",   "1.2.3.4/-1",
-                                      "1.2.3.4/8x", "1.2.3.4/ 8",  "1.2.3.4/+8", "::ffff:1.2.3.4/200"};
+    static const char *const bad[] = {
+        "",           "10.0.0.0/33",        "10.0.0/8",           "fd00::/129", "laptop",
+        "10.0.0.1,",  "1.2.3.4/",           "1.2.3.4/-1",         "1.2.3.4/8x", "1.2.3.4/ 8",
+        "1.2.3.4/+8", "::ffff:1.2.3.4/200", "10.0.0.0/8 10.9.0.1"};
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct peer_list l = {0};
