@@ -108,6 +108,7 @@ bool child_ended(struct child *c, char **how)
     else
         *how = xasprintf("%s ended with %d", c->name, WEXITSTATUS(status));
     c->pid = 0;
+    c->well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     return true;
 }
 

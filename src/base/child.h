@@ -10,6 +10,7 @@
 struct child {
     pid_t pid;        /* 0: none */
     const char *name; /* for messages; borrowed */
+    bool well;        /* once child_ended: it ended by itself, with 0 */
 };
 
 /* Starts argv[0] with argv (found in $PATH when it has no slash); it gets SIGTERM when this process dies, however that

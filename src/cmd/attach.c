@@ -35,6 +35,7 @@ struct order {
 
 struct attach {
     struct client *client;
+    struct httpc *http;
     const char *name;
     struct feed *feed;
     struct dashboard *dashboard; /* NULL: before the first picture */
@@ -56,7 +57,7 @@ static struct httpc_call *call(struct attach *a, const char *path, struct httpc_
     opts->url = url;
     opts->unix_socket = a->client->unix_socket;
     opts->bearer = a->client->token;
-    struct httpc_call *c = httpc_start(a->client->http, opts);
+    struct httpc_call *c = httpc_start(a->http, opts);
     free(url);
     return c;
 }
@@ -268,8 +269,7 @@ static void begin(struct attach *a)
 static bool finish(struct attach *a)
 {
     bool lost = false, reads = a->dashboard == NULL || dashboard_join(a->dashboard, PATIENCE_MS, &lost);
-    httpc_destroy(a->client->http); /* with all that is under way */
-    a->client->http = NULL;
+    httpc_destroy(a->http); /* with all that is under way */
     lines_destroy(a->lines);
     for (struct order *o; (o = LIST_FIRST(&a->orders)) != NULL; free(o))
         LIST_REMOVE(o, entry);
@@ -283,14 +283,16 @@ static bool finish(struct attach *a)
     return reads;
 }
 
-int attach_show(struct client *c, const char *name)
+int attach_show(struct client *c, const char *name, bool *stopped)
 {
     struct attach *a = xcalloc(1, sizeof(*a));
-    *a = (struct attach){.client = c, .name = name};
+    *a = (struct attach){.client = c, .http = httpc_create(c->base), .name = name};
     begin(a);
     event_base_dispatch(c->base);
     bool shown = a->dashboard != NULL, reads = finish(a);
     int rc = CMD_OK;
+    if (stopped != NULL)
+        *stopped = a->stopped;
     if (a->why != NULL)
         rc = reads ? cmd_fail("%s", a->why) : CMD_FAILED;
     else if (reads && a->stopped)

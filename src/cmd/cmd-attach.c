@@ -81,7 +81,7 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
         return cmd_fail("attach: %s; `tightwad status` needs none", trouble);
     if (find(&c, env, args, &name, &cause) != 0)
         return cmd_fail_cause(cause);
-    int rc = attach_show(&c, name);
+    int rc = attach_show(&c, name, NULL);
     client_finish(&c);
     free(name);
     return rc;

@@ -11,8 +11,10 @@
 #include "api/control.h"
 #include "base/cause.h"
 #include "base/mem.h"
+#include "cmd/attach.h"
 #include "cmd/bench-stack.h"
 #include "cmd/cmd.h"
+#include "cmd/cockpit.h"
 #include "cmd/demo-drawer.h"
 #include "cmd/demo-show.h"
 #include "cmd/self.h"
@@ -22,7 +24,7 @@
 extern const struct cmd cmd_demo;
 
 static const struct cmd_option options[] = {
-    {0, "no-ui", NULL, "without the dashboard (this release has none yet)"},
+    {0, "no-ui", NULL, "do not offer the dashboard"},
     {0, "once", NULL, "end after the questions: 0 if every answer was the target's own"},
     {'p', "port", "PORT", "where the proxy listens (8088, or a free port if that is taken)"},
     {0},
@@ -49,6 +51,8 @@ struct demo {
     int port, coordinator_port;
     char *config;
     struct event *look;
+    bool once, no_ui;
+    bool shown; /* the dashboard has the terminal */
     int exit_code;
 };
 
@@ -142,6 +146,19 @@ static int start_all(struct demo *d, char **cause)
     return 0;
 }
 
+/* The proxy has ended: by itself, or because it was told to stop, by a key of the dashboard or by `tightwad stop`. */
+static void proxy_is_gone(struct demo *d, const char *how)
+{
+    char *tail = stack_tail(d->proxy);
+    if (!d->proxy->child.well) {
+        cmd_fail("%s; it printed:\n%s", how, tail);
+        d->exit_code = CMD_FAILED;
+    }
+    d->stack.stop = true;
+    event_base_loopbreak(d->stack.client.base);
+    free(tail);
+}
+
 /* A worker, a link or the drafter that dies is started again, as on a real machine; the coordinator is the proxy's. */
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
@@ -151,15 +168,12 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
         if (!child_ended(&p->child, &how))
             continue;
         if (p == d->proxy) {
-            char *tail = stack_tail(p);
-            cmd_fail("%s; it printed:\n%s", how, tail);
-            d->exit_code = CMD_FAILED;
-            d->stack.stop = true;
-            event_base_loopbreak(d->stack.client.base);
-            free(tail);
+            proxy_is_gone(d, how);
         } else {
-            printf("\n(%s: it is started again)\n", how);
-            fflush(stdout);
+            if (!d->shown) {
+                printf("\n(%s: it is started again)\n", how);
+                fflush(stdout);
+            }
             if (stack_restart(&d->stack, p, &cause) != 0)
                 cmd_fail("%s", cause);
         }
@@ -168,19 +182,54 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-static void stay_up(struct demo *d)
+/* A line was typed: the dashboard is wanted. */
+static void on_typed(evutil_socket_t fd, short what, void *arg)
 {
-    printf("\nThe demo stays up until Ctrl-C.  Another terminal can talk to it:\n"
-           "  tightwad chat --url %s Tell me a story about a bear.\n"
-           "  tightwad bench exact --url %s\n"
-           "It is configured by %s (an edit takes effect at once), its log is %s.\n",
-           d->stack.client.url, d->stack.client.url, d->config, d->proxy->log);
-    fflush(stdout);
-    while (!d->stack.stop)
-        event_base_loop(d->stack.client.base, EVLOOP_ONCE);
+    struct demo *d = arg;
+    char line[256];
+    ssize_t n = read(fd, line, sizeof(line));
+    d->shown = n > 0;
+    if (n <= 0)
+        d->no_ui = true;
+    event_base_loopbreak(d->stack.client.base);
 }
 
-static void show(struct demo *d, bool once, char **cause)
+/* Until the user has had enough: on a terminal, Enter opens the dashboard on the demo. */
+static void wait_for_user(struct demo *d)
+{
+    bool offered = !d->no_ui && cockpit_possible();
+    struct event *typed = offered ? event_new(d->stack.client.base, STDIN_FILENO, EV_READ, on_typed, d) : NULL;
+    if (typed != NULL)
+        event_add(typed, NULL);
+    printf("%s\n", offered ? "Enter opens its dashboard, Ctrl-C ends the demo." : "The demo stays up until Ctrl-C.");
+    fflush(stdout);
+    while (!d->stack.stop && !d->shown && (typed == NULL || event_pending(typed, EV_READ, NULL)))
+        event_base_loop(d->stack.client.base, EVLOOP_ONCE);
+    if (typed != NULL)
+        event_free(typed);
+}
+
+static void stay_up(struct demo *d)
+{
+    const char *url = d->stack.client.url;
+    printf("\nWhile the demo is up, another terminal can talk to it, and watch it:\n"
+           "  tightwad chat --url %s Tell me a story about a bear.\n"
+           "  tightwad bench exact --url %s\n"
+           "  tightwad --attach %s\n"
+           "It is configured by %s (an edit takes effect at once), its log is %s.\n",
+           url, url, url, d->config, d->proxy->log);
+    while (!d->stack.stop) {
+        bool stopped = false;
+        wait_for_user(d);
+        if (d->shown && attach_show(&d->stack.client, "the demo", &stopped) != CMD_OK)
+            d->no_ui = true;
+        d->shown = false;
+        while (stopped && !d->stack.stop)
+            event_base_loop(d->stack.client.base, EVLOOP_ONCE);
+    }
+}
+
+static void show(struct demo *d, char **cause)
 {
     struct client *c = &d->stack.client;
     bool identical = false;
@@ -194,11 +243,11 @@ static void show(struct demo *d, bool once, char **cause)
     printf("\nTry it:\n  curl -s %s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
            "    -d '{\"messages\":[{\"role\":\"user\",\"content\":\"What is 2 + 2?\"}]}'\n",
            c->url);
-    if (!once)
+    if (!d->once)
         stay_up(d);
 }
 
-static int run_demo(struct demo *d, int port, bool once, char **cause)
+static int run_demo(struct demo *d, int port, char **cause)
 {
     d->target = self_demo_model("target.gguf", cause);
     d->drafter = d->target != NULL ? self_demo_model("small.gguf", cause) : NULL;
@@ -208,7 +257,7 @@ static int run_demo(struct demo *d, int port, bool once, char **cause)
         return -1;
     d->look = event_new(d->stack.client.base, -1, EV_PERSIST, on_look, d);
     event_add(d->look, &(struct timeval){0, LOOK_MS * 1000});
-    show(d, once, cause);
+    show(d, cause);
     return 0;
 }
 
@@ -233,7 +282,9 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
         cmd_fail_cause(cause);
         return CMD_USAGE;
     }
-    if (run_demo(&d, (int)port, cmd_args_has(args, "once"), &cause) != 0)
+    d.once = cmd_args_has(args, "once");
+    d.no_ui = cmd_args_has(args, "no-ui");
+    if (run_demo(&d, (int)port, &cause) != 0)
         d.exit_code = CMD_FAILED;
     if (cause != NULL)
         cmd_fail("%s", cause);
@@ -260,7 +311,8 @@ const struct cmd cmd_demo = {
             "drafter, and shows\n"
             "the speed of both, who wrote each token, how many drafted tokens were accepted, and whether each answer "
             "is byte for\n"
-            "byte the target's own.  Then it stays up (but for --once).  Nothing is downloaded.",
+            "byte the target's own.  Then it stays up (but for --once), with its dashboard at hand.  Nothing is "
+            "downloaded.",
     .options = options,
     .run = run,
 };

@@ -34,7 +34,7 @@ static int attach(const struct config *c)
     if (control_alive(path)) {
         client_init_unix(&client, path);
         char *name = instance_name(&client);
-        rc = attach_show(&client, name);
+        rc = attach_show(&client, name, NULL);
         free(name);
         client_finish(&client);
     }

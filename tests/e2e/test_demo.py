@@ -63,6 +63,21 @@ def _(t):
         t.check(not os.path.exists("/proc/%d" % pid), "process %d is left" % pid)
 
 
+@test("on a terminal Enter opens its dashboard, as often as wanted; what that stops is the demo")
+def _(t):
+    term = t.terminal([TIGHTWAD, "demo"], cols=100, rows=30, env=environment(t))
+    term.wait_for("Enter opens its dashboard", 90)
+    for end in ("d", "s"):
+        term.keys("Enter")
+        term.wait_for(" speculation ", 20)
+        term.wait_for("drafter", 20)
+        term.keys("q")
+        term.wait_for("─ quit ─", 10)
+        term.keys(end)
+        term.wait_for("runs on" if end == "d" else "then stops", 10)
+    t.equal(term.wait_end(20), 0)
+
+
 @test("what it started goes with it, however it ends; a drafter and a worker that die are started again")
 def _(t):
     p = t.process([TIGHTWAD, "demo", "--no-ui"], env=environment(t), name="demo")
