@@ -34,6 +34,14 @@ char *control_path(int port)
     return path;
 }
 
+char *control_log_path(int port)
+{
+    char *dir = control_dir();
+    char *path = xasprintf("%s/proxy-%d.log", dir, port);
+    free(dir);
+    return path;
+}
+
 static int is_socket_name(const struct dirent *d)
 {
     size_t n = strlen(d->d_name), suffix = strlen(SOCKET_SUFFIX);

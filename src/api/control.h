@@ -11,8 +11,9 @@
 #include "engines/command.h"
 #include "http/httpd.h"
 
-char *control_dir(void);      /* owned by the caller */
-char *control_path(int port); /* port: where the instance listens; owned by the caller */
+char *control_dir(void);          /* owned by the caller */
+char *control_path(int port);     /* port: where the instance listens; owned by the caller */
+char *control_log_path(int port); /* where it logs while it has no terminal; owned by the caller */
 /* The sockets in the directory, those of dead instances too, sorted; *n may be 0.  The list and its paths are owned by
  * the caller. */
 char **control_list(size_t *n);

@@ -133,6 +133,8 @@ static void fail_status(struct run *r, int status, const char *body, size_t len)
         fail(r,
              "%s refuses: %s (status %d): the token is proxy.auth_token of the configuration, or TIGHTWAD_PROXY_TOKEN",
              r->client->url, text != NULL ? text : "no right to do that", status);
+    else if (text != NULL && r->client->unix_socket != NULL)
+        fail(r, "%s", text);
     else if (text != NULL)
         fail(r, "%s (status %d from %s)", text, status, r->client->url);
     else

@@ -1,4 +1,4 @@
-/* tightwad logs: what the pool's programs write. */
+/* tightwad logs: what the pool's programs write, and the instance itself. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,6 +23,7 @@ static const struct cmd_option options[] = {
     {'f', "follow", NULL, "go on as lines are written, until Ctrl-C"},
     {'n', "lines", "N", "begin with the last N lines (50)"},
     {0, "drafter", NULL, "those of the pool's drafter"},
+    {0, "own", NULL, "those of the instance itself while it has no terminal (without a pool: always)"},
     {'p', "port", "PORT", "the instance that listens on this port"},
     {0},
 };
@@ -78,6 +79,17 @@ static void follow(const char *path, int fd, off_t at)
     }
 }
 
+/* The pool's where there is one, else the instance's own.  Owned by the caller. */
+static char *log_path(int port, bool drafter, bool own)
+{
+    char *dir = control_dir(), *path = pool_log_path(dir, port, drafter);
+    free(dir);
+    if (!own && (drafter || access(path, F_OK) == 0))
+        return path;
+    free(path);
+    return control_log_path(port);
+}
+
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
     char *cause = NULL;
@@ -92,11 +104,12 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
         port = cfg->proxy.port;
         config_destroy(cfg);
     }
-    char *dir = control_dir(), *path = pool_log_path(dir, (int)port, cmd_args_has(args, "drafter"));
+    bool drafter = cmd_args_has(args, "drafter");
+    char *path = log_path((int)port, drafter, cmd_args_has(args, "own"));
     int fd = open(path, O_RDONLY | O_CLOEXEC), rc = CMD_OK;
     if (fd < 0) {
-        rc = cmd_fail("%s: %s (an instance on port %d with a pool writes it: --port names another one)", path,
-                      strerror(errno), (int)port);
+        rc = cmd_fail("%s: %s (an instance on port %d %s writes it: --port names another one)", path, strerror(errno),
+                      (int)port, drafter ? "with a pool and its drafter" : "without a terminal");
     } else {
         signal(SIGPIPE, SIG_DFL);
         off_t at = copy(fd, start_of_lines(fd, lines));
@@ -105,14 +118,13 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
         close(fd);
     }
     free(path);
-    free(dir);
     return rc;
 }
 
 const struct cmd cmd_logs = {
     .name = "logs",
-    .usage = "[-f] [-n N] [--drafter] [--port PORT]",
-    .summary = "what the pool's programs write",
+    .usage = "[-f] [-n N] [--drafter | --own] [--port PORT]",
+    .summary = "what the pool's programs write, and the instance itself",
     .options = options,
     .run = run,
 };

@@ -545,11 +545,8 @@ static int load(struct start *s, const struct cmd_env *env, const struct serve_o
         return CMD_FAILED;
     s->path = xstrdup(s->cfg->path);
     set_log(s, s->cfg);
-    if (control_dir_make(cause) == 0) {
-        char *dir = control_dir();
-        s->log = xasprintf("%s/proxy-%d.log", dir, (int)s->cfg->proxy.port);
-        free(dir);
-    }
+    if (control_dir_make(cause) == 0)
+        s->log = control_log_path((int)s->cfg->proxy.port);
     return CMD_OK;
 }
 

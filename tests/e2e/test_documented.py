@@ -54,6 +54,8 @@ def _(t):
             if option not in page("tightwad-%s.1" % verb if verb in ("node", "worker") else "tightwad.1"):
                 missing.append("%s %s" % (verb, option))
     t.equal(sorted(set(missing)), [], "not in the man page")
+    told = [re.split(r" *\\", s)[0] for s in re.findall(r"^\.SS (.*)", page("tightwad.1"), re.M)]
+    t.equal([s for s in told if told.count(s) > 1], [], "told twice")
 
 
 @test("every option of tightwad-node stands in tightwad-node(1), and of the worker in tightwad-worker(1)")

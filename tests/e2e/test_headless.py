@@ -159,6 +159,15 @@ def _(t):
     r = again("start")
     t.equal((r.returncode, r.stderr), (0, ""), r)
     t.check("it runs already" in r.stdout and "--attach" in r.stdout, r)
+    r = again("logs")  # it has a terminal, as far as it knows: nothing is there yet
+    t.check(r.returncode == 1 and "without a terminal" in r.stderr, r)
+    with open(os.path.join(p.folder, "tightwad", "proxy-%d.log" % p.port), "w") as f:
+        f.write("one\ntwo\n")
+    for words in (["logs"], ["logs", "--own"]):
+        r = again(*words, "-n", "1")
+        t.equal((r.returncode, r.stdout), (0, "two\n"), r)
+    r = again("stop", "--pool")
+    t.check(r.returncode == 1 and "no pool is configured" in r.stderr and "http://" not in r.stderr, r)
     r = again("proxy", "start")
     t.equal(r.returncode, 1, r)
     t.check("an instance of yours runs there" in r.stderr and "in use" in r.stderr, r)
