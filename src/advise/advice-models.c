@@ -171,6 +171,8 @@ static void add_file(struct making *k, int i, const struct machine_model *m)
     bool here = i == k->here, ollama = is_from(m, "ollama");
     if ((here && k->wish->no_node) || !(ollama || m->path))
         return;
+    if (ollama && here && m->path == NULL)
+        return; /* Ollama tells of it, and keeps it where nobody else can read: a container, another user's home */
     if (ollama && !here && making_service(&k->list[i], SERVICE_OLLAMA))
         return; /* it is there by that server */
     struct advice_model *to = making_add_model(k, here ? ADVICE_HERE : ADVICE_THERE, i);

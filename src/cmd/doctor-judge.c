@@ -343,7 +343,7 @@ static void judge_cap(const struct doctor_facts *facts, const struct doctor_serv
 static void judge_drafter(const struct doctor_facts *facts, const struct doctor_server *d, struct doctor_findings *out)
 {
     struct doctor_finding *f;
-    if (d->reach != DOCTOR_ANSWERS)
+    if (d->reach != DOCTOR_ANSWERS || d->url == NULL) /* the text itself: there is no server to judge */
         return;
     if (!d->drafts) {
         f = add(out, DOCTOR_ERROR, "cannot-draft", d);

@@ -1,5 +1,6 @@
 """The text itself as the drafter: what quotes its prompt takes few passes, and no answer differs from the target's own."""
 import random
+import subprocess
 
 from exact import Case, check_exact
 from harness import *
@@ -32,6 +33,9 @@ def _(t):
     t.check(not [n for n in names if n.endswith("@draft")], "it answers nothing by itself: %r" % names)
     r = post(p.url + "/v1/completions", {"model": names[0] + "@draft", "prompt": "x"})
     t.check(r.status == 404, "it answers: %r" % r)
+    r = subprocess.run([os.path.join(BUILD, "tightwad"), "doctor", "--json", "-c", p.config], stdin=subprocess.DEVNULL,
+                       capture_output=True, text=True, timeout=60 * SLOWER)
+    t.check("null)" not in r.stdout and "cannot-draft" not in r.stdout, "the doctor finds nothing wrong with it: %s" % r.stdout)
 
 
 @test("what repeats its prompt is drafted from it")

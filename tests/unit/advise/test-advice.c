@@ -352,13 +352,29 @@ static void roles_of_the_proxy(void **state)
     finish(&s);
 }
 
+/* In a container, or in the home of another user: the server tells of its models, and nobody else can read them. */
+static void models_that_only_ollama_can_read(void **state)
+{
+    struct scene s = {.n = 0};
+    add_ollama(add_box(&s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24), "qwen3:32b");
+    struct advice_wish w;
+    advice_wish_init(&w);
+    struct advice *a = make(&s, &w);
+    assert_int_equal(a->n_models, 1);
+    assert_int_equal(a->model[a->target].source, ADVICE_RUNS);
+    assert_string_equal(a->model[a->target].backend, "ollama");
+    advice_destroy(a);
+    finish(&s);
+}
+
 static void models_can_be_chosen(void **state)
 {
     struct scene s = {.n = 0};
     struct machine *m = add_box(&s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24);
-    add_ollama(m, "qwen3:32b");
-    add_model(m, "ollama", "qwen3:14b", NULL);
-    add_model(m, "ollama", "llama3.2:3b", NULL);
+    add_service(m, SERVICE_OLLAMA, 11434, "");
+    add_model(m, "ollama", "qwen3:32b", "/ollama/blobs/32");
+    add_model(m, "ollama", "qwen3:14b", "/ollama/blobs/14");
+    add_model(m, "ollama", "llama3.2:3b", "/ollama/blobs/3");
     struct machine *o = add_box(&s, MACHINE_AGENT, "old", "NVIDIA GeForce GTX 1070", 8);
     add_ollama(o, "qwen3:1.7b");
     add_model(o, "ollama", "qwen3:0.6b", NULL);
@@ -758,6 +774,7 @@ const struct CMUnitTest advice_tests[] = {
     cmocka_unit_test(a_small_file_drafts_beside_the_big_one),
     cmocka_unit_test(what_is_to_be_fetched_fits_beside_it),
     cmocka_unit_test(roles_of_the_proxy),
+    cmocka_unit_test(models_that_only_ollama_can_read),
     cmocka_unit_test(models_can_be_chosen),
     cmocka_unit_test(models_that_are_still_to_be_fetched),
     cmocka_unit_test(servers_that_are_still_to_be_started),
