@@ -146,6 +146,22 @@ def _(t):
     t.check(re.search(r"tightwad: stopped", bare.output), "it says that it has stopped")
 
 
+@test("where no dashboard can be shown, it says why, and what does without one")
+def _(t):
+    for words, says in ((["env", "-u", "TERM"], "TERM is not set"), (["env", "TERM=dumb"], "a terminal that can't move its cursor"),
+                        (["setsid", "-w"], None)):
+        term = t.terminal(words + [TIGHTWAD], 200, 30)
+        if says is None:  # in a session without a terminal of its own it is in nobody's background
+            term.wait_for("the first run")
+            continue
+        term.wait_for(says)
+        t.check("init --yes" in term.text() and "--no-ui" in term.text(), term.text())
+        t.equal(term.wait_end(), 1, "exit code")
+    r = subprocess.run([TIGHTWAD, "--attach"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20 * SLOWER)
+    t.equal(r.returncode, 1, r)
+    t.check("are no terminal" in r.stderr and "tightwad status" in r.stderr, r)
+
+
 @test("a second start finds the first: `start` says that it runs, another program for its port says whose that is")
 def _(t):
     p = idle(t)
