@@ -379,6 +379,12 @@ static bool trial_is_lost(const struct governor *g, double rtt_us)
     return g->use_alone && g->tried_tokens >= TRIAL_LOST && governor_rate(&g->rounds) < LOST * alone_rate(g, rtt_us);
 }
 
+/* Tokens until rounds that have just been given up are tried again: the worse they were, the later. */
+static double first_trial(const struct governor *g, double alone)
+{
+    return g->use_alone && governor_rate(&g->rounds) < LOST * alone ? 4 * TRIAL_FIRST : TRIAL_FIRST;
+}
+
 static void end_trial(struct governor *g, double rtt_us)
 {
     double rounds = governor_rate(&g->rounds), alone = alone_rate(g, rtt_us), longer = trial_is_lost(g, rtt_us) ? 4 : 2;
@@ -387,7 +393,7 @@ static void end_trial(struct governor *g, double rtt_us)
     g->since_tokens = 0;
     /* Who is in possession stays unless the other one is clearly better. */
     g->use_alone = was ? !(rounds > alone * CLEARLY) : alone > rounds * CLEARLY;
-    g->next_trial = was != g->use_alone ? TRIAL_FIRST : g->next_trial * longer;
+    g->next_trial = was != g->use_alone ? first_trial(g, alone) : g->next_trial * longer;
     if (g->next_trial > TRIAL_LAST)
         g->next_trial = TRIAL_LAST;
 }
@@ -433,7 +439,7 @@ static void go_alone(struct governor *g)
 {
     g->use_alone = true;
     g->since_tokens = 0;
-    g->next_trial = TRIAL_FIRST;
+    g->next_trial = first_trial(g, governor_rate(&g->alone));
 }
 
 bool governor_prefers_alone(struct governor *g, double rtt_us)
