@@ -177,6 +177,20 @@ def stalled(name, url, let_read, seconds):
            1000 * a[2], 1000 * b[2]))
 
 
+def viewer_alone(viewer, instance, seconds):
+    """The whole process of an attached dashboard, which reads the instance's stream."""
+    for name in ("idle", "load"):
+        load = Load(instance.url) if name == "load" else None
+        time.sleep(WARM_SECONDS)
+        begun, cpu, n, rounds = time.monotonic(), cpu_seconds(viewer.pid), viewer.bytes, instance.status()["rounds"]
+        time.sleep(seconds)
+        s = time.monotonic() - begun
+        print("  %-44s %.2f %%, %.0f B/s" % ("attached, all of its process, %.0f rounds/s" % ((instance.status()["rounds"] - rounds) / s),
+                                           100 * (cpu_seconds(viewer.pid) - cpu) / s, (viewer.bytes - n) / s))
+        if load:
+            load.stop()
+
+
 def htop(seconds):
     if shutil.which("htop") is None:
         return
@@ -207,6 +221,7 @@ def main():
         link = scope.relay(headless)
         viewer = scope.own(Pseudo([TIGHTWAD, "--attach", link.url], env=dict(os.environ, TERM="xterm-256color")))
         wait_until("the viewer", lambda: headless.metrics()["tightwad_event_readers"] == 1)
+        viewer_alone(viewer, headless, seconds)
         stalled("a viewer behind a dead link", headless.url, lambda on: link.release() if on else link.hold(), seconds)
         viewer.stop()
         htop(seconds)
