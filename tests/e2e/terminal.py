@@ -26,6 +26,15 @@ set -g default-terminal %s
 """
 
 
+def alive(pid):
+    """Whether it runs; one that has ended stays in the list until the system's first process has time for it."""
+    try:
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 class Terminal:
     """command: a list of words, run without a shell between.  env: what differs from a bare environment (None: unset);
     nothing of the test's own is handed on but PATH and what the sanitizers want.  term: $TERM."""
@@ -130,7 +139,7 @@ class Terminal:
             problem = str(e)
         if status is None:
             try:
-                wait_until("%s to end after its terminal" % self.name, lambda: not os.path.exists("/proc/%d" % self.pid), timeout)
+                wait_until("%s to end after its terminal" % self.name, lambda: not alive(self.pid), timeout)
             except Failure as e:
                 problem = str(e)
                 os.kill(self.pid, signal.SIGKILL)

@@ -6,6 +6,7 @@ from cockpit import *
 from harness import *
 from processes import children
 from pseudo import Pseudo
+from terminal import alive
 
 target = shared.node("target")
 drafter = shared.node("draft")
@@ -159,7 +160,7 @@ def _(t):
     term = in_a_shell(t, p)
     holder, engines = processes_of(term)
     os.kill(holder, signal.SIGKILL)
-    wait_until("the engines to end", lambda: not os.path.exists("/proc/%d" % engines), 20)
+    wait_until("the engines to end", lambda: not alive(engines), 20)
     wait_until("the other screen to be left", lambda: term.ask("#{alternate_on} #{cursor_flag}") == "0 1", 10)
     term.type("typed")
     term.keys("Enter")
