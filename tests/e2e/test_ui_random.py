@@ -10,6 +10,7 @@ from cockpit import *
 from harness import *
 from processes import children
 from pseudo import Pseudo
+from terminal import alive
 
 KEYS = int(os.environ.get("TIGHTWAD_TEST_KEYS") or (100000 if os.environ.get("TIGHTWAD_TEST_FULL") else 5000))
 SEED = int(os.environ.get("TIGHTWAD_TEST_SEED") or random.SystemRandom().randrange(1 << 30))
@@ -161,10 +162,22 @@ def loads(t, p):
     t.equal(r.returncode, 0, r.stdout + r.stderr)
 
 
+class Engines:
+    """Should a key have left them running, they are ended with the test."""
+
+    def __init__(self, pid):
+        self.pid = pid
+
+    def close(self):
+        if alive(self.pid):
+            os.kill(self.pid, signal.SIGTERM)
+
+
 def over_engines(t, p, count, seed):
     tty = open_pty(t, p, "proxy", "start", "-c", p.config)
     p.serving()
     engines = wait_until("the engines", lambda: children(tty.pid))[0]
+    t.own(Engines(engines))
     press(t, tty, p, seed, count // 10)
     held = memory(engines)
     press(t, tty, p, seed + 1, count - count // 10)
