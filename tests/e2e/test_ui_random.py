@@ -183,7 +183,7 @@ def over_engines(t, p, count, seed):
     press(t, tty, p, seed + 1, count - count // 10)
     if not SANITIZED:
         t.less(memory(engines) - held, MEMORY, "bytes of memory")
-    reached(t, tty, 10)
+    reached(t, tty, 5)
     answers(t, p)
     loads(t, p)
     t.equal(leave(t, tty), 0, "status")
@@ -206,7 +206,7 @@ def _(t):
     p.run = os.path.join(p.folder, "run")
     tty = open_pty(t, p, "--attach", p.url)
     press(t, tty, p, SEED, KEYS // 3)
-    reached(t, tty, 10)
+    reached(t, tty, 5)
     answers(t, p)
     loads(t, p)
     t.equal(leave(t, tty, b"d"), 0, "status")
