@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/json.h"
 #include "config/config.h"
 #include "ui/actions.h"
 #include "ui/choose.h"
@@ -136,12 +137,6 @@ void action_test(struct ui *ui)
 
 /* ---- examining ---- */
 
-static const char *text(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
-
 static void free_json(void *data)
 {
     json_decref(data);
@@ -169,12 +164,12 @@ static void fill_doctor(const struct ui *ui, const void *data, struct page *p)
     for (size_t k = 0; k < ARRAY_LEN(levels); k++) {
         json_array_foreach(list, i, f)
         {
-            if (strcmp(text(f, "level"), levels[k].level) != 0)
+            if (strcmp(json_text(f, "level"), levels[k].level) != 0)
                 continue;
-            page_mark(p, levels[k].role, mark(ui, levels[k].sign, sign), THEME_BOLD, "%s: %s", text(f, "level"),
-                      text(f, "what"));
-            page_mark(p, THEME_TEXT, "  ", THEME_TEXT, "cause: %s", text(f, "cause"));
-            page_mark(p, THEME_TEXT, "  ", THEME_TEXT, "fix: %s", text(f, "fix"));
+            page_mark(p, levels[k].role, mark(ui, levels[k].sign, sign), THEME_BOLD, "%s: %s", json_text(f, "level"),
+                      json_text(f, "what"));
+            page_mark(p, THEME_TEXT, "  ", THEME_TEXT, "cause: %s", json_text(f, "cause"));
+            page_mark(p, THEME_TEXT, "  ", THEME_TEXT, "fix: %s", json_text(f, "fix"));
             page_say(p, THEME_TEXT, "%s", "");
         }
     }
@@ -188,9 +183,9 @@ static void fill_tune(const struct ui *ui, const void *data, struct page *p)
     json_array_foreach(list, i, f)
     {
         bool good = json_is_true(json_object_get(f, "good"));
-        const char *fix = text(f, "fix");
+        const char *fix = json_text(f, "fix");
         page_mark(p, good ? THEME_GOOD : THEME_BAD, mark(ui, good ? GLYPH_GOOD : GLYPH_BAD, sign), THEME_TEXT, "%s: %s",
-                  text(f, "what"), text(f, "text"));
+                  json_text(f, "what"), json_text(f, "text"));
         if (fix[0] != '\0')
             page_mark(p, THEME_TEXT, "  ", THEME_TEXT, "`%s`", fix);
     }

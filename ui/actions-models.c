@@ -4,24 +4,13 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/json.h"
 #include "ui/actions.h"
 #include "ui/choose.h"
 #include "ui/notes.h"
 #include "ui/text.h"
 
 enum { NAME, SIZE, FIT, RATE, STATE }; /* cells */
-
-static const char *text(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
-
-static double number(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
 
 static bool is(const json_t *o, const char *key)
 {
@@ -35,7 +24,7 @@ static void free_json(void *data)
 
 static const char *size_text(const json_t *o, const char *key, char out[16], bool ascii)
 {
-    double bytes = number(o, key);
+    double bytes = json_number(o, key);
     return text_bytes(out, 16, isnan(bytes) ? -1 : (int64_t)bytes, ascii);
 }
 
@@ -43,12 +32,12 @@ static const char *size_text(const json_t *o, const char *key, char out[16], boo
 static void set_rate(struct menu_item *i, const json_t *m, bool ascii)
 {
     char rate[16];
-    double value = number(m, "tokens_per_second");
+    double value = json_number(m, "tokens_per_second");
     text_number(rate, sizeof(rate), value, ascii);
     if (isnan(value))
         menu_cell(i, RATE, "%s", rate);
     else
-        menu_cell(i, RATE, "%s%s tok/s", strcmp(text(m, "rate"), "estimate") == 0 ? "est. " : "", rate);
+        menu_cell(i, RATE, "%s%s tok/s", strcmp(json_text(m, "rate"), "estimate") == 0 ? "est. " : "", rate);
 }
 
 static void add_model(const struct ui *ui, struct menu *menu, const json_t *m)
@@ -56,7 +45,7 @@ static void add_model(const struct ui *ui, struct menu *menu, const json_t *m)
     bool ascii = !ui->theme.unicode, known = json_is_boolean(json_object_get(m, "fits")), fits = is(m, "fits");
     char size[16], missing[16];
     struct menu_item *i = menu_add(menu, known && !fits ? THEME_DIM : is(m, "resident") ? THEME_BOLD : THEME_TEXT);
-    menu_cell(i, NAME, "%s", text(m, "name"));
+    menu_cell(i, NAME, "%s", json_text(m, "name"));
     menu_cell(i, SIZE, "%s", size_text(m, "bytes", size, ascii));
     if (!known)
         menu_cell(i, FIT, "%s", is(m, "resident") ? "fits" : "unknown");
@@ -67,9 +56,10 @@ static void add_model(const struct ui *ui, struct menu *menu, const json_t *m)
     set_rate(i, m, ascii);
     menu_cell(i, STATE, "%s%s%s", is(m, "resident") ? "loaded" : "", is(m, "resident") && is(m, "default") ? ", " : "",
               is(m, "default") ? "default" : "");
-    const char *where = text(m, "where");
-    menu_note(i, "%s%s%s%s%s", where[0] != '\0' ? "On " : "", where, where[0] != '\0' ? ". " : "", text(m, "reason"),
-              strcmp(text(m, "rate"), "estimate") == 0 ? " The rate is an estimate from a model that has run." : "");
+    const char *where = json_text(m, "where");
+    menu_note(
+        i, "%s%s%s%s%s", where[0] != '\0' ? "On " : "", where, where[0] != '\0' ? ". " : "", json_text(m, "reason"),
+        strcmp(json_text(m, "rate"), "estimate") == 0 ? " The rate is an estimate from a model that has run." : "");
 }
 
 /* ---- what is done with one ---- */
@@ -136,7 +126,7 @@ static void offer(struct choose *c, struct pick *p, enum deed deed, int hot, con
 static void ask_what(struct ui *ui, const json_t *m)
 {
     const struct snapshot *s = &ui->picture.snapshot;
-    const char *name = text(m, "name");
+    const char *name = json_text(m, "name");
     struct pick *p = xcalloc(1, sizeof(*p));
     p->model = xstrdup(name);
     bool up = strcmp(s->pool.state, "up") == 0, resident = is(m, "resident");
@@ -166,9 +156,9 @@ static void on_model(struct ui *ui, struct choose *c, size_t index)
 {
     const json_t *m = json_array_get(c->data, index);
     if (!ui->picture.snapshot.pool.configured)
-        notes_message(ui, text(m, "name"), "%s", text(m, "reason"));
+        notes_message(ui, json_text(m, "name"), "%s", json_text(m, "reason"));
     else if (json_is_false(json_object_get(m, "fits")) && !is(m, "resident"))
-        notes_message(ui, text(m, "name"), "It does not fit. %s", text(m, "reason"));
+        notes_message(ui, json_text(m, "name"), "It does not fit. %s", json_text(m, "reason"));
     else
         ask_what(ui, m);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 
 enum {
@@ -87,12 +88,6 @@ static void leave(struct wizard *w)
     wizard_start_forget(w);
 }
 
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
-
 /* Errors and warnings about a server (name NULL: about none in particular), with what to do. */
 static void draw_findings(const json_t *report, const char *name, struct page *p)
 {
@@ -100,15 +95,15 @@ static void draw_findings(const json_t *report, const char *name, struct page *p
     json_t *f;
     json_array_foreach(json_object_get(report, "findings"), i, f)
     {
-        const char *server = json_string_value(json_object_get(f, "server")), *level = text_of(f, "level");
+        const char *server = json_string_value(json_object_get(f, "server")), *level = json_text(f, "level");
         if ((server == NULL) != (name == NULL) || (name != NULL && strcmp(server, name) != 0))
             continue;
         if (strcmp(level, "note") == 0)
             continue;
         bool error = strcmp(level, "error") == 0;
-        page_mark(p, error ? THEME_BAD : THEME_WARN, error ? "  ✗ " : "  ! ", THEME_TEXT, "%s", text_of(f, "what"));
-        page_mark(p, THEME_DIM, "    ", THEME_DIM, "%s", text_of(f, "cause"));
-        page_mark(p, THEME_WARN, "    → ", THEME_TEXT, "%s", text_of(f, "fix"));
+        page_mark(p, error ? THEME_BAD : THEME_WARN, error ? "  ✗ " : "  ! ", THEME_TEXT, "%s", json_text(f, "what"));
+        page_mark(p, THEME_DIM, "    ", THEME_DIM, "%s", json_text(f, "cause"));
+        page_mark(p, THEME_WARN, "    → ", THEME_TEXT, "%s", json_text(f, "fix"));
     }
 }
 
@@ -139,12 +134,12 @@ static char *figures(const json_t *s)
 static void draw_server(const json_t *report, const json_t *s, struct page *p)
 {
     bool good = json_is_true(json_object_get(s, "answers"));
-    const char *url = text_of(s, "url"), *model = text_of(s, "model");
+    const char *url = json_text(s, "url"), *model = json_text(s, "model");
     char *rest = figures(s);
-    page_mark(p, good ? THEME_GOOD : THEME_BAD, good ? "✓ " : "✗ ", THEME_TEXT, "%s: %s%s%s%s", text_of(s, "role"),
-              url[0] != '\0' ? url : text_of(s, "name"), model[0] != '\0' ? ", " : "", model, rest);
+    page_mark(p, good ? THEME_GOOD : THEME_BAD, good ? "✓ " : "✗ ", THEME_TEXT, "%s: %s%s%s%s", json_text(s, "role"),
+              url[0] != '\0' ? url : json_text(s, "name"), model[0] != '\0' ? ", " : "", model, rest);
     free(rest);
-    draw_findings(report, text_of(s, "name"), p);
+    draw_findings(report, json_text(s, "name"), p);
 }
 
 /* The target of a pool runs on this machine and on the workers, as soon as the cluster does. */
@@ -160,8 +155,8 @@ static void draw_pool(const struct wizard *w, struct page *p)
     bool fits = json_is_true(json_object_get(plan, "fits"));
     if (json_is_object(plan))
         page_mark(p, fits ? THEME_GOOD : THEME_BAD, fits ? "✓ " : "✗ ", THEME_TEXT, "target: %s %s.  %s",
-                  text_of(plan, "model"), fits ? "fits, and is started with the cluster" : "does not fit",
-                  text_of(plan, "reason"));
+                  json_text(plan, "model"), fits ? "fits, and is started with the cluster" : "does not fit",
+                  json_text(plan, "reason"));
     json_array_foreach(json_object_get(w->report, "plan_notes"), i, note)
     {
         page_mark(p, THEME_BAD, "✗ ", THEME_TEXT, "%s", json_string_value(note));
@@ -191,7 +186,7 @@ static void draw(struct wizard *w, struct page *p)
         draw_pool(w, p);
     json_array_foreach(json_object_get(w->report, "servers"), i, s)
     {
-        if (!pooled || strcmp(text_of(s, "role"), "target") != 0)
+        if (!pooled || strcmp(json_text(s, "role"), "target") != 0)
             draw_server(w->report, s, p);
     }
     draw_findings(w->report, NULL, p);

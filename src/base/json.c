@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,6 +149,18 @@ int json_get_string(const json_t *o, const char *key, const char **out, char **c
         return wrong_type(cause, key, v, "a string");
     *out = json_string_value(v);
     return 1;
+}
+
+const char *json_text(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s != NULL ? s : "";
+}
+
+double json_number(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
 int json_get_tokens(const json_t *o, const char *key, int32_t **out, size_t *n, char **cause)

@@ -25,6 +25,9 @@ int json_get_int(const json_t *o, const char *key, int64_t min, int64_t max, int
 int json_get_double(const json_t *o, const char *key, double min, double max, double *out, char **cause);
 int json_get_bool(const json_t *o, const char *key, bool *out, char **cause);
 int json_get_string(const json_t *o, const char *key, const char **out, char **cause); /* borrowed */
+/* For what is only shown: the text, borrowed, "" where there is none; the number, NAN where there is none. */
+const char *json_text(const json_t *o, const char *key);
+double json_number(const json_t *o, const char *key);
 /* An array of token ids, each 0 <= id <= INT32_MAX; *out is owned by the caller (NULL when absent). */
 int json_get_tokens(const json_t *o, const char *key, int32_t **out, size_t *n, char **cause);
 json_t *json_tokens(const int32_t *tokens, size_t n); /* new reference */

@@ -9,6 +9,7 @@
 #include "advise/fold.h"
 #include "agent/token.h"
 #include "base/cause.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "cmd/cmd.h"
@@ -78,12 +79,6 @@ static void on_answer(const struct agent_answer *a, void *arg)
 
 /* ---- list ---- */
 
-static const char *text_of(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
-
 /* What another machine says must not steer the terminal. */
 static void print_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
@@ -100,9 +95,9 @@ static void print_line(const char *fmt, ...)
 
 static void print_run(const json_t *o)
 {
-    const char *model = text_of(o, "model"), *ended = text_of(o, "ended"), *said = text_of(o, "said");
-    print_line("%-20s %-7s %-9s %s:%lld%s%s", text_of(o, "name"), text_of(o, "program"), text_of(o, "state"),
-               text_of(o, "host"), (long long)json_integer_value(json_object_get(o, "port")),
+    const char *model = json_text(o, "model"), *ended = json_text(o, "ended"), *said = json_text(o, "said");
+    print_line("%-20s %-7s %-9s %s:%lld%s%s", json_text(o, "name"), json_text(o, "program"), json_text(o, "state"),
+               json_text(o, "host"), (long long)json_integer_value(json_object_get(o, "port")),
                *model != '\0' ? "  " : "", model);
     if (*ended != '\0')
         print_line("%-20s %s%s%s", "", ended, *said != '\0' ? ": " : "", said);
@@ -215,10 +210,10 @@ static int look_again(struct talk *k, const char *name)
     const json_t *list = json_object_get(k->body, "running");
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *o = json_array_get(list, i);
-        if (strcmp(text_of(o, "name"), name) != 0)
+        if (strcmp(json_text(o, "name"), name) != 0)
             continue;
         print_run(o);
-        return strcmp(text_of(o, "state"), "running") == 0 ? CMD_OK : CMD_FAILED;
+        return strcmp(json_text(o, "state"), "running") == 0 ? CMD_OK : CMD_FAILED;
     }
     return CMD_FAILED;
 }
@@ -237,7 +232,7 @@ static int run_start(struct cmd_env *env, const struct cmd_args *args)
     if (rc == CMD_OK) {
         agent_client_start(k.http, &k.at, order, on_answer, &k);
         event_base_dispatch(k.base);
-        char *name = xstrdup(text_of(k.body, "name"));
+        char *name = xstrdup(json_text(k.body, "name"));
         rc = k.body != NULL ? look_again(&k, name) : CMD_FAILED;
         free(name);
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cmd/client.h"
 #include "cmd/cmd.h"
@@ -67,18 +68,6 @@ static int run_stop(struct cmd_env *env, const struct cmd_args *args)
     return rc;
 }
 
-static const char *text(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
-
-static double number(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
 static int64_t whole(const json_t *o, const char *key)
 {
     return json_integer_value(json_object_get(o, key));
@@ -98,20 +87,20 @@ static void print_duration(double seconds)
 
 static void print_backend(const json_t *b, bool colour)
 {
-    bool target = strcmp(text(b, "role"), "target") == 0, up = strcmp(text(b, "health"), "up") == 0;
-    const char *reason = text(b, "reason");
+    bool target = strcmp(json_text(b, "role"), "target") == 0, up = strcmp(json_text(b, "health"), "up") == 0;
+    const char *reason = json_text(b, "reason");
     printf("%s%s%s %-8s %s", term_escape(colour, up ? TERM_GOOD : TERM_BAD), up ? "✓" : "✗",
-           term_escape(colour, TERM_PLAIN), target ? "target" : "drafter", text(b, "name"));
-    if (text(b, "model")[0] != '\0')
-        printf("  %s", text(b, "model"));
+           term_escape(colour, TERM_PLAIN), target ? "target" : "drafter", json_text(b, "name"));
+    if (json_text(b, "model")[0] != '\0')
+        printf("  %s", json_text(b, "model"));
     char ms[32];
-    if (!isnan(number(b, "rtt_us")))
-        printf("  %s ms", measure_format(ms, sizeof(ms), number(b, "rtt_us") / 1000));
-    if (!target && number(b, "drafted") > 0)
-        printf("  %.1f %% of %" PRId64 " accepted", 100 * number(b, "accepted") / number(b, "drafted"),
+    if (!isnan(json_number(b, "rtt_us")))
+        printf("  %s ms", measure_format(ms, sizeof(ms), json_number(b, "rtt_us") / 1000));
+    if (!target && json_number(b, "drafted") > 0)
+        printf("  %.1f %% of %" PRId64 " accepted", 100 * json_number(b, "accepted") / json_number(b, "drafted"),
                whole(b, "drafted"));
-    if (number(b, "tokens_per_second") > 0)
-        printf("  %.0f tokens/s", number(b, "tokens_per_second"));
+    if (json_number(b, "tokens_per_second") > 0)
+        printf("  %.0f tokens/s", json_number(b, "tokens_per_second"));
     if (json_is_true(json_object_get(b, "paused")))
         printf("  paused");
     else if (!target && up && !json_is_true(json_object_get(b, "active")))
@@ -124,28 +113,29 @@ static void print_status(const json_t *s)
     bool colour = term_colour(stdout);
     size_t i;
     json_t *b;
-    printf("%s at %s, up for ", text(s, "model"), text(s, "listen"));
-    print_duration(number(s, "uptime_ms") / 1000);
-    printf(", tightwad %s\n", text(s, "version"));
+    printf("%s at %s, up for ", json_text(s, "model"), json_text(s, "listen"));
+    print_duration(json_number(s, "uptime_ms") / 1000);
+    printf(", tightwad %s\n", json_text(s, "version"));
     show_pool(json_object_get(s, "pool"), colour);
     json_array_foreach(json_object_get(s, "backends"), i, b)
     {
         print_backend(b, colour);
     }
     if (json_is_true(json_object_get(s, "speculating")))
-        printf("speculating, answers are the target's %s; governor: %s", text(s, "exactness"), text(s, "governor"));
+        printf("speculating, answers are the target's %s; governor: %s", json_text(s, "exactness"),
+               json_text(s, "governor"));
     else
-        printf("not speculating: %s", text(s, "why_not"));
+        printf("not speculating: %s", json_text(s, "why_not"));
     printf("\n%" PRId64 " answered, %" PRId64 " failed, %" PRId64 " cancelled, %" PRId64 " refused; %" PRId64
            " running, %" PRId64 " queued\n",
            whole(s, "requests_ok"), whole(s, "requests_failed"), whole(s, "requests_cancelled"),
            whole(s, "requests_refused"), whole(s, "running"), whole(s, "queued"));
-    if (number(s, "drafted") > 0) {
+    if (json_number(s, "drafted") > 0) {
         printf("%" PRId64 " tokens in %" PRId64 " rounds; %.1f %% of %" PRId64 " drafted ones accepted (%s)",
-               whole(s, "emitted"), whole(s, "rounds"), 100 * number(s, "accepted") / number(s, "drafted"),
-               whole(s, "drafted"), text(s, "acceptance_source"));
-        if (!isnan(number(s, "acceptance")))
-            printf(", lately %.1f %%", 100 * number(s, "acceptance"));
+               whole(s, "emitted"), whole(s, "rounds"), 100 * json_number(s, "accepted") / json_number(s, "drafted"),
+               whole(s, "drafted"), json_text(s, "acceptance_source"));
+        if (!isnan(json_number(s, "acceptance")))
+            printf(", lately %.1f %%", 100 * json_number(s, "acceptance"));
         printf("\n");
     }
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/json.h"
 #include "cmd/instance.h"
 
 enum {
@@ -49,15 +50,9 @@ json_t *order_pool(struct client *c, char **cause)
     return NULL;
 }
 
-static const char *text(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
-
 static bool is_state(const json_t *pool, const char *state)
 {
-    return strcmp(text(pool, "state"), state) == 0;
+    return strcmp(json_text(pool, "state"), state) == 0;
 }
 
 static void nap(struct client *c)
@@ -70,14 +65,14 @@ static void nap(struct client *c)
 static void show(const json_t *pool)
 {
     const json_t *progress = json_object_get(pool, "progress");
-    const char *next = text(pool, "next");
+    const char *next = json_text(pool, "next");
     if (!isatty(STDERR_FILENO))
         return;
     if (json_is_number(progress))
-        fprintf(stderr, "\r%s: loading, %.0f %%\033[K", text(pool, "model"), 100 * json_number_value(progress));
+        fprintf(stderr, "\r%s: loading, %.0f %%\033[K", json_text(pool, "model"), 100 * json_number_value(progress));
     else
-        fprintf(stderr, "\r%s: %s\033[K", next[0] != '\0' ? next : text(pool, "model"),
-                text(pool, "why")[0] != '\0' ? text(pool, "why") : text(pool, "state"));
+        fprintf(stderr, "\r%s: %s\033[K", next[0] != '\0' ? next : json_text(pool, "model"),
+                json_text(pool, "why")[0] != '\0' ? json_text(pool, "why") : json_text(pool, "state"));
     fflush(stderr);
 }
 
@@ -90,16 +85,16 @@ static void clear(void)
 /* 1: it is done, -1: it has failed (with a cause), 0: under way. */
 static int judge(const json_t *pool, const char *model, const json_t *before, char **cause)
 {
-    bool idle = text(pool, "next")[0] == '\0';
-    bool right = model == NULL || strcmp(text(pool, "model"), model) == 0;
+    bool idle = json_text(pool, "next")[0] == '\0';
+    bool right = model == NULL || strcmp(json_text(pool, "model"), model) == 0;
     bool more =
         json_integer_value(json_object_get(pool, "swaps")) > json_integer_value(json_object_get(before, "swaps"));
-    if (idle && is_state(pool, "up") && text(pool, "swap_error")[0] != '\0')
-        return cause_set(cause, "%s", text(pool, "swap_error"));
+    if (idle && is_state(pool, "up") && json_text(pool, "swap_error")[0] != '\0')
+        return cause_set(cause, "%s", json_text(pool, "swap_error"));
     if (idle && is_state(pool, "up") && right && (more || !is_state(before, "up") || model == NULL))
         return 1;
     if (idle && (is_state(pool, "failed") || is_state(pool, "backoff")))
-        return cause_set(cause, "%s is not loaded: %s", text(pool, "model"), text(pool, "why"));
+        return cause_set(cause, "%s is not loaded: %s", json_text(pool, "model"), json_text(pool, "why"));
     if (is_state(pool, "off"))
         return cause_set(cause, "the pool was stopped meanwhile");
     return 0;
@@ -118,7 +113,7 @@ int order_follow(struct client *c, const char *model, const json_t *before)
         verdict = looks < LOOKS_STALE ? 0 : judge(pool, model, before, &cause);
         if (verdict > 0) {
             clear();
-            printf("%s is loaded, after %.1f s\n", text(pool, "model"),
+            printf("%s is loaded, after %.1f s\n", json_text(pool, "model"),
                    json_number_value(json_object_get(pool, "load_ms")) / 1000);
         }
         json_decref(pool);

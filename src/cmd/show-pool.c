@@ -4,13 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "cmd/term.h"
-
-static const char *text(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
 
 static double number(const json_t *o, const char *key)
 {
@@ -30,10 +25,10 @@ static void mark(bool good, bool colour)
 
 static void show_device(const json_t *d, bool colour)
 {
-    const char *reason = text(d, "reason"), *at = text(d, "address");
+    const char *reason = json_text(d, "reason"), *at = json_text(d, "address");
     printf("  ");
     mark(reason[0] == '\0', colour);
-    printf("%-16s %s%s%s", text(d, "machine"), text(d, "name"), at[0] != '\0' ? " " : "", at);
+    printf("%-16s %s%s%s", json_text(d, "machine"), json_text(d, "name"), at[0] != '\0' ? " " : "", at);
     if (known(d, "layers") && number(d, "layers") > 0)
         printf("  layers %.0f-%.0f", number(d, "first_layer"), number(d, "first_layer") + number(d, "layers") - 1);
     if (known(d, "bytes") && known(d, "memory"))
@@ -47,16 +42,16 @@ void show_pool(const json_t *pool, bool colour)
     json_t *d;
     if (!json_is_object(pool))
         return;
-    const char *state = text(pool, "state"), *why = text(pool, "why");
+    const char *state = json_text(pool, "state"), *why = json_text(pool, "why");
     bool up = strcmp(state, "up") == 0;
     mark(up, colour);
-    printf("pool     %s: %s", state, text(pool, "model"));
-    if (text(pool, "draft")[0] != '\0')
-        printf(", drafter %s", text(pool, "draft"));
-    if (text(pool, "next")[0] != '\0')
-        printf(", %s is coming", text(pool, "next"));
-    if (text(pool, "server")[0] != '\0')
-        printf("  (%s)", text(pool, "server"));
+    printf("pool     %s: %s", state, json_text(pool, "model"));
+    if (json_text(pool, "draft")[0] != '\0')
+        printf(", drafter %s", json_text(pool, "draft"));
+    if (json_text(pool, "next")[0] != '\0')
+        printf(", %s is coming", json_text(pool, "next"));
+    if (json_text(pool, "server")[0] != '\0')
+        printf("  (%s)", json_text(pool, "server"));
     if (known(pool, "progress"))
         printf("  %.0f %%", 100 * number(pool, "progress"));
     if (known(pool, "load_ms"))
@@ -70,7 +65,7 @@ void show_pool(const json_t *pool, bool colour)
         printf("           %s\n", why);
     if (known(pool, "retry_ms"))
         printf("           tried again in %.0f s, and by `tightwad load`\n", number(pool, "retry_ms") / 1000);
-    if (text(pool, "swap_error")[0] != '\0')
-        printf("           the last swap failed: %s\n", text(pool, "swap_error"));
+    if (json_text(pool, "swap_error")[0] != '\0')
+        printf("           the last swap failed: %s\n", json_text(pool, "swap_error"));
     json_array_foreach(json_object_get(pool, "devices"), i, d) show_device(d, colour);
 }

@@ -10,6 +10,7 @@
 #include "advise/hardware.h"
 #include "base/buf.h"
 #include "base/cause.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "engines/pool-internal.h"
 
@@ -191,12 +192,6 @@ static json_t *describe(const struct listing *l, const struct config_model *m, d
     return o;
 }
 
-static double number(const json_t *o, const char *key)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? json_number_value(v) : NAN;
-}
-
 /* The rates of models that have not run: what advise/estimate.h says, in proportion to one that has.  Where it can't
  * say anything, by the sizes: a token reads the weights once. */
 static void estimate(json_t *list, const double *seconds)
@@ -206,21 +201,21 @@ static void estimate(json_t *list, const double *seconds)
     size_t i, k = 0;
     json_array_foreach(list, i, o)
     {
-        if (!isnan(number(o, "tokens_per_second")) && json_is_false(json_object_get(o, "experts"))) {
+        if (!isnan(json_number(o, "tokens_per_second")) && json_is_false(json_object_get(o, "experts"))) {
             known = o;
             k = i;
         }
     }
     json_array_foreach(list, i, o)
     {
-        if (!isnan(number(o, "tokens_per_second")) || !json_is_true(json_object_get(o, "fits")) ||
+        if (!isnan(json_number(o, "tokens_per_second")) || !json_is_true(json_object_get(o, "fits")) ||
             json_is_true(json_object_get(o, "experts")))
             continue;
         double rate = 1 / seconds[i];
         if (known != NULL && !isnan(seconds[i]) && !isnan(seconds[k]))
-            rate = number(known, "tokens_per_second") * seconds[k] / seconds[i];
+            rate = json_number(known, "tokens_per_second") * seconds[k] / seconds[i];
         else if (known != NULL)
-            rate = number(known, "tokens_per_second") * number(known, "bytes") / number(o, "bytes");
+            rate = json_number(known, "tokens_per_second") * json_number(known, "bytes") / json_number(o, "bytes");
         if (!isfinite(rate))
             continue;
         set(o, "tokens_per_second", json_real(rate));

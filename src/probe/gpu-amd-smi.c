@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cause.h"
 #include "base/mem.h"
 #include "probe/gpu.h"
 
@@ -131,10 +130,7 @@ static int parse(struct machine *m, size_t first, const char *out, void (*read)(
     json_decref(root);
     if (n > 0)
         return 0;
-    char *complaint = gpu_complaint(out);
-    cause_set(cause, "%s", complaint);
-    free(complaint);
-    return -1;
+    return gpu_unreadable(out, cause);
 }
 
 static int parse_static(struct machine *m, size_t first, const char *out, char **cause)

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cause.h"
 #include "base/mem.h"
 #include "probe/gpu.h"
 
@@ -118,10 +117,7 @@ static int parse(struct machine *m, size_t first, const char *out, const enum co
             machine_add_note(m, "nvidia-smi: a line of its answer can't be read; a card may be missing here");
         return 0;
     }
-    char *complaint = gpu_complaint(out);
-    cause_set(cause, "%s", complaint);
-    free(complaint);
-    return -1;
+    return gpu_unreadable(out, cause);
 }
 
 static int parse_full(struct machine *m, size_t first, const char *out, char **cause)

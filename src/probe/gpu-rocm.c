@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cause.h"
 #include "base/mem.h"
 #include "probe/gpu.h"
 
@@ -90,10 +89,7 @@ static int parse(struct machine *m, size_t first, const char *out, char **cause)
     json_decref(o);
     if (n > 0)
         return 0;
-    char *complaint = gpu_complaint(out);
-    cause_set(cause, "%s", complaint);
-    free(complaint);
-    return -1;
+    return gpu_unreadable(out, cause);
 }
 
 static const char *const folders[] = {"/opt/rocm/bin", NULL};

@@ -78,6 +78,14 @@ char *gpu_complaint(const char *text)
     return said != NULL ? said : xstrdup("it says nothing that can be read");
 }
 
+int gpu_unreadable(const char *text, char **cause)
+{
+    char *complaint = gpu_complaint(text);
+    cause_set(cause, "%s", complaint);
+    free(complaint);
+    return -1;
+}
+
 json_t *gpu_json(const char *text)
 {
     /* Each try costs at most one look at the rest; what is no JSON mostly ends at its second character. */

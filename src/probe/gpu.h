@@ -67,6 +67,8 @@ double gpu_number(const char *s, double max);
 /* What a tool's words mean: ours with what would help where they are known, else the first line of them that says
  * anything.  Owned by the caller. */
 char *gpu_complaint(const char *text);
+/* -1, and that as the cause. */
+int gpu_unreadable(const char *text, char **cause);
 
 /* The first JSON value in text, which may have warnings before it and behind it; NULL: none.  New reference. */
 json_t *gpu_json(const char *text);

@@ -13,15 +13,9 @@ enum { TEXT_MAX = 1024, MODELS_MAX = 256, AGENT_PROTOCOLS = 1000 };
 
 /* ---- fields ---- */
 
-static const char *string_at(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s != NULL ? s : "";
-}
-
 static void copy_at(char *to, size_t size, const json_t *o, const char *key)
 {
-    machine_text(to, size, string_at(o, key));
+    machine_text(to, size, json_text(o, key));
 }
 
 static char *text_copy(const char *text)
@@ -120,7 +114,7 @@ static void read_description(struct machine_model *model, const char *text)
 void scan_answer_node(struct machine *m, const json_t *o)
 {
     struct machine_service *s = &m->service[0];
-    const char *name = string_at(o, "model"), *path = string_at(o, "path");
+    const char *name = json_text(o, "model"), *path = json_text(o, "path");
     copy_at(s->version, sizeof(s->version), o, "version");
     copy_at(s->model, sizeof(s->model), o, "model");
     if (*name == '\0')
@@ -131,13 +125,13 @@ void scan_answer_node(struct machine *m, const json_t *o)
     model->bytes = size_at(o, "size");
     copy_at(model->vocab, sizeof(model->vocab), o, "fingerprint");
     copy_at(model->architecture, sizeof(model->architecture), o, "architecture");
-    read_description(model, string_at(o, "description"));
+    read_description(model, json_text(o, "description"));
 }
 
 void scan_answer_props(struct machine *m, const json_t *o)
 {
     struct machine_service *s = &m->service[0];
-    const char *alias = string_at(o, "model_alias"), *path = string_at(o, "model_path");
+    const char *alias = json_text(o, "model_alias"), *path = json_text(o, "model_path");
     copy_at(s->version, sizeof(s->version), o, "build_info");
     machine_text(s->model, sizeof(s->model), *alias != '\0' ? alias : base_name(path));
     if (s->model[0] == '\0')
@@ -150,7 +144,7 @@ void scan_answer_props(struct machine *m, const json_t *o)
 void scan_answer_models(struct machine *m, const json_t *o)
 {
     const json_t *first = json_array_get(json_object_get(o, "data"), 0), *meta = json_object_get(first, "meta");
-    const char *id = string_at(first, "id");
+    const char *id = json_text(first, "id");
     if (*id == '\0')
         return;
     struct machine_service *s = &m->service[0];
@@ -166,12 +160,12 @@ void scan_answer_tags(struct machine *m, const json_t *o)
     const json_t *list = json_object_get(o, "models");
     for (size_t i = 0; i < json_array_size(list) && i < MODELS_MAX; i++) {
         const json_t *entry = json_array_get(list, i), *details = json_object_get(entry, "details");
-        const char *name = string_at(entry, "name");
+        const char *name = json_text(entry, "name");
         if (*name == '\0')
             continue;
         struct machine_model *model = add_model(m, name, "ollama");
         model->bytes = size_at(entry, "size");
-        model->parameters = count_of(string_at(details, "parameter_size"));
+        model->parameters = count_of(json_text(details, "parameter_size"));
         copy_at(model->architecture, sizeof(model->architecture), details, "family");
         copy_at(model->quantisation, sizeof(model->quantisation), details, "quantization_level");
     }
