@@ -24,6 +24,8 @@ static void add_model(struct machine *m, const char *name, int64_t parameters, i
     model->from = xstrdup("ollama");
     model->parameters = parameters;
     model->bytes = bytes;
+    if (m->origin == MACHINE_HERE) /* Ollama's own file, which a node can read too */
+        model->path = xasprintf("/models/%s", name);
 }
 
 static void add_ollama(struct machine *m)
