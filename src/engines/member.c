@@ -72,6 +72,11 @@ static void on_probe(void *arg, const struct backend_status *st, const struct ba
         stats_ring_add(&m->rtt_us, (double)info->rtt_us);
     schedule(m, PROBE_EVERY_US);
     set_health(m, HEALTH_UP, "");
+    /* A comparison that came to nothing, perhaps because a call of it failed, is made again. */
+    if (m->vocab_known && m->vocab == BACKEND_VOCAB_UNKNOWN) {
+        m->vocab_known = false;
+        m->changed(m->arg, m);
+    }
 }
 
 static void probe(evutil_socket_t fd, short what, void *arg)
@@ -163,11 +168,14 @@ void member_saw_prompt(struct member *m, int64_t elapsed_us, size_t n)
 static void on_vocab(void *arg, enum backend_vocab_match match, const char *reason)
 {
     struct member *m = arg;
+    bool again = match == BACKEND_VOCAB_UNKNOWN && m->vocab == match; /* asked at each probe */
     m->vocab_call = NULL;
     m->vocab_known = true;
     m->vocab = match;
     m->reason[0] = '\0';
-    if (match == BACKEND_VOCAB_DIFFERENT) {
+    if (again)
+        log_debug("drafter %s: %s", m->name, reason);
+    else if (match == BACKEND_VOCAB_DIFFERENT) {
         snprintf(m->reason, sizeof(m->reason), "%s", reason);
         log_warn("drafter %s is not used: %s", m->name, reason);
     } else {

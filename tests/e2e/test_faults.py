@@ -78,6 +78,17 @@ LIES = {
 }
 
 
+@test("drafter: its vocabulary could not be asked at first: it is asked again")
+def _(t):
+    info = dict(target.info())
+    fake = t.own(FakeNode(dict(info, fingerprint="")))
+    proxy = t.proxy(target, [{"url": fake.url, "backend": "node"}])
+    proxy.wait_line(r"drafter \S+: .*vocabular", 10)
+    t.check(not proxy.status()["speculating"], "it speculates with who knows what")
+    fake.info.update(info)
+    wait_until("the drafter to be used", lambda: proxy.status()["speculating"], 15)
+
+
 @test("drafter: well-formed lies")
 def _(t):
     fake = t.own(FakeNode(target.info()))
