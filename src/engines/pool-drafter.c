@@ -67,6 +67,8 @@ static void on_up(void *arg)
 static void on_ended(void *arg, const char *why)
 {
     struct pool *p = arg;
+    if (p->drafter.url != NULL) /* an idle proxy would go on showing it as one that drafts */
+        proxy_pool_probe_drafter(p->proxy, p->drafter.url);
     if (p->drafter.wanted)
         try_later(p, why);
     else if (p->drafter.again)

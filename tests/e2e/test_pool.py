@@ -143,12 +143,14 @@ def _(t):
                   draft_timeout="500ms")
     wait_until("the drafter to be in use", lambda: pool.status()["speculating"], 20)
     first = pool.pool()["draft_pid"]
+
+    def is_back(but):
+        return pool.status()["speculating"] and pool.pool()["draft_pid"] not in (None, but)
     faults(t, pool, 3, [("kill -9", lambda: end(pool.pool()["draft_pid"]), None)])
-    wait_until("the drafter to be back", lambda: pool.status()["speculating"] and pool.pool()["draft_pid"] != first, 30)
-    faults(t, pool, 4, [("kill -STOP", lambda: os.kill(pool.pool()["draft_pid"], signal.SIGSTOP), None)])
-    stopped = pool.pool()["draft_pid"]
-    wait_until("the drafter to be replaced", lambda: pool.status()["speculating"] and
-               pool.pool()["draft_pid"] not in (None, stopped), 40)
+    wait_until("the drafter to be back", lambda: is_back(first), 30)
+    second = pool.pool()["draft_pid"]
+    faults(t, pool, 4, [("kill -STOP", lambda: os.kill(second, signal.SIGSTOP), None)])
+    wait_until("the drafter to be replaced", lambda: is_back(second), 40)
     t.equal(pool.pool()["restarts"], 0)
 
 
