@@ -72,6 +72,9 @@ static const struct field backend_rows[] = {
     B(AS_U64, failures),
     {.key = "drafted", .kind = AS_U64, AT(snapshot_backend, drafted), .has = drafts},
     {.key = "accepted", .kind = AS_U64, AT(snapshot_backend, accepted), .has = drafts},
+    {.key = "offered", .kind = AS_U64, AT(snapshot_backend, offered), .has = drafts},
+    {.key = "wins", .kind = AS_U64, AT(snapshot_backend, wins), .has = drafts},
+    {.key = "resting", .kind = AS_BOOL, AT(snapshot_backend, resting), .has = drafts},
     B(AS_NUMBER, tokens_per_second),
     B(AS_NUMBER, call_ms),
 };
@@ -82,6 +85,9 @@ static const struct field request_rows[] = {
     R(AS_U64, id),
     WORD(snapshot_request, state, state_word, REQUEST_CANCELLED + 1),
     R(AS_BOOL, speculative),
+    R(AS_NAME, mode),
+    R(AS_NAME, outcome),
+    R(AS_NAME, agent),
     R(AS_NAME, model),
     R(AS_I64, started_wall_ms),
     R(AS_COUNT, prompt_tokens),
@@ -137,6 +143,58 @@ static const struct field pool_rows[] = {
 };
 static const struct field_table pool_fields = TABLE(pool_rows, snapshot_pool);
 
+#define C(kind, member) ROW(snapshot_consensus, kind, member)
+static const struct field consensus_rows[] = {
+    C(AS_NAME, mode),          C(AS_BOOL, suspended),    C(AS_TEXT, why),     C(AS_I64, window),
+    C(AS_NUMBER, audit_share), C(AS_NUMBER, max_error),  C(AS_U64, windows),  C(AS_U64, skipped),
+    C(AS_U64, accepted),       C(AS_U64, fallback),      C(AS_U64, audited),  C(AS_U64, wrong),
+    C(AS_U64, audited_tokens), C(AS_U64, wrong_tokens),  C(AS_NUMBER, error), C(AS_NUMBER, error_low),
+    C(AS_NUMBER, error_high),  C(AS_U64, target_passes),
+};
+static const struct field_table consensus_fields = TABLE(consensus_rows, snapshot_consensus);
+
+#define A(kind, member) ROW(snapshot_agent, kind, member)
+static const struct field agent_rows[] = {
+    A(AS_NAME, name),          A(AS_NAME, url),         A(AS_NAME, kind),
+    A(AS_NAME, model),         HEALTH(snapshot_agent),  A(AS_TEXT, reason),
+    A(AS_COUNT, rtt_us),       A(AS_U32, busy),         A(AS_U32, slots),
+    A(AS_U64, answers),        A(AS_U64, failures),     A(AS_U64, approved),
+    A(AS_U64, corrected),      A(AS_U64, rejected),     A(AS_U64, shadowed),
+    A(AS_U64, false_approved), A(AS_NUMBER, answer_ms), A(AS_NUMBER, tokens_per_second),
+};
+static const struct field_table agent_fields = TABLE(agent_rows, snapshot_agent);
+
+#define Q(kind, member) ROW(snapshot_gate, kind, member)
+static const struct field gate_rows[] = {
+    Q(AS_BOOL, on),
+    Q(AS_NAME, routing),
+    Q(AS_NAME, review),
+    Q(AS_NAME, verifier),
+    Q(AS_TEXT, why),
+    Q(AS_U32, writing),
+    Q(AS_U32, reviewing),
+    Q(AS_U64, requests),
+    Q(AS_U64, approved),
+    Q(AS_U64, corrected),
+    Q(AS_U64, rejected),
+    Q(AS_U64, errors),
+    Q(AS_U64, direct),
+    Q(AS_U64, unreviewed),
+    Q(AS_U64, cached),
+    Q(AS_U64, retries),
+    Q(AS_U64, unreadable),
+    Q(AS_U64, tokens),
+    Q(AS_U64, target_tokens),
+    Q(AS_U64, shadowed),
+    Q(AS_U64, false_approved),
+    Q(AS_NUMBER, shadow_low),
+    Q(AS_NUMBER, shadow_high),
+    Q(AS_NUMBER, seconds_saved),
+    Q(AS_NUMBER, joules_saved),
+    LIST(snapshot_gate, "agents", agent, n_agents, agent_fields),
+};
+static const struct field_table gate_fields = TABLE(gate_rows, snapshot_gate);
+
 #define G(kind, member) ROW(snapshot_gpu, kind, member)
 static const struct field gpu_rows[] = {
     G(AS_NAME, name),          G(AS_COUNT, memory),       G(AS_COUNT, memory_used),
@@ -184,6 +242,7 @@ static const struct field snapshot_rows[] = {
     S(AS_NUMBER, drafts_wasted_ms),
     S(AS_U64, branches_checked),
     S(AS_U64, branches_right),
+    S(AS_NAME, mode),
     S(AS_TEXT, exactness),
     S(AS_TEXT, exactness_note),
     S(AS_CAP, max_draft_tokens),
@@ -217,6 +276,16 @@ static const struct field snapshot_rows[] = {
      AT(snapshot, pool),
      .of = &pool_fields,
      .count = offsetof(struct snapshot_pool, configured)},
+    {.key = "consensus",
+     .kind = AS_OBJECT,
+     AT(snapshot, consensus),
+     .of = &consensus_fields,
+     .count = offsetof(struct snapshot_consensus, configured)},
+    {.key = "gate",
+     .kind = AS_OBJECT,
+     AT(snapshot, gate),
+     .of = &gate_fields,
+     .count = offsetof(struct snapshot_gate, configured)},
     LIST(snapshot, "backends", backend, n_backends, backend_fields),
     LIST(snapshot, "requests", request, n_requests, request_fields),
     LIST(snapshot, "machines", machine, n_machines, machine_fields),

@@ -41,6 +41,7 @@ struct backend_caps {
     bool verify;             /* checks a draft in one pass */
     bool verify_branches;    /* and branches of it in the same pass */
     bool verify_greedy_only; /* verify and generate work at temperature 0 without penalties and bias, and only then */
+    bool score;              /* says how likely given tokens are, in one pass */
     bool generate;           /* generates tokens (ids known) from tokens */
     bool chat;               /* OpenAI-like chat that can be passed on as text */
     bool tokenize;           /* tokenize, detokenize */
@@ -133,6 +134,11 @@ struct backend_verdict {
 };
 typedef void backend_verify_cb(void *arg, const struct backend_status *st, const struct backend_verdict *v);
 
+/* For each of the scored tokens its log probability given what stands before it, and how far its logit lies below the
+ * best one (NAN unknown).  They hold during the callback only. */
+typedef void backend_score_cb(void *arg, const struct backend_status *st, const float *logprobs, const float *gaps,
+                              size_t n);
+
 /* Tokens of a generation as they come; false pauses it until backend_resume (the same tokens are given again). */
 typedef bool backend_stream_cb(void *arg, const struct backend_token *tokens, size_t n);
 /* BACKEND_OK: n tokens or the end token have come; BACKEND_TOO_LONG: the context is full, the tokens until there were
@@ -199,6 +205,9 @@ struct backend_ops {
                                        int timeout_ms, backend_draft_cb *cb, void *arg);
     struct backend_call *(*verify)(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                    size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
+    /* How likely the last n tokens of path are, each given those before it.  n < n_path. */
+    struct backend_call *(*score)(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                  int timeout_ms, backend_score_cb *cb, void *arg);
     /* The longest draft that is worth one verify of this session now; NULL: any. */
     size_t (*verify_most)(const struct backend_session *s);
     /* The same with branches; those that the server has no room for are not looked at. */
@@ -270,6 +279,8 @@ struct backend_call *backend_verify_tree(struct backend_session *s, const int32_
 struct backend_call *backend_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path,
                                           const struct backend_draft_ask *ask, int idle_timeout_ms,
                                           backend_drafted_cb *on_tokens, backend_done_cb *cb, void *arg);
+struct backend_call *backend_score(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                   int timeout_ms, backend_score_cb *cb, void *arg);
 struct backend_call *backend_generate(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
                                       int n_logprobs, int idle_timeout_ms, backend_stream_cb *on_tokens,
                                       backend_done_cb *cb, void *arg);

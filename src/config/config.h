@@ -13,6 +13,7 @@ enum { CONFIG_AUTO = -1 }; /* an integer option whose value is `auto` */
 
 enum {
     CONFIG_DRAFTERS_MAX = 16,
+    CONFIG_AGENTS_MAX = 16,
     CONFIG_GPUS_MAX = 16, /* of one machine */
     CONFIG_WORKERS_MAX = 16,
     CONFIG_MODELS_MAX = 64,
@@ -43,6 +44,12 @@ struct config_proxy {
     bool draft_branches;            /* and prepares for the likeliest corrections */
     int64_t verify_branches;        /* most second guesses in one verify, or CONFIG_AUTO */
     int64_t draft_timeout_ms;       /* longest wait for a draft, before the round goes on without */
+    char *default_mode;             /* what NAME alone means: exact | consensus | gate | auto (the first of gate,
+                                       consensus, exact that is configured) */
+    char *consensus_mode;           /* off | strict | majority | any_disagree */
+    int64_t consensus_window;       /* tokens that are voted on at once */
+    double consensus_audit;         /* share of the windows without the target that it checks afterwards */
+    double consensus_max_error;     /* share of wrong tokens among audited ones above which answers are exact again */
     struct config_server *drafters; /* `draft:` is a list of one */
     size_t n_drafters;
     struct config_server target; /* url NULL: not configured */
@@ -109,11 +116,31 @@ struct config_pool {
     char *ram_reclaim; /* on | off | auto */
 };
 
+/* The quality gate: agents write whole answers, the verifier reviews each. */
+struct config_gate {
+    bool configured;               /* an agent is */
+    bool enabled;                  /* whether it answers from the start (`gate start`, `gate stop`) */
+    struct config_server verifier; /* url NULL: the proxy's target, the pool where that is it */
+    struct config_server *agents;
+    size_t n_agents;
+    char *routing;                /* round_robin | least_busy | race */
+    char *review;                 /* prompt | likelihood | both | auto (what the verifier can do, both with a node) */
+    char *verification_prompt;    /* the system message of a review by prompt */
+    int64_t max_retries;          /* other agents that are asked when one fails or dawdles */
+    int64_t agent_timeout_ms;     /* longest an agent may take for an answer */
+    bool fail_open;               /* without a verifier answers pass unreviewed */
+    bool cache_identical;         /* an approved answer serves the same request again */
+    double min_token_probability; /* by likelihood: no token of an approved answer is below */
+    double keep_share;            /* by likelihood: share of the answer that is worth keeping */
+    double shadow_share;          /* share of the approved requests that the target answers as well */
+};
+
 struct config {
     unsigned kept; /* times config_keep was called and config_destroy not yet */
     char *path;    /* the file it came from; NULL: none */
     struct config_proxy proxy;
     struct config_pool pool;
+    struct config_gate gate;
     struct {
         struct config_words hosts; /* HOST or HOST:PORT of machines whose agent is asked how they are doing */
         char *token;               /* NULL: none */

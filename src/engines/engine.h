@@ -27,6 +27,12 @@ struct runner {
     void (*stop)(struct proxy_answer *a);
 };
 
+/* The target goes on, exactly, behind what an answer has already: its prompt, and n_kept tokens (their text: kept) that
+ * the client is told of now.  Nothing of it may have been told before but on_start.  For a runner that has let go of
+ * its own work: a->run is NULL, and a->runner is speculate_runner from here on. */
+void speculate_from(struct proxy_answer *a, const int32_t *prompt, size_t n_prompt, const int32_t *tokens,
+                    size_t n_kept, const char *kept, size_t len);
+
 extern const struct runner speculate_runner; /* token ids: rounds, or the target alone as a stream */
 extern const struct runner relay_runner;     /* text that a target writes by itself */
 

@@ -29,7 +29,15 @@ void proxy_set_listen(struct proxy *p, const char *text); /* for the snapshot */
 void proxy_when_probed(struct proxy *p, void (*fn)(void *arg), void *arg);
 
 /* How a request is served: by the request's model name. */
-enum proxy_mode { PROXY_SPECULATE, PROXY_TARGET, PROXY_DRAFT };
+enum proxy_mode {
+    PROXY_EXACT,     /* NAME@exact: drafted, and byte for byte the target's own */
+    PROXY_CONSENSUS, /* NAME@consensus: what drafters agree on, approximate */
+    PROXY_GATE,      /* NAME@gate: written by an agent, reviewed by the target, approximate */
+    PROXY_TARGET,    /* NAME@target: the target alone */
+    PROXY_DRAFT,     /* NAME@draft: a drafter alone */
+};
+/* "exact", "consensus", "gate", "target", "draft": what follows the @. */
+const char *proxy_mode_name(enum proxy_mode mode);
 
 struct proxy_ops {
     /* The answer has left the queue and its prompt is known.  seed: the one in use. */

@@ -116,9 +116,19 @@ static int refuse_name(struct proxy *p, const char *model, struct oai_error *err
                   model, proxy_model(p), proxy_model(p), proxy_draft_server(p) != NULL ? ", …@draft" : "");
 }
 
+const char *proxy_mode_name(enum proxy_mode mode)
+{
+    static const char *const names[] = {[PROXY_EXACT] = "exact",
+                                        [PROXY_CONSENSUS] = "consensus",
+                                        [PROXY_GATE] = "gate",
+                                        [PROXY_TARGET] = "target",
+                                        [PROXY_DRAFT] = "draft"};
+    return names[mode];
+}
+
 static int choose_mode(struct proxy *p, const char *model, enum proxy_mode *mode, struct oai_error *err)
 {
-    *mode = PROXY_SPECULATE;
+    *mode = PROXY_EXACT;
     if (model == NULL || names_target(p, model, strlen(model)))
         return 0;
     const char *at = strrchr(model, '@');

@@ -166,7 +166,7 @@ static void relay_start(struct proxy_answer *a)
     json_object_del(r->request, "model");
     /* The same seed every time it is asked, or a text that was broken off could not be taken up again. */
     json_object_set_new(r->request, "seed", json_integer((json_int_t)(a->req.sampling.seed & 0x7fffffff)));
-    if (a->mode == PROXY_SPECULATE)
+    if (a->mode == PROXY_EXACT)
         r->compare = compare_create(a);
     ask(r);
 }

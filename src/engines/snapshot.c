@@ -161,10 +161,10 @@ void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request
         .first_token_seconds = NAN,
         .tokens_per_second = NAN,
     };
-    static const char *const suffix[] = {[PROXY_SPECULATE] = "", [PROXY_TARGET] = "@target", [PROXY_DRAFT] = "@draft"};
     char name[NAME_SHOWN + 1];
     machine_text(name, sizeof(name), proxy_model(a->proxy));
-    snprintf(out->model, sizeof(out->model), "%s%s", name, suffix[a->mode]);
+    snprintf(out->mode, sizeof(out->mode), "%s", proxy_mode_name(a->mode));
+    snprintf(out->model, sizeof(out->model), a->mode == PROXY_EXACT ? "%s" : "%s@%s", name, out->mode);
     if (a->first_us != 0)
         out->first_token_seconds = (double)(a->first_us - a->started_us) / 1e6;
     if (a->running_us != 0 && a->tokens > 0 && end > a->running_us)

@@ -13,6 +13,7 @@ enum {
     SNAPSHOT_DEVICES = 32,
     SNAPSHOT_MACHINES = 16,
     SNAPSHOT_GPUS = 8, /* of one machine */
+    SNAPSHOT_AGENTS = 16,
 };
 
 enum snapshot_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
@@ -27,7 +28,10 @@ struct snapshot_backend {
     char reason[256]; /* why it is down or not used, in words; "" if nothing is wrong */
     int64_t rtt_us;   /* median of the probes, -1 unknown */
     uint64_t calls, failures;
-    uint64_t drafted, accepted; /* tokens, drafters only */
+    uint64_t drafted, accepted; /* tokens, drafters only: those of its own draft that were checked, and right */
+    uint64_t offered;           /* drafters: rounds in which it had a draft to offer */
+    uint64_t wins;              /* of them, those whose accepted path it had drafted further than any other one */
+    bool resting;               /* drafters: not asked for now, because it adds too little to the others */
     double tokens_per_second;   /* drafters: of drafting; target: emitted; NAN unknown */
     double call_ms;             /* median time of a draft or a verify, NAN unknown */
 };
@@ -46,6 +50,9 @@ struct snapshot_request {
     uint64_t id;
     enum snapshot_state state;
     bool speculative;
+    char mode[16];    /* "exact", "consensus", … */
+    char outcome[16]; /* gate: "writing", "reviewing", "approved", "corrected", "rejected", …; "" otherwise */
+    char agent[64];   /* gate: who wrote it; "" otherwise */
     char model[64];
     int64_t started_wall_ms;
     int64_t prompt_tokens, tokens, drafted, accepted, rounds;
@@ -116,6 +123,59 @@ struct snapshot_machine {
     size_t n_gpus;
 };
 
+/* Answers by what the drafters agree on. */
+struct snapshot_consensus {
+    bool configured;
+    char mode[16];                 /* "strict", "majority", "any_disagree", "off" */
+    bool suspended;                /* too many errors: answers are exact again */
+    char why[256];                 /* why it is not in use, in words; "" when it is */
+    int64_t window;                /* tokens */
+    double audit_share, max_error; /* as configured, 0..1 */
+    uint64_t windows, skipped;     /* voted on; those that needed no target */
+    uint64_t accepted, fallback;   /* tokens emitted without the target; tokens that it wrote or checked */
+    uint64_t audited, wrong;       /* windows checked afterwards; those with a token that the target would not draw */
+    uint64_t audited_tokens, wrong_tokens;
+    double error, error_low, error_high; /* wrong of audited tokens and its 95 % interval, 0..1; NAN before the first */
+    uint64_t target_passes;              /* forward passes of the target for these answers, audits left out */
+};
+
+struct snapshot_agent {
+    char name[64], url[256], kind[16], model[128];
+    enum snapshot_health health;
+    char reason[256];
+    int64_t rtt_us;             /* -1 unknown */
+    uint32_t busy, slots;       /* answers it writes now; that it writes at once at most */
+    uint64_t answers, failures; /* whole answers; calls that failed or took too long */
+    uint64_t approved, corrected, rejected;
+    uint64_t shadowed, false_approved; /* approved answers that the target answered as well; those that differ */
+    double answer_ms;                  /* median, NAN unknown */
+    double tokens_per_second;          /* NAN unknown */
+};
+
+/* The quality gate. */
+struct snapshot_gate {
+    bool configured;
+    bool on;                      /* `gate start`, `gate stop` */
+    char routing[16], review[16]; /* review: as it is done, "prompt", "likelihood", "both" */
+    char verifier[64];            /* its name */
+    char why[256];                /* what is wrong with it, in words; "" if nothing is */
+    uint32_t writing, reviewing;  /* requests that an agent, the verifier is at work on */
+    uint64_t requests, approved, corrected, rejected;
+    uint64_t errors;                /* requests that failed */
+    uint64_t direct;                /* no agent answered: written by the target */
+    uint64_t unreviewed;            /* passed without a review (fail_open) */
+    uint64_t cached;                /* served from an earlier approval */
+    uint64_t retries;               /* agents that were replaced by another */
+    uint64_t unreadable;            /* verdicts that could not be read, which count as rejections */
+    uint64_t tokens, target_tokens; /* given to clients; written by the target (verdicts and corrections too) */
+    uint64_t shadowed, false_approved;
+    double shadow_low, shadow_high; /* 95 % interval of their ratio, NAN before the first */
+    double seconds_saved;           /* of the target's time, by what its tokens take it; may be below 0; NAN unknown */
+    double joules_saved;            /* the same where the power of the machines is known, NAN unknown */
+    struct snapshot_agent agent[SNAPSHOT_AGENTS];
+    size_t n_agents;
+};
+
 struct snapshot {
     uint64_t tick;
     int64_t wall_ms, uptime_ms;
@@ -124,6 +184,7 @@ struct snapshot {
     /* speculation */
     bool speculating;
     char why_not[256];          /* why speculation is off; "" when it is on */
+    char mode[16];              /* what the model's plain name means: "exact", "consensus", "gate" */
     char exactness[32];         /* "byte for byte", "up to near-ties", "unknown" */
     char exactness_note[400];   /* and which flags of the target are in the way of verifying fast */
     int64_t max_draft_tokens;   /* cap in force */
@@ -154,6 +215,8 @@ struct snapshot {
     struct snapshot_request request[SNAPSHOT_REQUESTS];
     size_t n_requests;
     struct snapshot_pool pool;
+    struct snapshot_consensus consensus;
+    struct snapshot_gate gate;
     struct snapshot_machine machine[SNAPSHOT_MACHINES]; /* [0] is this one */
     size_t n_machines;
     struct snapshot_log log[SNAPSHOT_LOG];
