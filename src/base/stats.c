@@ -50,3 +50,17 @@ double stats_ring_mean(const struct stats_ring *r)
         sum += r->value[i];
     return sum / (double)n;
 }
+
+void stats_wilson(uint64_t hits, uint64_t n, double *low, double *high)
+{
+    *low = *high = NAN;
+    if (n == 0)
+        return;
+    const double z = 1.959963984540054; /* the 0.975 quantile of the normal distribution */
+    double of = (double)n, share = hits < n ? (double)hits / of : 1;
+    double centre = share + z * z / (2 * of), spread = z * sqrt((share * (1 - share) + z * z / (4 * of)) / of);
+    double scale = 1 + z * z / of;
+    /* At the ends the formula gives 0 and 1 but for rounding. */
+    *low = hits == 0 ? 0 : (centre - spread) / scale;
+    *high = hits >= n ? 1 : (centre + spread) / scale;
+}

@@ -1,4 +1,4 @@
-/* Ring statistics: the last N values, their mean and quantiles; and rates. */
+/* Ring statistics: the last N values, their mean and quantiles; and how sure a share is. */
 #ifndef TIGHTWAD_BASE_STATS_H
 #define TIGHTWAD_BASE_STATS_H
 
@@ -18,5 +18,9 @@ size_t stats_ring_count(const struct stats_ring *r); /* values held, at most STA
 /* q in 0..1; NAN while empty. */
 double stats_ring_quantile(const struct stats_ring *r, double q);
 double stats_ring_mean(const struct stats_ring *r); /* NAN while empty */
+
+/* The 95 % confidence interval of a share of which `hits` out of n were seen, 0..1: the score interval without
+ * continuity correction (E. B. Wilson, JASA 22, 1927).  NAN both where n is 0; hits beyond n count as n. */
+void stats_wilson(uint64_t hits, uint64_t n, double *low, double *high);
 
 #endif

@@ -1,4 +1,4 @@
-/* Medians and rates that users see come from these rings. */
+/* Medians, rates and the sureness of shares that users see come from here. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -28,5 +28,23 @@ static void test_ring(void **state)
     assert_true(stats_ring_mean(&r) == 7);
 }
 
-const struct CMUnitTest stats_tests[] = {cmocka_unit_test(test_ring)};
+/* The worked examples of R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3. */
+static void test_wilson(void **state)
+{
+    static const struct {
+        uint64_t hits, n;
+        double low, high;
+    } known[] = {{81, 263, 0.2553, 0.3662}, {15, 148, 0.0624, 0.1605}, {0, 20, 0, 0.1611}, {1, 29, 0.0061, 0.1718}};
+    double low, high;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        stats_wilson(known[i].hits, known[i].n, &low, &high);
+        assert_true(fabs(low - known[i].low) < 1e-4 && fabs(high - known[i].high) < 1e-4);
+    }
+    stats_wilson(20, 20, &low, &high);
+    assert_true(fabs(low - (1 - 0.1611)) < 1e-4 && high == 1);
+    stats_wilson(0, 0, &low, &high);
+    assert_true(isnan(low) && isnan(high));
+}
+
+const struct CMUnitTest stats_tests[] = {cmocka_unit_test(test_ring), cmocka_unit_test(test_wilson)};
 const size_t stats_count = sizeof(stats_tests) / sizeof(stats_tests[0]);
