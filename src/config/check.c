@@ -9,15 +9,6 @@
 #include "config/url.h"
 #include "config/value.h"
 
-/* A server of the configuration, with what messages need. */
-struct seen {
-    struct config_server *server;
-    const char *key; /* "proxy.target" */
-    size_t index;
-    size_t line; /* of its section, 0: from the environment alone */
-    bool named;  /* by the user */
-};
-
 static void no_url(struct loader *l, const struct seen *s)
 {
     bool target = s->server == &l->config->proxy.target;
@@ -38,8 +29,7 @@ static const struct config_origin *url_origin(const struct loader *l, const stru
 {
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];
-        bool target = s->server == &l->config->proxy.target;
-        if (o->type != OPTION_URL || (o->place == OPTION_IN_TARGET) != target)
+        if (o->type != OPTION_URL || option_value(o, l->config, s->index) != (void *)&s->server->url)
             continue;
         const struct config_origin *at = origin_get(l->config, o, s->index);
         if (at)
@@ -72,7 +62,7 @@ static void check_ngram(struct loader *l, struct seen *s)
         v->name = xstrdup("ngram");
 }
 
-static void check_server(struct loader *l, struct seen *s)
+void check_server(struct loader *l, struct seen *s)
 {
     struct config_server *v = s->server;
     if (is_ngram(v)) {
@@ -101,7 +91,7 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static void check_twins(struct loader *l, struct seen *list, size_t n)
+void check_twins(struct loader *l, struct seen *list, size_t n)
 {
     for (size_t i = 1; i < n; i++) {
         struct config_server *a = list[i].server;
@@ -147,6 +137,7 @@ void check_config(struct loader *l)
         check_server(l, &list[i]);
     }
     check_twins(l, list, p->n_drafters);
+    check_modes(l);
     check_pool(l);
 }
 
@@ -190,14 +181,15 @@ char *config_restart_needed(const struct config *from, const struct config *to)
     buf_init(&b, 65536);
     for (size_t i = 0; i < option_count; i++) {
         const struct option *o = &option_table[i];
-        if (o->reloadable || o->place == OPTION_IN_DRAFT || o->place == OPTION_IN_DRAFTERS)
+        if (o->reloadable)
             continue;
         size_t n = option_entries(o, from), m = option_entries(o, to);
         for (size_t k = 0; k < (n > m ? n : m); k++) {
             const void *x = option_value(o, (struct config *)from, k), *y = option_value(o, (struct config *)to, k);
             /* A name that is made from the url needs no mention of its own. */
-            bool made = o->place == OPTION_IN_TARGET && o->offset == offsetof(struct config_server, name) &&
-                        !origin_get(from, o, 0) && !origin_get(to, o, 0);
+            bool made = (o->place == OPTION_IN_TARGET || o->place == OPTION_IN_VERIFIER) &&
+                        o->offset == offsetof(struct config_server, name) && !origin_get(from, o, 0) &&
+                        !origin_get(to, o, 0);
             if (!made && x != y && (!x || !y || !value_equal(o, x, y)))
                 add_difference(&b, o, k, x, y);
         }

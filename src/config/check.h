@@ -4,10 +4,25 @@
 
 #include "config/walk.h"
 
+/* A server of the configuration, with what messages need. */
+struct seen {
+    struct config_server *server;
+    const char *key; /* "proxy.target" */
+    size_t index;
+    size_t line; /* of its section, 0: from the environment alone */
+    bool named;  /* by the user */
+};
+
 /* Completes names and tells what does not go together. */
 void check_config(struct loader *l);
 
-/* The part of it that is about the pool. */
+/* The parts of it that are about the pool, and about consensus and the quality gate. */
 void check_pool(struct loader *l);
+void check_modes(struct loader *l);
+
+/* One server: it has a url, and gets a name. */
+void check_server(struct loader *l, struct seen *s);
+/* No two of a list are the same or have one name; s#2 where both have none of their own. */
+void check_twins(struct loader *l, struct seen *list, size_t n);
 
 #endif

@@ -118,6 +118,7 @@ void config_destroy(struct config *c)
     free(c->pool.coordinator.gpus);
     free(c->pool.models);
     free(c->proxy.drafters);
+    free(c->gate.agents);
     free(c->origins);
     free(c->path);
     free(c);

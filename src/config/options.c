@@ -16,6 +16,10 @@ static const char *const type_names[] = {"server", "ngram", NULL};
 static const char *const device_names[] = {"auto", "cuda", "hip", "vulkan", "metal", "cpu", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const hangup_names[] = {"drain", "headless", NULL};
+static const char *const mode_names[] = {"auto", "exact", "consensus", "gate", NULL};
+static const char *const consensus_names[] = {"off", "strict", "majority", "any_disagree", NULL};
+static const char *const routing_names[] = {"least_busy", "round_robin", "race", NULL};
+static const char *const review_names[] = {"auto", "prompt", "likelihood", "both", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 
 #define HELP_URL                                                                                                       \
@@ -88,6 +92,27 @@ const struct option option_table[] = {
     {.key = "proxy.draft_timeout", AT(proxy.draft_timeout_ms), .type = OPTION_DURATION, .def = "5s", .min = 10,
      .max = 600000, .reloadable = true,
      .help = "How long a round waits for its draft before it goes on without one."},
+    {.key = "proxy.default_mode", AT(proxy.default_mode), .type = OPTION_ENUM, .names = mode_names, .def = "auto",
+     .reloadable = true,
+     .help = "How a request is served whose model name says nothing of it (`NAME@exact`, `NAME@consensus`, `NAME@gate` "
+             "do). `auto`: by the quality gate where one is on, else by consensus where `consensus_mode` is not off, else "
+             "exactly."},
+    {.key = "proxy.consensus_mode", AT(proxy.consensus_mode), .type = OPTION_ENUM, .names = consensus_names,
+     .def = "off", .reloadable = true,
+     .help = "**Approximate** when not `off`: tokens that the drafters agree on are taken without asking the target, "
+             "so an answer may differ from the target's own. `strict`: all drafters agree on each token; `majority`: more "
+             "than half do; `any_disagree`: one disagreement sends the whole window to the target. Needs two drafters or "
+             "more. `NAME@exact` stays exact."},
+    {.key = "proxy.consensus_window", AT(proxy.consensus_window), .type = OPTION_INT, .def = "8", .min = 1, .max = 64,
+     .unit = "tokens", .reloadable = true, .help = "How many tokens the drafters vote on at once."},
+    {.key = "proxy.consensus_audit", AT(proxy.consensus_audit), .type = OPTION_SHARE, .def = "0.05",
+     .reloadable = true,
+     .help = "The share of the windows taken without the target that it checks afterwards, which measures how often "
+             "they were wrong."},
+    {.key = "proxy.consensus_max_error", AT(proxy.consensus_max_error), .type = OPTION_SHARE, .def = "0.02",
+     .reloadable = true,
+     .help = "The share of wrong tokens among the checked ones above which answers are exact again, until consensus is "
+             "turned on anew."},
     {.key = "proxy.target_wait", AT(proxy.target_wait_ms), .type = OPTION_DURATION, .def = "30s", .min = 0,
      .max = 3600000, .reloadable = true,
      .help = "How long a target that went away is waited for. When it comes back in time, the answer goes on where it "
@@ -114,6 +139,48 @@ const struct option option_table[] = {
     SERVER_ROWS("proxy.drafters[]", OPTION_IN_DRAFTERS, true, drafter_names, NULL, NULL, NULL, NULL),
     {.key = "proxy.drafters[].type", IN(OPTION_IN_DRAFTERS, type), .type = OPTION_ENUM, .names = type_names,
      .def = "server", .reloadable = true, .help = HELP_TYPE},
+
+    {.key = "quality_gate.enabled", AT(gate.enabled), .type = OPTION_BOOL, .def = "true", .reloadable = true,
+     .help = "Whether the gate answers from the start; `tightwad gate start` and `stop` turn it on and off."},
+    {.key = "quality_gate.routing", AT(gate.routing), .type = OPTION_ENUM, .names = routing_names, .def = "least_busy",
+     .reloadable = true,
+     .help = "Which agent writes the answer: the one with the fewest requests, each in turn, or two of them, of which the "
+             "first answer counts (`race`)."},
+    {.key = "quality_gate.review", AT(gate.review), .type = OPTION_ENUM, .names = review_names, .def = "auto",
+     .reloadable = true,
+     .help = "How an answer is reviewed. `prompt`: the verifier is asked and says APPROVE, CORRECT or REJECT. "
+             "`likelihood`: it reads the answer as if it had written it, and no token may be one that it would hardly have "
+             "written. `both`: both must approve. `auto`: what the verifier can do, both with a node."},
+    {.key = "quality_gate.verification_prompt", AT(gate.verification_prompt), .type = OPTION_TEXT,
+     .def = "You review a draft answer. Reply APPROVE if it is right, CORRECT: and the right answer if it is nearly "
+            "right, or REJECT if it is useless.",
+     .reloadable = true,
+     .help = "What the verifier is told in a review by prompt. Its answer must begin with APPROVE, CORRECT: or REJECT; "
+             "anything else counts as a rejection."},
+    {.key = "quality_gate.max_retries", AT(gate.max_retries), .type = OPTION_INT, .def = "2", .min = 0, .max = 16,
+     .reloadable = true,
+     .help = "How many other agents are asked when one fails or takes too long. After that the target answers."},
+    {.key = "quality_gate.agent_timeout", AT(gate.agent_timeout_ms), .type = OPTION_DURATION, .def = "60s", .min = 100,
+     .max = 3600000, .reloadable = true, .help = "The longest that an agent may take for an answer."},
+    {.key = "quality_gate.fail_open", AT(gate.fail_open), .type = OPTION_BOOL, .def = "false", .reloadable = true,
+     .help = "With `true`, answers pass unreviewed while the verifier can't be reached. With `false` they wait for it, and "
+             "the request fails when it does not come back."},
+    {.key = "quality_gate.cache_identical", AT(gate.cache_identical), .type = OPTION_BOOL, .def = "false",
+     .reloadable = true,
+     .help = "Whether an approved answer serves the same request again, without an agent and without a review."},
+    {.key = "quality_gate.min_token_probability", AT(gate.min_token_probability), .type = OPTION_SHARE, .def = "0.01",
+     .reloadable = true,
+     .help = "By likelihood: an answer is approved when the verifier gives each of its tokens at least this probability. "
+             "What stands before the first token below it is kept, and the target writes on from there."},
+    {.key = "quality_gate.keep_share", AT(gate.keep_share), .type = OPTION_SHARE, .def = "0.25", .reloadable = true,
+     .help = "By likelihood: when less than this share of the answer would be kept, it is rejected, and the target writes "
+             "all of it."},
+    {.key = "quality_gate.shadow_share", AT(gate.shadow_share), .type = OPTION_SHARE, .def = "0.02",
+     .reloadable = true,
+     .help = "The share of the approved requests that the target answers as well, afterwards, which measures how often a "
+             "wrong answer is approved."},
+    SERVER_ROWS("quality_gate.verifier", OPTION_IN_VERIFIER, false, backend_names, NULL, NULL, NULL, NULL),
+    SERVER_ROWS("quality_gate.agents[]", OPTION_IN_AGENTS, true, backend_names, NULL, NULL, NULL, NULL),
 
     {.key = "coordinator.host", AT(pool.coordinator.host), .type = OPTION_HOST, .def = "127.0.0.1",
      .help = "The address that the coordinator listens on. Only the proxy needs to reach it."},
@@ -206,6 +273,15 @@ const struct option_section option_sections[] = {
     {"proxy.drafters[]",
      "A list, where there are several drafters (at most 16): the first healthy one drafts, the others stand by. Either "
      "`draft` or `drafters` is given, not both."},
+    {"quality_gate", "Small models (agents) write whole answers, and the big one (the verifier) reviews each: it "
+                     "passes, is corrected, or "
+                     "is written anew. **Approximate**: an approved answer is an agent's, not the target's own. With "
+                     "an agent or more there "
+                     "is a gate; `NAME@exact` stays exact beside it."},
+    {"quality_gate.verifier", "Who reviews. Left out: the proxy's target, or the pool. Where there is neither, the "
+                              "verifier is the target as well."},
+    {"quality_gate.agents[]",
+     "A list of the servers that write the answers (at most 16). A drafter may be one of them."},
     {"coordinator",
      "The process on this machine that holds a pool together: it has the model's file, computes on this "
      "machine's GPUs and sends the rest of the layers to the workers. Tightwad starts it, watches it and "
@@ -231,9 +307,9 @@ const struct option_section option_sections[] = {
 const size_t option_section_count = ARRAY_LEN(option_sections);
 
 const struct option_list option_lists[] = {
-    {"proxy.drafters", "drafters", "url", NULL}, {"coordinator.gpus", "GPUs", "name", NULL},
-    {"workers", "workers", "host", NULL},        {"workers[].gpus", "GPUs", "name", NULL},
-    {"models", "models", "path", "name"},
+    {"proxy.drafters", "drafters", "url", NULL}, {"quality_gate.agents", "agents", "url", NULL},
+    {"coordinator.gpus", "GPUs", "name", NULL},  {"workers", "workers", "host", NULL},
+    {"workers[].gpus", "GPUs", "name", NULL},    {"models", "models", "path", "name"},
 };
 const size_t option_list_count = ARRAY_LEN(option_lists);
 
@@ -251,8 +327,7 @@ const char *const option_old_keys[] = {"peer",
                                        "chat_template",
                                        NULL};
 
-const char *const option_later_keys[] = {"quality_gate", "swarm", "proxy.consensus_mode", "proxy.consensus_max_error",
-                                         NULL};
+const char *const option_later_keys[] = {"swarm", NULL};
 
 const struct option *option_find(const char *key)
 {
@@ -310,6 +385,13 @@ void *option_value(const struct option *o, struct config *c, size_t index)
         if (index < p->n_models)
             base = (char *)&p->models[index];
         break;
+    case OPTION_IN_VERIFIER:
+        base = (char *)&c->gate.verifier;
+        break;
+    case OPTION_IN_AGENTS:
+        if (index < c->gate.n_agents)
+            base = (char *)&c->gate.agents[index];
+        break;
     }
     return base ? base + o->offset : NULL;
 }
@@ -319,6 +401,7 @@ size_t option_entries(const struct option *o, const struct config *c)
     switch (o->place) {
     case OPTION_IN_CONFIG:
     case OPTION_IN_TARGET:
+    case OPTION_IN_VERIFIER:
         return 1;
     case OPTION_IN_DRAFT:
     case OPTION_IN_DRAFTERS:
@@ -331,6 +414,8 @@ size_t option_entries(const struct option *o, const struct config *c)
         return c->pool.n_workers * CONFIG_GPUS_MAX;
     case OPTION_IN_MODELS:
         return c->pool.n_models;
+    case OPTION_IN_AGENTS:
+        return c->gate.n_agents;
     }
     return 0;
 }

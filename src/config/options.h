@@ -11,6 +11,7 @@
 
 enum option_type {
     OPTION_STRING,   /* char *, one line */
+    OPTION_TEXT,     /* char *, one line or several */
     OPTION_SECRET,   /* char *, never shown */
     OPTION_HOST,     /* char *, an address or a host name */
     OPTION_URL,      /* char *, http(s)://host[:port][/prefix] */
@@ -22,6 +23,7 @@ enum option_type {
     OPTION_SIZE,     /* int64_t, bytes */
     OPTION_DURATION, /* int64_t, milliseconds */
     OPTION_BOOL,     /* bool */
+    OPTION_SHARE,    /* double, 0 to 1 */
     OPTION_GIB,      /* int64_t, bytes; GiB without a unit */
     OPTION_WORDS,    /* struct config_words, a list of texts */
     OPTION_VARS,     /* struct config_words, NAME=VALUE each: a section of names and texts */
@@ -37,6 +39,8 @@ enum option_place {
     OPTION_IN_WORKERS,     /* struct config_worker */
     OPTION_IN_WORKER_GPUS, /* struct config_gpu: a worker's; the index is worker × CONFIG_GPUS_MAX + GPU */
     OPTION_IN_MODELS,      /* struct config_model */
+    OPTION_IN_VERIFIER,    /* struct config_server: the quality gate's verifier */
+    OPTION_IN_AGENTS,      /* struct config_server: an agent of the quality gate */
 };
 
 struct option {

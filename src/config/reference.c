@@ -45,6 +45,7 @@ static const char intro[] =
     "`$${` stands for `${` |\n"
     "| URL | `http://HOST:PORT` or `https://HOST[:PORT]`, with a path before `/v1` if the server has one; IPv6 in "
     "`[brackets]` |\n"
+    "| text of several lines | after `key: \\|`, indented below it |\n"
     "| whole number | `32` |\n"
     "| size | `10MiB`; B, KiB, MiB, GiB (powers of 1024), kB, MB, GB (powers of 1000); bytes without a unit |\n"
     "| number of GiB | `24`, `15.5`; also with a unit, as a size |\n"
@@ -52,6 +53,7 @@ static const char intro[] =
     "| list of texts | `[\"--one\", \"two\"]`, or a line with `- ` for each |\n"
     "| path | absolute, from `~/`, or from the folder of the configuration |\n"
     "| duration | `30s`; ms, s, m, h; seconds without a unit |\n"
+    "| share | `0.05`: from 0 to 1 |\n"
     "| yes or no | `true`, `false` (also yes, no, on, off) |\n"
     "\n"
     "Of YAML itself, anchors, aliases, tags and several documents in one file are not taken; a key may stand once.\n"
@@ -73,6 +75,7 @@ static void type_text(const struct option *o, FILE *to)
 {
     static const char *const names[] = {
         [OPTION_STRING] = "text",
+        [OPTION_TEXT] = "text of one line or several",
         [OPTION_SECRET] = "key",
         [OPTION_HOST] = "address or host name",
         [OPTION_URL] = "URL",
@@ -81,6 +84,7 @@ static void type_text(const struct option *o, FILE *to)
         [OPTION_SIZE] = "size",
         [OPTION_DURATION] = "duration",
         [OPTION_BOOL] = "yes or no",
+        [OPTION_SHARE] = "share from 0 to 1",
         [OPTION_PATH] = "path",
         [OPTION_PROGRAM] = "path or name of a program",
         [OPTION_SWITCH] = "`on`, `off` or `auto`",

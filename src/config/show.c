@@ -64,7 +64,7 @@ static bool pool_given(const struct config *c)
 {
     for (size_t i = 0; i < c->n_origins; i++) {
         const char *key = c->origins[i].option->key;
-        if (strncmp(key, "proxy.", 6) != 0 && strncmp(key, "log.", 4) != 0)
+        if (strncmp(key, "proxy.", 6) != 0 && strncmp(key, "log.", 4) != 0 && strncmp(key, "quality_gate.", 13) != 0)
             return true;
     }
     return c->pool.n_workers > 0 || c->pool.n_models > 0 || c->pool.coordinator.n_gpus > 0;
@@ -93,6 +93,19 @@ static void show_pool(const struct config *c, FILE *to)
     show_options(c, "", 0, "", "", to);
 }
 
+static void show_gate(const struct config *c, FILE *to)
+{
+    const struct config_gate *g = &c->gate;
+    fprintf(to, "quality_gate:  # approximate\n");
+    show_options(c, "quality_gate", 0, "  ", "  ", to);
+    fprintf(to, g->verifier.url ? "  verifier:\n" : "  # verifier: the target\n");
+    if (g->verifier.url)
+        show_options(c, "quality_gate.verifier", 0, "    ", "    ", to);
+    fprintf(to, "  agents:\n");
+    for (size_t i = 0; i < g->n_agents; i++)
+        show_options(c, "quality_gate.agents[]", i, "      ", "    - ", to);
+}
+
 void config_show(const struct config *c, FILE *to)
 {
     fprintf(to, "# %s%s\n", c->path ? "read from " : "no configuration file: defaults and the environment",
@@ -108,6 +121,8 @@ void config_show(const struct config *c, FILE *to)
     fprintf(to, "  drafters:%s\n", c->proxy.n_drafters ? "" : " []");
     for (size_t i = 0; i < c->proxy.n_drafters; i++)
         show_options(c, "proxy.drafters[]", i, "      ", "    - ", to);
+    if (c->gate.configured)
+        show_gate(c, to);
     if (pool_given(c))
         show_pool(c, to);
     fprintf(to, "log:\n");
@@ -155,6 +170,17 @@ static void add_pool_json(const struct config *c, json_t *all)
     json_decref(rest);
 }
 
+static json_t *gate_json(const struct config *c)
+{
+    json_t *gate = options_json(c, "quality_gate", 0), *agents = json_array();
+    for (size_t i = 0; i < c->gate.n_agents; i++)
+        json_array_append_new(agents, options_json(c, "quality_gate.agents[]", i));
+    json_object_set_new(gate, "verifier",
+                        c->gate.verifier.url ? options_json(c, "quality_gate.verifier", 0) : json_null());
+    json_object_set_new(gate, "agents", agents);
+    return gate;
+}
+
 json_t *config_show_json(const struct config *c)
 {
     json_t *proxy = options_json(c, "proxy", 0);
@@ -164,6 +190,8 @@ json_t *config_show_json(const struct config *c)
         json_array_append_new(drafters, options_json(c, "proxy.drafters[]", i));
     json_object_set_new(proxy, "drafters", drafters);
     json_t *all = json_pack("{s:s?,s:o,s:o}", "path", c->path, "proxy", proxy, "log", options_json(c, "log", 0));
+    if (c->gate.configured)
+        json_object_set_new(all, "quality_gate", gate_json(c));
     if (pool_given(c))
         add_pool_json(c, all);
     return all;

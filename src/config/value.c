@@ -163,6 +163,38 @@ static int parse_number(const struct option *o, const char *text, int64_t *out, 
     return 0;
 }
 
+/* Ordinary decimals alone, whatever the locale: "0.05", ".5", "1". */
+static int parse_share(const struct option *o, const char *text, double *out, char **cause)
+{
+    static const char expected[] = "a share from 0 to 1 such as 0.05";
+    const char *s = text;
+    double v = 0, scale = 1;
+    size_t digits = 0;
+    for (; isdigit((unsigned char)*s); s++, digits++)
+        v = v * 10 + (*s - '0');
+    if (*s == '.') {
+        for (s++; isdigit((unsigned char)*s) && digits < 20; s++, digits++) {
+            scale *= 10;
+            v = v * 10 + (*s - '0');
+        }
+    }
+    bool percent = digits > 0 && strcmp(s, "%") == 0;
+    if (digits == 0 || (*s && !percent))
+        return bad(o, text, cause, expected);
+    v /= scale;
+    if (percent || v > 1) {
+        char *q = value_quote(text);
+        if (v <= 100)
+            cause_set(cause, "%s: %s is not %s; %g%% is written as %g", o->key, q, expected, v, v / 100);
+        else
+            cause_set(cause, "%s: %s is out of range: 0 to 1", o->key, q);
+        free(q);
+        return -1;
+    }
+    *out = v;
+    return 0;
+}
+
 /* What YAML calls true and false is on and off. */
 static int parse_switch(const struct option *o, const char *text, const char **kept, char **cause)
 {
@@ -216,11 +248,14 @@ static int check_enum(const struct option *o, const char *text, char **cause)
     return -1;
 }
 
-/* Whether text has characters that no line of text has: controls, line separators, byte-order marks. */
-static bool has_controls(const char *text)
+/* Whether text has characters that no line of text has: controls, line separators, byte-order marks.  lines: it may
+ * have several lines. */
+static bool has_controls(const char *text, bool lines)
 {
     static const char *const odd[] = {"\u2028", "\u2029", "\ufeff", "\xef\xbf\xbe", "\xef\xbf\xbf"};
     for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
+        if (lines && (*p == '\n' || *p == '\t'))
+            continue;
         if (*p < 0x20 || *p == 0x7f || (*p == 0xc2 && p[1] < 0xa0)) /* C0, delete, C1 */
             return true;
     }
@@ -235,8 +270,10 @@ int value_check(const struct option *o, const char *text, char **cause)
 {
     if (!utf8_valid(text, strlen(text)))
         return bad(o, "…", cause, "UTF-8");
-    if (has_controls(text))
-        return bad(o, text, cause, "one line of text (it has a control character in it)");
+    if (has_controls(text, o->type == OPTION_TEXT))
+        return bad(o, text, cause,
+                   o->type == OPTION_TEXT ? "text (it has a control character in it)"
+                                          : "one line of text (it has a control character in it)");
     if (!*text)
         return bad(o, text, cause, "a text (leave the line out to have none)");
     if (strlen(text) > 4096)
@@ -253,6 +290,8 @@ int value_parse(const struct option *o, const char *text, void *at, char **cause
 {
     if (o->type == OPTION_BOOL)
         return parse_bool(o, text, at, cause);
+    if (o->type == OPTION_SHARE)
+        return parse_share(o, text, at, cause);
     if (!is_string(o))
         return parse_number(o, text, at, cause);
     char *kept = NULL;
@@ -269,6 +308,8 @@ int value_parse(const struct option *o, const char *text, void *at, char **cause
                                      : (o->type == OPTION_ENUM ? check_enum : value_check)(o, text, cause))
             return -1;
         kept = xstrdup(text);
+        for (size_t n = strlen(kept); o->type == OPTION_TEXT && n > 1 && kept[n - 1] == '\n';)
+            kept[--n] = '\0'; /* the end of a block of lines */
     }
     value_clear(o, at);
     *(char **)at = kept;
@@ -316,6 +357,8 @@ char *value_text(const struct option *o, const void *at)
 {
     if (o->type == OPTION_BOOL)
         return xstrdup(*(const bool *)at ? "true" : "false");
+    if (o->type == OPTION_SHARE)
+        return xasprintf("%.12g", *(const double *)at);
     if (is_words(o))
         return words_text(at, o->type == OPTION_VARS);
     if (o->type == OPTION_GIB && *(const int64_t *)at == 0)
@@ -330,6 +373,8 @@ json_t *value_json(const struct option *o, const void *at)
 {
     if (o->type == OPTION_BOOL)
         return json_boolean(*(const bool *)at);
+    if (o->type == OPTION_SHARE)
+        return json_real(*(const double *)at);
     if (is_words(o))
         return words_json(at, o->type == OPTION_VARS);
     if (o->type == OPTION_GIB && *(const int64_t *)at == 0)
@@ -354,7 +399,10 @@ char *value_yaml_quoted(const char *text)
             buf_addc(&b, '\\');
         else if (*p == '$' && p[1] == '{')
             buf_addc(&b, '$');
-        buf_addc(&b, *p);
+        if (*p == '\n' || *p == '\t')
+            buf_adds(&b, *p == '\n' ? "\\n" : "\\t");
+        else
+            buf_addc(&b, *p);
     }
     buf_addc(&b, '"');
     return buf_steal(&b);
@@ -372,6 +420,8 @@ bool value_equal(const struct option *o, const void *a, const void *b)
 {
     if (o->type == OPTION_BOOL)
         return *(const bool *)a == *(const bool *)b;
+    if (o->type == OPTION_SHARE)
+        return *(const double *)a == *(const double *)b;
     if (is_words(o))
         return words_equal(a, b);
     if (!is_string(o))

@@ -33,6 +33,7 @@ void walk_defaults(struct config *c)
 {
     set_defaults(c, OPTION_IN_CONFIG, 0);
     set_defaults(c, OPTION_IN_TARGET, 0);
+    set_defaults(c, OPTION_IN_VERIFIER, 0);
 }
 
 /* One empty element more at the end of *list.  False when it has max. */
@@ -57,6 +58,12 @@ bool walk_add_entry(struct loader *l, const char *list, size_t parent, size_t li
         fits = grow((void **)&x->drafters, &x->n_drafters, sizeof(*x->drafters), CONFIG_DRAFTERS_MAX);
         if (fits)
             l->drafter_line[*index] = line;
+    } else if (strcmp(list, "quality_gate.agents") == 0) {
+        struct config_gate *g = &l->config->gate;
+        *index = g->n_agents;
+        fits = grow((void **)&g->agents, &g->n_agents, sizeof(*g->agents), CONFIG_AGENTS_MAX);
+        if (fits)
+            l->agent_line[*index] = line;
     } else if (strcmp(list, "coordinator.gpus") == 0) {
         *index = c->n_gpus;
         fits = grow((void **)&c->gpus, &c->n_gpus, sizeof(*c->gpus), CONFIG_GPUS_MAX);

@@ -94,6 +94,10 @@ static void note_section(struct loader *l, const char *key, size_t line)
         l->drafters_line = line;
     else if (strcmp(key, "coordinator") == 0)
         l->coordinator_line = line;
+    else if (strcmp(key, "quality_gate") == 0)
+        l->gate_line = line;
+    else if (strcmp(key, "quality_gate.verifier") == 0)
+        l->verifier_line = line;
 }
 
 static const struct option_list *list_find(const char *key)

@@ -116,7 +116,11 @@ struct member *proxy_make_member(struct proxy *p, enum snapshot_role role, const
 
 static void take_settings(struct proxy *p, const struct config_proxy *from)
 {
+    free(p->settings.default_mode);
+    free(p->settings.consensus_mode);
     p->settings = *from;
+    p->settings.default_mode = xstrdup(from->default_mode);
+    p->settings.consensus_mode = xstrdup(from->consensus_mode);
     p->settings.host = p->settings.auth_token = NULL;
     p->settings.drafters = NULL;
     p->settings.n_drafters = 0;
@@ -188,6 +192,8 @@ void proxy_destroy(struct proxy *p)
     member_destroy(p->target);
     event_free(p->pump);
     event_free(p->tick);
+    free(p->settings.default_mode);
+    free(p->settings.consensus_mode);
     free(p->config_path);
     free(p->model);
     free(p->next_model);

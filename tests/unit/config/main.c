@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest compose_tests[], edit_tests[], examples_tests[], load_tests[], pool_tests[], set_tests[],
-    show_tests[], tree_tests[], value_tests[];
-extern const size_t compose_count, edit_count, examples_count, load_count, pool_count, set_count, show_count,
-    tree_count, value_count;
+extern const struct CMUnitTest compose_tests[], edit_tests[], examples_tests[], load_tests[], modes_tests[],
+    pool_tests[], set_tests[], show_tests[], tree_tests[], value_tests[];
+extern const size_t compose_count, edit_count, examples_count, load_count, modes_count, pool_count, set_count,
+    show_count, tree_count, value_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -37,6 +37,7 @@ int main(void)
     add(tree_tests, tree_count);
     add(value_tests, value_count);
     add(load_tests, load_count);
+    add(modes_tests, modes_count);
     add(show_tests, show_count);
     add(edit_tests, edit_count);
     add(examples_tests, examples_count);

@@ -122,9 +122,8 @@ static void old_and_later_keys(void **state)
         "t.yaml:2: warning: \"peer\" is a key of the older Python Tightwad; it means nothing here and is ignored\n"
         "t.yaml:5: warning: \"ssh_user\" is a key of the older Python Tightwad; it means nothing here and is "
         "ignored\n");
-    rig_finds("swarm: {}\nproxy:\n  consensus_mode: strict\n", false,
-              "t.yaml:1: error: \"swarm\" is not supported by this version (" TIGHTWAD_VERSION ")\n"
-              "t.yaml:3: error: \"consensus_mode\" is not supported by this version (" TIGHTWAD_VERSION ")\n");
+    rig_finds("swarm: {}\n", false,
+              "t.yaml:1: error: \"swarm\" is not supported by this version (" TIGHTWAD_VERSION ")\n");
 }
 
 static void drafters_go_together(void **state)
