@@ -65,9 +65,11 @@ struct backend_info {
     struct backend_caps caps;
     char *cannot_verify; /* why not, in words; NULL when caps.verify */
     char *advice;        /* what would make verifying faster there, in words; NULL: nothing known */
-    int32_t verify_max;  /* longest draft that one verify can take, 0: no limit */
-    int64_t rtt_us;      /* of the probe, -1: unknown */
-    json_t *raw;         /* what the server said of itself, may be NULL */
+    int32_t *eog;        /* the ids that end a generation; NULL: unknown */
+    size_t n_eog;
+    int32_t verify_max; /* longest draft that one verify can take, 0: no limit */
+    int64_t rtt_us;     /* of the probe, -1: unknown */
+    json_t *raw;        /* what the server said of itself, may be NULL */
 };
 
 struct backend_status {

@@ -255,6 +255,16 @@ struct backend_call *backend_verify_tree(struct backend_session *s, const int32_
     return backend_verify(s, path, n_path, tree->draft, tree->n_draft, n_logprobs, timeout_ms, cb, arg);
 }
 
+struct backend_call *backend_score(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                   int timeout_ms, backend_score_cb *cb, void *arg)
+{
+    if (s->ops->score != NULL)
+        return s->ops->score(s, path, n_path, n, timeout_ms, cb, arg);
+    struct backend_call *c = unsupported(s->b, s, CALL_SCORE, "say how likely tokens are", arg);
+    c->cb.score = cb;
+    return c;
+}
+
 struct backend_call *backend_draft_stream(struct backend_session *s, const int32_t *path, size_t n_path,
                                           const struct backend_draft_ask *ask, int idle_timeout_ms,
                                           backend_drafted_cb *on_tokens, backend_done_cb *cb, void *arg)

@@ -172,6 +172,9 @@ static void call_back_error(struct backend_call *c, const struct backend_status 
     case CALL_VERIFY:
         c->cb.verify(c->arg, st, &(struct backend_verdict){.margin = NAN});
         break;
+    case CALL_SCORE:
+        c->cb.score(c->arg, st, NULL, NULL, 0);
+        break;
     case CALL_GENERATE:
         c->cb.generate(c->arg, st);
         break;
@@ -266,6 +269,14 @@ void call_end_verify(struct backend_call *c, const struct backend_verdict *v)
     struct backend_status st = call_status(c, BACKEND_OK, "");
     call_unlink(c);
     c->cb.verify(c->arg, &st, v);
+    call_free(c);
+}
+
+void call_end_score(struct backend_call *c, const float *logprobs, const float *gaps, size_t n)
+{
+    struct backend_status st = call_status(c, BACKEND_OK, "");
+    call_unlink(c);
+    c->cb.score(c->arg, &st, logprobs, gaps, n);
     call_free(c);
 }
 

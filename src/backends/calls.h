@@ -14,6 +14,7 @@ enum call_kind {
     CALL_START,
     CALL_DRAFT,
     CALL_VERIFY,
+    CALL_SCORE,
     CALL_GENERATE,
     CALL_CHAT,
     CALL_VOCAB,
@@ -37,6 +38,7 @@ struct backend_call {
         backend_start_cb *start;
         backend_draft_cb *draft;
         backend_verify_cb *verify;
+        backend_score_cb *score;
         backend_done_cb *generate;
         backend_chat_done_cb *chat;
         backend_vocab_cb *vocab;
@@ -110,6 +112,7 @@ void call_end_text(struct backend_call *c, const char *text, size_t len);
 void call_end_start(struct backend_call *c, struct backend_session *s, const int32_t *tokens, size_t n);
 void call_end_draft(struct backend_call *c, const struct backend_draft *d);
 void call_end_verify(struct backend_call *c, const struct backend_verdict *v);
+void call_end_score(struct backend_call *c, const float *logprobs, const float *gaps, size_t n);
 void call_end_generate(struct backend_call *c);
 void call_end_chat(struct backend_call *c, const char *finish, int64_t prompt_tokens, int64_t completion_tokens);
 void call_end_vocab(struct backend_call *c, enum backend_vocab_match match, const char *reason);

@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/mem.h"
 
-enum { NODE_PROTOCOL = 1 };
+enum { NODE_PROTOCOL = 1, NODE_EOG_MAX = 1000 };
 
 static bool is_hex(const char *s)
 {
@@ -65,12 +65,15 @@ static int read_info(struct backend *b, json_t *o, int64_t rtt_us, char **cause)
         .draft_stream = true,
         .draft_branches = branches,
         .verify_branches = branches,
+        .score = true,
         .generate = true,
         .chat = true,
         .tokenize = true,
         .templated = templated,
         .shared_noise = true,
     };
+    if (wire_get_tokens(json_object_get(o, "eog"), "eog", i.n_vocab, NODE_EOG_MAX, &i.eog, &i.n_eog, NULL) < 0)
+        i.n_eog = 0; /* unknown */
     i.raw = json_incref(o);
     backend_info_reset(&b->info);
     b->info = i;

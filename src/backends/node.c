@@ -204,11 +204,16 @@ static void write_body(const struct node_call *n, size_t keep, struct buf *b)
         wire_add_tokens(b, n->draft, n->n_draft);
         write_branches(n, b);
         break;
+    case CALL_SCORE:
+        /* nodes of a former version score all that they are sent, and know no number */
+        if (n->n_path - keep > n->n)
+            buf_printf(b, ",\"n\":%zu", n->n);
+        break;
     default:
         buf_printf(b, ",\"n\":%zu", n->n);
         write_ask(n, b);
     }
-    if (n->n_logprobs >= 0 && n->c.kind != CALL_DRAFT && n->drafts == NULL)
+    if (n->n_logprobs >= 0 && n->c.kind != CALL_DRAFT && n->c.kind != CALL_SCORE && n->drafts == NULL)
         buf_printf(b, ",\"logprobs\":%d", n->n_logprobs);
     buf_addc(b, '}');
 }
@@ -229,6 +234,8 @@ void node_call_send(struct node_call *n)
     /* one token at least: the server needs something to decode before it can go on from there */
     if (keep >= n->n_path)
         keep = n->n_path - 1;
+    if (n->c.kind == CALL_SCORE && keep > n->n_path - n->n) /* what is scored is sent */
+        keep = n->n_path - n->n;
     session_set_path(s, keep, n->path + keep, n->n_path - keep);
     s->safe = keep;
     n->session_id = s->id;
@@ -239,6 +246,8 @@ void node_call_send(struct node_call *n)
         call_post_text(&n->c, "/v1/node/draft", body.data, body.len, node_on_draft);
     else if (n->c.kind == CALL_VERIFY)
         call_post_text(&n->c, "/v1/node/verify", body.data, body.len, node_on_verify);
+    else if (n->c.kind == CALL_SCORE)
+        call_post_text(&n->c, "/v1/node/score", body.data, body.len, node_on_score);
     else
         node_stream_request(n, body.data, body.len);
     buf_finish(&body);
@@ -371,6 +380,7 @@ const struct backend_ops backend_node_ops = {
     .session_close = node_session_close,
     .draft = node_draft,
     .verify = node_verify,
+    .score = node_score,
     .verify_tree = node_verify_tree,
     .draft_stream = node_draft_stream,
     .generate = node_generate,

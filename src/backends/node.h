@@ -28,8 +28,8 @@ struct node_call {
     int retries;
     int64_t session_id;
     uint64_t serial;
-    int32_t *draft; /* verify */
-    size_t n_draft, n;
+    int32_t *draft;                  /* verify */
+    size_t n_draft, n;               /* n: score: so many at the end of the path */
     struct backend_branch *branches; /* verify: their tokens are owned; NULL: none */
     size_t n_branches;
     size_t branch_of[BACKEND_BRANCHES_MAX]; /* their places among the caller's */
@@ -66,6 +66,11 @@ struct backend_call *node_verify(struct backend_session *s, const int32_t *path,
 struct backend_call *node_verify_tree(struct backend_session *s, const int32_t *path, size_t n_path,
                                       const struct backend_tree *tree, int n_logprobs, int timeout_ms,
                                       backend_verify_cb *cb, void *arg);
+
+/* node-score.c */
+void node_on_score(struct backend_call *c, const struct httpc_result *r);
+struct backend_call *node_score(struct backend_session *s, const int32_t *path, size_t n_path, size_t n, int timeout_ms,
+                                backend_score_cb *cb, void *arg);
 
 /* node-stream.c: n's request with this body, read as it streams */
 void node_stream_request(struct node_call *n, const char *body, size_t len);

@@ -74,6 +74,10 @@ static void probe_end(struct probe_call *p)
     p->info.caps.chat = true;
     p->info.n_vocab = p->info.n_vocab > 0 ? p->info.n_vocab : o->n_vocab;
     p->info.cannot_verify = xstrdup(o->cannot_verify);
+    if (o->caps.verify && o->n_eog > 0) {
+        p->info.eog = xmemdup(o->eog, o->n_eog * sizeof(*o->eog));
+        p->info.n_eog = o->n_eog;
+    }
     if (p->info.version == NULL)
         p->info.version = xstrdup("OpenAI API");
     backend_info_reset(&b->info);
@@ -109,7 +113,7 @@ static void on_pieces(struct backend_call *c, const struct httpc_result *r)
         cannot_verify(p, "it does not tell the bytes of its tokens");
         return;
     }
-    o->caps.verify = o->caps.verify_greedy_only = o->caps.generate = true;
+    o->caps.verify = o->caps.verify_greedy_only = o->caps.score = o->caps.generate = true;
     backend_info_set_string(&o->cannot_verify, NULL);
     probe_end(p);
 }
@@ -306,6 +310,7 @@ const struct backend_ops backend_openai_ops = {
     .detokenize = openai_detokenize,
     .render = openai_render,
     .verify = openai_verify,
+    .score = openai_score,
     .generate = openai_generate,
     .chat = chat,
 };

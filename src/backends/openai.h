@@ -32,6 +32,10 @@ struct openai {
 struct backend_call *openai_verify(struct backend_session *s, const int32_t *path, size_t n_path, const int32_t *draft,
                                    size_t n_draft, int n_logprobs, int timeout_ms, backend_verify_cb *cb, void *arg);
 
+/* openai-score.c: how likely given tokens are, through echo as well */
+struct backend_call *openai_score(struct backend_session *s, const int32_t *path, size_t n_path, size_t n,
+                                  int timeout_ms, backend_score_cb *cb, void *arg);
+
 /* Adds the token id to t, with its text and, for n_logprobs >= 0, the log probabilities of e.  False when the
  * vocabulary does not have it. */
 bool openai_add_token(const struct openai *o, const struct echo_entry *e, int32_t id, int n_logprobs,

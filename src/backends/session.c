@@ -44,6 +44,7 @@ void backend_info_reset(struct backend_info *info)
     free(info->version);
     free(info->cannot_verify);
     free(info->advice);
+    free(info->eog);
     json_decref(info->raw);
     *info = (struct backend_info){.noise = NAN, .rtt_us = -1};
 }

@@ -154,7 +154,7 @@ struct node_job {
     struct node_branch branch[NODE_BRANCHES_MAX]; /* VERIFY */
     size_t n_branches;
     bool tree;              /* VERIFY: the caller wants to hear of branches */
-    size_t n;               /* DRAFT, GENERATE: at most so many */
+    size_t n;               /* DRAFT, GENERATE: at most so many; SCORE: the last n of tokens, 0 all */
     bool stream;            /* DRAFT: on_tokens is called as well (GENERATE: always) */
     float p_min;            /* DRAFT: stops before a token of a lower probability */
     size_t from;            /* DRAFT: so many tokens of the path are known to be right; branches stand from there on */

@@ -152,11 +152,12 @@ enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **mes
         if (w->kind == NODE_JOB_DRAFT && session->grove != NULL)
             recall(s, w);
         break;
-    case NODE_JOB_SCORE:
+    case NODE_JOB_SCORE: {
         /* The logits at a position say what follows: the last token's are not needed, the first token has none. */
         w->feed = w->base - 1;
-        w->first_out = w->keep > 0 ? w->keep - 1 : 0;
-        if (w->keep == 0) {
+        size_t from = w->n > 0 && w->n < w->base - w->keep ? w->base - w->n : w->keep;
+        w->first_out = from > 0 ? from - 1 : 0;
+        if (from == 0) {
             struct sampler_logprob none[1 + NODE_TOP_MAX];
             for (size_t i = 0; i < w->n_top; i++)
                 none[i] = (struct sampler_logprob){.token = -1, .logprob = NAN};
@@ -166,6 +167,7 @@ enum node_job_status draw_begin(struct sched *s, struct node_work *w, char **mes
         if (w->first_out >= w->feed || w->n_tokens == 0)
             set_over(w, NODE_REASON_N);
         break;
+    }
     }
     return NODE_JOB_OK;
 }

@@ -285,14 +285,17 @@ static void reply_score(struct call *c)
 
 void protocol_on_score(struct server *s, struct httpd_request *r)
 {
-    static const char *const keys[] = {"session", "keep", "tokens", NULL};
+    static const char *const keys[] = {"session", "keep", "tokens", "n", NULL};
     json_t *o = protocol_body(r, keys);
+    int64_t n = 0;
     if (o == NULL)
         return;
     struct node_job *job = node_job_create(NODE_JOB_SCORE, 0);
-    if (protocol_place(s, r, o, job) != 0)
+    if (protocol_place(s, r, o, job) != 0 || protocol_int(r, o, "n", false, 1, INT32_MAX, &n) != 0) {
         node_job_destroy(s->core, job);
-    else
+    } else {
+        job->n = (size_t)n;
         run(s, r, job, reply_score);
+    }
     json_decref(o);
 }

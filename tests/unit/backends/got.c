@@ -97,6 +97,18 @@ void got_verify(void *arg, const struct backend_status *st, const struct backend
     keep_status(g, st);
 }
 
+void got_score(void *arg, const struct backend_status *st, const float *logprobs, const float *gaps, size_t n)
+{
+    struct got *g = arg;
+    g->has_probs = logprobs != NULL;
+    g->n = n;
+    for (size_t i = 0; i < n && i < GOT_MAX; i++) {
+        g->probs[i] = logprobs[i];
+        g->gaps[i] = gaps[i];
+    }
+    keep_status(g, st);
+}
+
 bool got_stream(void *arg, const struct backend_token *tokens, size_t n)
 {
     struct got *g = arg;

@@ -24,6 +24,7 @@ struct got {
     size_t n;
     float probs[GOT_MAX];
     bool has_probs;
+    float gaps[GOT_MAX]; /* of scored tokens, whose log probabilities are probs */
     char text[1024];
     size_t text_len;
     size_t accepted;
@@ -54,6 +55,7 @@ backend_text_cb got_text;
 backend_start_cb got_start;
 backend_draft_cb got_draft;
 backend_verify_cb got_verify;
+backend_score_cb got_score;
 backend_stream_cb got_stream;
 backend_done_cb got_done;
 backend_chat_text_cb got_chat_text;

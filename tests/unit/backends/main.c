@@ -16,6 +16,7 @@ static const struct {
     {llamacpp_tests, &llamacpp_count},     {llamacpp_slots_tests, &llamacpp_slots_count},
     {ollama_tests, &ollama_count},         {openai_tests, &openai_count},
     {real_llama_tests, &real_llama_count}, {real_node_tests, &real_node_count},
+    {score_tests, &score_count},
 };
 
 int main(void)

@@ -55,6 +55,7 @@ static void node_probe(void **state)
     assert_true(i->noise == 0);
     assert_true(i->caps.verify && i->caps.draft_tokens && i->caps.generate && i->caps.tokenize);
     assert_true(i->caps.templated && i->caps.shared_noise && !i->caps.verify_greedy_only);
+    assert_true(i->caps.score && i->n_eog == 1 && i->eog[0] == 638);
     assert_true(i->rtt_us > 0);
     assert_true(g.bytes_out > 0 && g.bytes_in > strlen(info_reply));
     bench_finish(&t);

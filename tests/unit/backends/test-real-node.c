@@ -364,6 +364,57 @@ static void real_node_vocab(void **state)
     real_free(&llama);
 }
 
+/* The score of a token is the log probability that verify tells of it, of a node and of an API with echo alike. */
+static void real_node_score(void **state)
+{
+    struct setup *s = need();
+    struct got prompt, whole, v, g = {0}, echo = {0}, probe;
+    int32_t path[PATH_MAX_TOKENS];
+    render(s, &prompt, "What is 12 + 7?");
+    alone(s, 0, &prompt, 32, &whole);
+    size_t n = prompt.n;
+    memcpy(path, prompt.tokens, n * sizeof(*path));
+    memcpy(path + n, whole.tokens, whole.n * sizeof(*path));
+    path[n + 2] = 40; /* not what it would write */
+    struct backend_session *t = open_session(s->target, 0.7, n);
+    backend_score(t, path, n + whole.n, whole.n, 5000, got_score, &g);
+    loop_until(s->t.base, &g.done);
+    assert_got_error(&g, BACKEND_OK);
+    assert_int_equal(g.n, whole.n);
+    struct backend *api = bench_backend(&s->t, "openai", s->target_node.url, NULL);
+    bench_probe(&s->t, api, &probe);
+    assert_true(api->info.caps.score);
+    assert_int_equal(api->info.n_eog, s->target->info.n_eog);
+    struct backend_session *e = open_session(api, 0, n);
+    backend_score(e, path, n + whole.n, whole.n, 5000, got_score, &echo);
+    loop_until(s->t.base, &echo.done);
+    assert_got_error(&echo, BACKEND_OK);
+    for (size_t i = 0; i < whole.n; i++) {
+        memset(&v, 0, sizeof(v));
+        backend_verify(t, path, n + i, NULL, 0, 20, 5000, got_verify, &v);
+        loop_until(s->t.base, &v.done);
+        assert_got_error(&v, BACKEND_OK);
+        if (i < 2)
+            assert_true(g.gaps[i] == 0);
+        else if (i == 2)
+            assert_true(g.probs[i] < -5 && g.gaps[i] > 4);
+        if (v.tokens[0] == path[n + i])
+            assert_true(fabsf(v.logprob - g.probs[i]) < 1e-4f);
+        assert_true(fabsf(echo.probs[i] - g.probs[i]) < 1e-3f);
+    }
+    /* from the middle of what the server has, and with all of it there: the same */
+    struct got again = {0};
+    backend_score(t, path, n + whole.n, 3, 5000, got_score, &again);
+    loop_until(s->t.base, &again.done);
+    assert_got_error(&again, BACKEND_OK);
+    assert_int_equal(again.n, 3);
+    for (size_t i = 0; i < 3; i++)
+        assert_true(fabsf(again.probs[i] - g.probs[whole.n - 3 + i]) < 1e-4f);
+    backend_session_close(e);
+    backend_session_close(t);
+    backend_destroy(api);
+}
+
 /* Stopped, it is a timeout; and what waits on a call is not more than the time that was given. */
 static void real_node_hangs(void **state)
 {
@@ -394,6 +445,6 @@ const struct CMUnitTest real_node_tests[] = {
     cmocka_unit_test(real_node_probe),      cmocka_unit_test(real_node_tokenizer), cmocka_unit_test(real_node_rounds),
     cmocka_unit_test(real_node_lost),       cmocka_unit_test(real_node_turns),     cmocka_unit_test(real_node_full),
     cmocka_unit_test(real_node_supersedes), cmocka_unit_test(real_node_as_api),    cmocka_unit_test(real_node_vocab),
-    cmocka_unit_test(real_node_hangs),
+    cmocka_unit_test(real_node_score),      cmocka_unit_test(real_node_hangs),
 };
 const size_t real_node_count = ARRAY_LEN(real_node_tests);
