@@ -23,6 +23,10 @@ struct runner {
     void (*resume)(struct proxy_answer *a);
     /* A member changed: came up, went down, was paused, is about to go (going true: let go of it now). */
     void (*member_changed)(struct proxy_answer *a, struct member *m, bool going);
+    /* The slot that it wanted is its own now (proxy_answer_want_slot).  NULL: it never wants one. */
+    void (*slot)(struct proxy_answer *a);
+    /* The server whose slot it wants has been away for too long.  False: it fails.  NULL: that always. */
+    bool (*forsaken)(struct proxy_answer *a);
     /* Frees the runner's state and stops its work upstream. */
     void (*stop)(struct proxy_answer *a);
 };
@@ -52,6 +56,9 @@ struct proxy_answer {
     const struct runner *runner;
     void *run; /* the runner's state */
     bool ended;
+    struct member *slot_of;                       /* whose slot it holds; NULL: none */
+    struct member *wants;                         /* whose slot it waits for while it runs; NULL: none */
+    struct proxy_answer *wants_prev, *wants_next; /* proxy.line */
     /* for the snapshot */
     int64_t started_us, running_us, first_us, ended_us, started_wall_ms;
     int64_t prompt_tokens, tokens, drafted, accepted, rounds;
@@ -87,6 +94,14 @@ void proxy_count_compared(struct proxy_answer *a, struct member *drafter, size_t
 
 /* The draft that goes to the target now is the drafter's of this name, or a quote of the text itself. */
 void proxy_answer_drafted_by(struct proxy_answer *a, const char *name, bool quoted);
+
+/* Slots: an answer that begins has one of the target's, until it ends or gives it back.  One that runs without may ask
+ * for one: slots go to the oldest request that wants one, whether it runs or is still queued.  runner->slot tells, from
+ * the loop, when the member is up and has one. */
+void proxy_answer_want_slot(struct proxy_answer *a, struct member *of);
+void proxy_answer_leave_slot(struct proxy_answer *a); /* gives it back, or stops wanting it */
+/* What it holds a slot of answers it by itself, exactly: the runner has stopped and a->run is NULL. */
+void proxy_answer_run(struct proxy_answer *a);
 
 /* The ends of an answer.  Each stops the runner; the answer is freed at the end of the loop turn. */
 void proxy_answer_done(struct proxy_answer *a, int64_t prompt_tokens, int64_t completion_tokens, enum answer_finish f);

@@ -17,6 +17,7 @@ enum {
     BACKOFF_MOST_US = 2 * 1000 * 1000, /* for the target and drafters alike: a probe costs next to nothing */
     PENALTY_FIRST_US = 500 * 1000,     /* of a member whose calls fail though its probes are fine */
     PENALTY_MOST_US = 30 * 1000 * 1000,
+    SLOTS_UNKNOWN = 4,
     DEADLINE_FLOOR_MS = 10 * 1000,   /* no call is given up before this */
     DEADLINE_UNKNOWN_MS = 30 * 1000, /* while there is no record yet */
     DEADLINE_TOKEN_MS = 500,         /* room for each token of a prompt that is new to the server, until it is known */
@@ -228,6 +229,17 @@ void member_set_paused(struct member *m, bool paused)
 bool member_up(const struct member *m)
 {
     return m->health == HEALTH_UP;
+}
+
+uint32_t member_slots(const struct member *m)
+{
+    int32_t slots = m->backend->info.slots;
+    return slots > 0 ? (uint32_t)slots : SLOTS_UNKNOWN;
+}
+
+bool member_ready(const struct member *m)
+{
+    return member_up(m) && clock_us() >= m->penalty_until_us;
 }
 
 bool member_is_text(const struct member *m)

@@ -38,6 +38,7 @@ struct member {
     struct backend_call *probe_call, *vocab_call;
     struct event *timer;      /* the next probe */
     int64_t backoff_us;       /* before the next probe of a member that is down */
+    uint32_t taken;           /* slots that answers hold */
     unsigned strikes;         /* failed calls since the last good one */
     int64_t penalty_until_us; /* not used before this time, though its probes may be fine */
     /* record */
@@ -75,6 +76,10 @@ void member_set_patience(struct member *m, int floor_ms);
 void member_set_paused(struct member *m, bool paused);
 
 bool member_up(const struct member *m);
+/* Answers that it can be at work on at once. */
+uint32_t member_slots(const struct member *m);
+/* It is up and has no penalty. */
+bool member_ready(const struct member *m);
 bool member_is_text(const struct member *m); /* the drafter that is the text itself */
 /* A drafter that can draft for target now. */
 bool member_can_draft(const struct member *m, const struct member *target);

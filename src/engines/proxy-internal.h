@@ -11,7 +11,6 @@ enum {
     PROXY_TICK_MS = 250,
     PROXY_RATE_TICKS = 8, /* tokens per second are those of the last 2 s */
     PROXY_ROUNDS = 64,    /* rounds that make the recent acceptance */
-    PROXY_SLOTS_UNKNOWN = 4,
     PROXY_DRAFT_CAP_AUTO = 48,
 };
 
@@ -36,6 +35,7 @@ struct proxy {
     struct member *leaving[PROXY_DRAFTERS + 1]; /* removed: destroyed at the end of the loop turn */
     size_t n_leaving;
     struct answer_list queue, running, ended;
+    struct proxy_answer *line; /* running ones that want a slot, oldest first */
     uint64_t next_id;
     struct event *pump; /* starts what may start; frees what has ended */
     struct event *tick;

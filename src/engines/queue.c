@@ -172,13 +172,81 @@ struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const 
     return a;
 }
 
-/* ---- starting ---- */
+/* ---- slots ---- */
 
 uint32_t proxy_slots(const struct proxy *p)
 {
-    int32_t slots = p->target->backend->info.slots;
-    return slots > 0 ? (uint32_t)slots : PROXY_SLOTS_UNKNOWN;
+    return member_slots(p->target);
 }
+
+static bool has_room(const struct member *m)
+{
+    return m->taken < member_slots(m);
+}
+
+static void take_slot(struct proxy_answer *a, struct member *of)
+{
+    a->slot_of = of;
+    of->taken++;
+}
+
+/* By arrival: whoever came first is served first, whatever was done for it before. */
+void proxy_answer_want_slot(struct proxy_answer *a, struct member *of)
+{
+    struct proxy *p = a->proxy;
+    struct proxy_answer *before = NULL, *behind = p->line;
+    while (behind != NULL && behind->id < a->id) {
+        before = behind;
+        behind = behind->wants_next;
+    }
+    a->wants = of;
+    a->wants_prev = before;
+    a->wants_next = behind;
+    *(before != NULL ? &before->wants_next : &p->line) = a;
+    if (behind != NULL)
+        behind->wants_prev = a;
+    proxy_wake(p);
+}
+
+static void leave_line(struct proxy_answer *a)
+{
+    if (a->wants == NULL)
+        return;
+    *(a->wants_prev != NULL ? &a->wants_prev->wants_next : &a->proxy->line) = a->wants_next;
+    if (a->wants_next != NULL)
+        a->wants_next->wants_prev = a->wants_prev;
+    a->wants = NULL;
+    a->wants_prev = a->wants_next = NULL;
+}
+
+void proxy_answer_leave_slot(struct proxy_answer *a)
+{
+    leave_line(a);
+    if (a->slot_of == NULL)
+        return;
+    a->slot_of->taken--;
+    a->slot_of = NULL;
+    proxy_wake(a->proxy);
+}
+
+/* Gives slots to those in the line who came before the request with this id. */
+static void serve_line(struct proxy *p, uint64_t before)
+{
+    for (struct proxy_answer *a = p->line; a != NULL && a->id < before;) {
+        struct member *m = a->wants;
+        if (!has_room(m) || !member_ready(m)) {
+            a = a->wants_next;
+            continue;
+        }
+        leave_line(a);
+        take_slot(a, m);
+        a->lost_us = 0;
+        a->runner->slot(a);
+        a = p->line; /* it may have changed */
+    }
+}
+
+/* ---- starting ---- */
 
 /* The member that answers, or NULL while none can. */
 static struct member *answering_member(struct proxy *p, const struct proxy_answer *a)
@@ -198,15 +266,21 @@ static bool by_tokens(const struct proxy *p, const struct backend_caps *caps, co
     return prompt && !q->echo && (caps->generate || verify);
 }
 
+void proxy_answer_run(struct proxy_answer *a)
+{
+    a->state = REQUEST_PREFILL;
+    a->runner = by_tokens(a->proxy, &a->target->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
+    a->runner->start(a);
+}
+
 static void start(struct proxy *p, struct proxy_answer *a, struct member *m)
 {
     unlink_answer(&p->queue, a);
     append(&p->running, a);
     a->target = m;
     a->running_us = clock_us();
-    a->state = REQUEST_PREFILL;
-    a->runner = by_tokens(p, &m->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
-    a->runner->start(a);
+    take_slot(a, p->target);
+    proxy_answer_run(a);
 }
 
 static void reap(struct proxy *p)
@@ -225,14 +299,16 @@ static void reap(struct proxy *p)
 void proxy_pump(struct proxy *p)
 {
     reap(p);
-    for (struct proxy_answer *a = p->queue.first, *next; a != NULL && p->running.n < proxy_slots(p); a = next) {
+    for (struct proxy_answer *a = p->queue.first, *next; a != NULL && has_room(p->target); a = next) {
         next = a->next;
         if (p->held && !proxy_wants_present(p, a))
             continue;
+        serve_line(p, a->id);
         struct member *m = answering_member(p, a);
-        if (m != NULL)
+        if (m != NULL && has_room(p->target))
             start(p, a, m);
     }
+    serve_line(p, UINT64_MAX);
 }
 
 /* ---- waiting ---- */
@@ -243,23 +319,46 @@ static const char *why_gone(const struct proxy *p, const struct member *m)
     return m == p->target && p->trouble[0] != '\0' ? p->trouble : m->reason;
 }
 
-void proxy_check_waiting(struct proxy *p)
+/* Those in the line whose server is away: it is as if they had lost it. */
+static void check_line(struct proxy *p, int64_t now)
 {
-    int64_t now = clock_us(), most = p->hope == PROXY_POOL_OFF ? 0 : p->settings.target_wait_ms * 1000;
+    for (struct proxy_answer *a = p->line; a != NULL; a = a->wants_next) {
+        bool up = member_up(a->wants);
+        a->lost_us = up ? 0 : a->lost_us != 0 ? a->lost_us : now;
+        if (!up)
+            a->state = REQUEST_WAITING;
+    }
+    if (p->line != NULL) /* a penalty ends without an event of its own */
+        proxy_wake(p);
+}
+
+static void check_running(struct proxy *p, int64_t now, int64_t most)
+{
     for (struct proxy_answer *a = p->running.first, *next; a != NULL; a = next) {
         next = a->next;
         if (a->ended || a->lost_us == 0)
             continue;
-        if (p->hope == PROXY_POOL_OFF && a->target == p->target)
-            proxy_answer_fail(a, 503, "server_error", "target_gone", "%s is gone: %s", a->target->name,
-                              why_gone(p, a->target));
-        else if (now - a->lost_us >= most && !(p->hope == PROXY_POOL_COMING && a->target == p->target))
+        struct member *m = a->wants != NULL ? a->wants : a->target;
+        bool off = p->hope == PROXY_POOL_OFF && m == p->target;
+        bool late = now - a->lost_us >= most && !(p->hope == PROXY_POOL_COMING && m == p->target);
+        if ((off || late) && a->runner->forsaken != NULL && a->runner->forsaken(a))
+            continue;
+        if (off)
+            proxy_answer_fail(a, 503, "server_error", "target_gone", "%s is gone: %s", m->name, why_gone(p, m));
+        else if (late)
             proxy_answer_fail(a, 503, "server_error", "target_gone", "%s %s did not come back within %lld s: %s",
-                              a->mode == PROXY_DRAFT ? "drafter" : "target", a->target->name,
-                              (long long)(p->settings.target_wait_ms / 1000), why_gone(p, a->target));
-        else if (member_up(a->target) && now >= a->target->penalty_until_us)
-            a->runner->member_changed(a, a->target, false);
+                              a->mode == PROXY_DRAFT ? "drafter" : "target", m->name,
+                              (long long)(p->settings.target_wait_ms / 1000), why_gone(p, m));
+        else if (a->wants == NULL && member_ready(m))
+            a->runner->member_changed(a, m, false);
     }
+}
+
+void proxy_check_waiting(struct proxy *p)
+{
+    int64_t now = clock_us(), most = p->hope == PROXY_POOL_OFF ? 0 : p->settings.target_wait_ms * 1000;
+    check_line(p, now);
+    check_running(p, now, most);
     for (struct proxy_answer *a = p->queue.first, *next; a != NULL; a = next) {
         next = a->next;
         if (answering_member(p, a) != NULL || p->hope == PROXY_POOL_COMING)
@@ -302,6 +401,7 @@ static void end_answer(struct proxy_answer *a, enum snapshot_state state)
     a->ended_us = clock_us();
     a->lost_us = 0;
     a->ops = NULL;
+    proxy_answer_leave_slot(a);
     unlink_answer(a->runner != NULL ? &p->running : &p->queue, a);
     append(&p->ended, a);
     proxy_answer_snapshot(a, &p->done[p->done_written++ % SNAPSHOT_REQUESTS]);
