@@ -33,7 +33,9 @@ struct runner {
 
 /* The target goes on, exactly, behind what an answer has already: its prompt, and n_kept tokens (their text: kept) that
  * the client is told of now.  Nothing of it may have been told before but on_start.  For a runner that has let go of
- * its own work: a->run is NULL, and a->runner is speculate_runner from here on. */
+ * its own work: a->run is NULL, and a->runner is speculate_runner from here on.  Stop strings and max_tokens hold for
+ * what is kept, too: where it has more tokens than the answer may, the target writes all of it.  The answer may have
+ * ended when this returns. */
 void speculate_from(struct proxy_answer *a, const int32_t *prompt, size_t n_prompt, const int32_t *tokens,
                     size_t n_kept, const char *kept, size_t len);
 

@@ -1,0 +1,305 @@
+/* What an answer does next: a round, the target alone, or waiting. */
+#include <math.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "engines/speculate.h"
+
+static const float DRAFT_P_MIN = 0.3f;
+static const double QUOTE_NOW = 4; /* tokens: for so many one need not wait for a drafter */
+
+bool spec_governed(const struct speculation *s)
+{
+    return proxy_settings(s->a->proxy)->governor;
+}
+
+/* ---- the target alone ---- */
+
+static double target_rtt_us(const struct speculation *s)
+{
+    double us = stats_ring_quantile(&s->a->target->rtt_us, 0.1);
+    return isnan(us) ? 0 : us;
+}
+
+/* How many tokens the next draft may have. */
+static size_t draft_room(const struct speculation *s)
+{
+    size_t left = spec_room(s), cap = (size_t)proxy_draft_cap(s->a->proxy), fits = backend_verify_most(s->session);
+    cap = cap < fits ? cap : fits;
+    return left == 0 ? 0 : left - 1 < cap ? left - 1 : cap;
+}
+
+static bool may_draft(const struct speculation *s)
+{
+    const struct proxy_answer *a = s->a;
+    const struct backend_caps *caps = &a->target->backend->info.caps;
+    if (a->mode != PROXY_EXACT || !caps->verify || proxy_draft_cap(a->proxy) == 0)
+        return false;
+    return !caps->verify_greedy_only || a->req.sampling.temperature == 0;
+}
+
+/* Whether the text itself has something to say. */
+static bool look_for_quote(struct speculation *s, size_t most)
+{
+    struct proxy *p = s->a->proxy;
+    if (s->sent < s->prompt_len || most == 0 || !may_draft(s) || proxy_pick_quoter(p) == NULL)
+        return false;
+    if (s->quote == NULL)
+        s->quote = quote_create(proxy_quotes(p), s->prompt_len);
+    quote_look(s->quote, spec_governed(s) ? proxy_governor(p) : NULL, s->path, s->n_path, most);
+    return s->quote->n > 0;
+}
+
+/* Whether a pass for what the text promises is worth more than the target alone; streaming: than its stream, which goes
+ * on.  Without the governor nobody asks what it costs. */
+static bool quote_is_worth_it(struct speculation *s, bool streaming)
+{
+    return look_for_quote(s, draft_room(s)) &&
+           quote_pays(s->quote, spec_governed(s) ? proxy_governor(s->a->proxy) : NULL, streaming);
+}
+
+/* Whether the stream should be broken off and turned into rounds. */
+static bool back_to_rounds(struct speculation *s)
+{
+    struct proxy *p = s->a->proxy;
+    if (quote_is_worth_it(s, true))
+        return true;
+    if (s->drafting == NULL)
+        return false;
+    if (s->chosen)
+        return !governor_prefers_alone(proxy_governor(p), target_rtt_us(s));
+    return s->impatient && drafting_ready(s->drafting, s->path, s->n_path);
+}
+
+static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
+{
+    struct speculation *s = arg;
+    if (s->a->paused || s->a->ended)
+        return false;
+    int64_t now = clock_us();
+    if (s->verdict_us != 0)
+        governor_saw_alone(proxy_governor(s->a->proxy), n, (double)(now - s->verdict_us));
+    if (s->verdict_us != 0)
+        member_saw_gap(s->a->target, now - s->verdict_us);
+    s->verdict_us = now;
+    s->sent = s->n_path;
+    bool open = spec_take(s, tokens, n, 0);
+    if (open && !back_to_rounds(s))
+        return true;
+    backend_cancel(s->call);
+    s->call = NULL;
+    if (open)
+        spec_step(s);
+    else
+        spec_finish(s);
+    return true;
+}
+
+static void on_generated(void *arg, const struct backend_status *st)
+{
+    struct speculation *s = arg;
+    s->call = NULL;
+    if (s->a->ended)
+        return;
+    if (st->error != BACKEND_OK && st->error != BACKEND_TOO_LONG) {
+        spec_lose(s, st);
+        return;
+    }
+    /* All that was asked for came and the answer is still open: the context is full. */
+    if (st->error == BACKEND_TOO_LONG || spec_room(s) == 0) {
+        answer_cut(s->a->text);
+        size_t len;
+        const char *text = answer_take(s->a->text, &len);
+        if (len > 0)
+            proxy_answer_tell_text(s->a, text, len, NULL, NULL, 0);
+        spec_finish(s);
+        return;
+    }
+    spec_step(s);
+}
+
+static void generate(struct speculation *s)
+{
+    struct proxy_answer *a = s->a;
+    spec_change_state(s, SPEC_GENERATE);
+    s->verdict_us = 0; /* the trip to the target says nothing about how fast it writes */
+    s->call = backend_generate(s->session, s->path, s->n_path, spec_room(s), a->req.logprobs,
+                               member_stream_deadline_ms(a->target, s->n_path - s->sent), on_tokens, on_generated, s);
+}
+
+/* ---- what to do next ---- */
+
+static void on_news(void *arg)
+{
+    struct speculation *s = arg;
+    if (s->state == SPEC_DRAFT && !s->a->ended)
+        spec_step(s);
+    /* While the target goes on alone, its next tokens look for the draft. */
+}
+
+/* Waiting for the drafter does not pay any more: what is there is verified, or the target goes on alone meanwhile. */
+void spec_on_impatient(evutil_socket_t fd, short what, void *arg)
+{
+    struct speculation *s = arg;
+    if (s->state != SPEC_DRAFT || s->a->ended)
+        return;
+    s->impatient = true;
+    proxy_count_fallback_round(s->a->proxy);
+    spec_step(s);
+}
+
+struct drafting *spec_drafting(struct speculation *s)
+{
+    struct proxy_answer *a = s->a;
+    if (!may_draft(s))
+        return NULL;
+    if (s->drafting != NULL && drafting_usable(s->drafting, s->n_path))
+        return s->drafting;
+    drafting_destroy(s->drafting);
+    s->drafting = NULL;
+    struct member *m = proxy_pick_drafter(a->proxy);
+    if (m == NULL)
+        return NULL;
+    s->drafting = drafting_create(a, m, s->prompt_len, on_news, s);
+    if (!drafting_usable(s->drafting, s->n_path)) { /* its context is too short for this answer */
+        drafting_destroy(s->drafting);
+        s->drafting = NULL;
+    }
+    return s->drafting;
+}
+
+/* Waits for a draft that is under way, but not for a drafter that has fallen silent. */
+static void wait_for_draft(struct speculation *s, struct drafting *d)
+{
+    if (s->state != SPEC_DRAFT)
+        s->wait_start_us = clock_us();
+    spec_change_state(s, SPEC_DRAFT);
+    int64_t heard = drafting_news_us(d) > s->wait_start_us ? drafting_news_us(d) : s->wait_start_us;
+    int64_t us = drafting_patience_us(d) - (clock_us() - heard);
+    if (us < 1000)
+        us = 1000;
+    struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
+    evtimer_add(s->patience, &tv);
+}
+
+/* The end of the wait for a draft, if there was one. */
+static void begin_round(struct speculation *s, bool quoted, const int32_t *draft, size_t n)
+{
+    if (s->state == SPEC_DRAFT)
+        s->wait_us = clock_us() - s->wait_start_us;
+    s->impatient = false;
+    s->quoted = quoted;
+    spec_verify(s, draft, n);
+}
+
+static void send_round(struct speculation *s, struct drafting *d, const int32_t *draft, size_t n, size_t most)
+{
+    begin_round(s, false, draft, n);
+    drafting_sent(d, s->path, s->n_path, n, proxy_settings(s->a->proxy)->draft_ahead ? most : 0);
+}
+
+/* Without the governor a draft ends where the drafter itself doubts: what follows is seldom right. */
+static size_t confident(const float *probs, size_t n)
+{
+    size_t k = 0;
+    while (k < n && !(probs[k] < DRAFT_P_MIN))
+        k++;
+    return k;
+}
+
+static void send_quote(struct speculation *s)
+{
+    begin_round(s, true, s->quote->tokens, s->quote->n);
+}
+
+/* Whether the text itself promises more than the drafter's k tokens do, for which one would have to wait or not. */
+static bool quote_is_better(struct speculation *s, const float *probs, size_t k, bool waits)
+{
+    const struct governor *g = proxy_governor(s->a->proxy);
+    double chance = 1, hope = 0;
+    for (size_t i = 0; i < k; i++) {
+        chance *= governor_chance(g, probs[i]);
+        hope += chance;
+    }
+    return s->quote->hope > (waits ? (hope > QUOTE_NOW ? hope : QUOTE_NOW) : hope + 1);
+}
+
+static void next_round(struct speculation *s, struct drafting *d, size_t most)
+{
+    struct governor *g = proxy_governor(s->a->proxy);
+    const int32_t *draft;
+    const float *probs;
+    bool prefill = s->sent < s->prompt_len;
+    size_t n = drafting_follow(d, s->path, s->n_path, most, &draft, &probs);
+    bool more = drafting_busy(d) && n < most, waits = n == 0;
+    size_t k = spec_governed(s) ? governor_length(g, probs, n) : confident(probs, n);
+    if (spec_governed(s) && n > 0)
+        waits = k == n && governor_waits(g, probs, n, drafting_next_us(d));
+    else if (spec_governed(s) && proxy_settings(s->a->proxy)->draft_ahead)
+        waits = governor_waits_first(g, drafting_next_us(d));
+    else if (n > 0)
+        waits = k == n;
+    bool quote = spec_governed(s) && look_for_quote(s, most);
+    if (prefill || most == 0) { /* both read the prompt at once */
+        send_round(s, d, draft, n, most);
+    } else if (quote && quote_is_better(s, probs, k, more && waits)) {
+        send_quote(s);
+    } else if (n == 0 && more && s->impatient) {
+        s->chosen = false;
+        generate(s);
+    } else if (more && !s->impatient && waits) {
+        wait_for_draft(s, d);
+    } else {
+        send_round(s, d, draft, k, most);
+    }
+}
+
+static void alone(struct speculation *s, bool chosen)
+{
+    s->impatient = s->quoted = false;
+    s->chosen = chosen;
+    if (s->a->target->backend->info.caps.generate)
+        generate(s);
+    else
+        spec_verify(s, NULL, 0); /* a server that checks but does not stream: a token at a time */
+}
+
+void spec_step(struct speculation *s)
+{
+    struct proxy_answer *a = s->a;
+    evtimer_del(s->patience);
+    if (a->ended)
+        return;
+    if (a->paused) {
+        spec_change_state(s, SPEC_PAUSED);
+        return;
+    }
+    if (!member_up(a->target)) {
+        spec_await(s, a->target->reason);
+        return;
+    }
+    size_t left = spec_room(s);
+    if (left == 0) { /* max_tokens 0, or a prompt that fills the context */
+        answer_cut(a->text);
+        spec_finish(s);
+        return;
+    }
+    struct drafting *d = spec_drafting(s);
+    bool quoter = may_draft(s) && proxy_pick_quoter(a->proxy) != NULL;
+    if (d == NULL && !quoter && a->mode == PROXY_EXACT && proxy_draft_cap(a->proxy) != 0 &&
+        !proxy_settings(a->proxy)->fallback_on_draft_failure && a->target->backend->info.caps.verify) {
+        proxy_answer_fail(a, 503, "server_error", "draft_unavailable",
+                          "no drafter can be used, and fallback_on_draft_failure is off");
+        return;
+    }
+    bool streams = a->target->backend->info.caps.generate;
+    struct governor *g = proxy_governor(a->proxy);
+    size_t most = draft_room(s);
+    bool can = d != NULL && !(streams && backend_verify_most(s->session) == 0);
+    if (can && !(spec_governed(s) && streams && governor_prefers_alone(g, target_rtt_us(s))))
+        next_round(s, d, most);
+    else if (quote_is_worth_it(s, false))
+        send_quote(s);
+    else
+        alone(s, can);
+}

@@ -1,0 +1,223 @@
+/* Passes of the target, and the tokens that come of them. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "engines/speculate.h"
+
+/* ---- tokens arrive ---- */
+
+enum { EMIT_MOST = 256 };
+
+static void fill_token(struct oai_token *to, const struct backend_token *from, struct oai_top *tops)
+{
+    *to = (struct oai_token){.id = from->id,
+                             .piece = from->end ? "" : from->piece,
+                             .len = from->end ? 0 : from->len,
+                             .logprob = from->has_logprob ? from->logprob : NAN};
+    for (size_t i = 0; i < from->n_top; i++)
+        tops[i] = (struct oai_top){from->top[i].token, from->top_piece[i], from->top_len[i], from->top[i].logprob};
+    to->top = tops;
+    to->n_top = from->n_top;
+}
+
+bool spec_take(struct speculation *s, const struct backend_token *tokens, size_t n, size_t n_drafted)
+{
+    struct proxy_answer *a = s->a;
+    struct oai_token out[EMIT_MOST];
+    bool drafted[EMIT_MOST];
+    size_t n_tops = 0, used = 0, first = 0;
+    for (size_t i = 0; i < n; i++)
+        n_tops += tokens[i].n_top;
+    struct oai_top *tops = n_tops > 0 ? xcalloc(n_tops, sizeof(*tops)) : NULL;
+    bool open = true, reads = true;
+    for (size_t i = 0; i < n && open; i++) {
+        spec_push(s, tokens[i].id);
+        fill_token(&out[i - first], &tokens[i], tops + used);
+        used += tokens[i].n_top;
+        drafted[i - first] = i < n_drafted;
+        a->tokens++;
+        open = answer_feed(a->text, tokens[i].piece, tokens[i].len, tokens[i].end) == ANSWER_OPEN;
+        if (open && s->n_ctx != 0 && s->n_path >= s->n_ctx) {
+            answer_cut(a->text);
+            open = false;
+        }
+        size_t count = i - first + 1;
+        if (!open || i + 1 == n || count == EMIT_MOST) {
+            /* The token that ends generation has no text of its own and is not shown. */
+            if (tokens[i].end)
+                count--;
+            size_t len;
+            const char *text = answer_take(a->text, &len);
+            if (len > 0 || count > 0)
+                reads = proxy_answer_tell_text(a, text, len, out, drafted, count) && reads;
+            first = i + 1;
+        }
+    }
+    free(tops);
+    proxy_count_tokens(a, n);
+    if (!reads)
+        a->paused = true;
+    if (s->drafting != NULL)
+        drafting_advance(s->drafting, s->n_path, tokens, n);
+    return open;
+}
+
+void spec_finish(struct speculation *s)
+{
+    if (s->a->ended) /* the client went away while it was told of the last tokens */
+        return;
+    spec_change_state(s, SPEC_ENDED);
+    proxy_answer_done(s->a, (int64_t)s->prompt_len, answer_tokens(s->a->text), answer_state(s->a->text));
+}
+
+/* ---- verify ---- */
+
+/* What a round says about the time of the next one.  round_us: since the verdict before, 0 unknown. */
+static void measure(struct speculation *s, const struct backend_status *st, const struct backend_verdict *v,
+                    double round_us)
+{
+    struct governor *g = proxy_governor(s->a->proxy);
+    size_t emitted = v->accepted + 1;
+    member_ok(s->a->target, st->elapsed_us, emitted);
+    if (v->cold) /* paid once an answer, not by every round */
+        return;
+    if (v->read > 0)
+        governor_saw_slots(g, s->n_draft, v->read, (double)st->elapsed_us);
+    else
+        governor_saw_verify(g, s->n_draft, s->n_draft * v->branches, (double)st->elapsed_us);
+    if (round_us > 0 && !(s->quoted && (g->use_alone || s->drafting == NULL))) /* a quote speaks for no drafter */
+        governor_saw_round(g, emitted, round_us, s->predicted_us);
+}
+
+static void count_round(struct speculation *s, const struct backend_status *st, const struct backend_verdict *v,
+                        double round_us)
+{
+    struct proxy_answer *a = s->a;
+    const struct backend_info *info = &a->target->backend->info;
+    struct snapshot_round r = {.request = a->id,
+                               .round = s->rounds,
+                               .drafter = s->n_draft > 0 ? s->drafter : "",
+                               .drafted = (uint32_t)s->n_draft,
+                               .accepted = (uint32_t)v->accepted,
+                               .emitted = (uint32_t)v->accepted + 1,
+                               .draft_ms =
+                                   s->drafting != NULL ? (double)drafting_elapsed_us(s->drafting) / 1000.0 : NAN,
+                               .verify_ms = (double)st->elapsed_us / 1000.0,
+                               .wait_ms = (double)s->wait_us / 1000.0,
+                               .predicted_ms = s->predicted_us / 1000.0,
+                               .round_ms = round_us / 1000.0};
+    bool near = !info->batch_invariant && !isnan(v->margin) && !isnan(info->noise) && v->margin <= info->noise;
+    if (s->n_draft > 0) {
+        a->rounds++;
+        a->drafted += (int64_t)s->n_draft;
+        a->accepted += (int64_t)v->accepted;
+        proxy_count_branches(a->proxy, v->branches, v->branch != 0);
+    }
+    struct member *quoter = s->quoted ? proxy_pick_quoter(a->proxy) : NULL;
+    if (quoter != NULL) {
+        quoter->drafted += s->n_draft;
+        quoter->accepted += v->accepted;
+    }
+    if (s->n_draft > 0 && !s->quoted && s->drafting != NULL)
+        drafting_result(s->drafting, v->branch != 0 ? s->branch_at[v->branch - 1] : v->accepted);
+    proxy_count_round(a, &r, near);
+}
+
+static void on_verify(void *arg, const struct backend_status *st, const struct backend_verdict *v)
+{
+    struct speculation *s = arg;
+    struct proxy_answer *a = s->a;
+    s->call = NULL;
+    if (a->ended)
+        return;
+    if (st->error != BACKEND_OK) {
+        spec_lose(s, st);
+        return;
+    }
+    double round_us = s->verdict_us != 0 ? (double)(clock_us() - s->verdict_us) : 0;
+    bool prefill = s->sent < s->prompt_len;
+    if (!prefill)
+        measure(s, st, v, round_us);
+    else
+        member_saw_prompt(a->target, st->elapsed_us, s->n_path - s->sent);
+    s->verdict_us = clock_us();
+    s->sent = s->n_path;
+    s->rounds++;
+    if (s->n_draft > 0 || (s->drafting != NULL && !prefill))
+        count_round(s, st, v, round_us);
+    s->wait_us = 0;
+    if (spec_take(s, v->tokens, v->accepted + 1, v->accepted))
+        spec_step(s);
+    else
+        spec_finish(s);
+}
+
+size_t spec_room(const struct speculation *s)
+{
+    int64_t left = s->a->req.max_tokens - s->a->tokens;
+    if (s->n_ctx != 0 && left > (int64_t)(s->n_ctx - s->n_path))
+        left = (int64_t)(s->n_ctx - s->n_path);
+    return left > 0 ? (size_t)left : 0;
+}
+
+/* The branches of the line that are worth their place in a pass that checks its first k tokens. */
+static size_t choose_branches(struct speculation *s, size_t k, struct backend_branch *out)
+{
+    const struct config_proxy *settings = proxy_settings(s->a->proxy);
+    const struct governor *g = proxy_governor(s->a->proxy);
+    if (!spec_governed(s) || k == 0 || s->quoted || !s->a->target->backend->info.caps.verify_branches)
+        return 0;
+    size_t most = settings->verify_branches == CONFIG_AUTO ? BACKEND_BRANCHES_MAX : (size_t)settings->verify_branches;
+    const struct line *l = drafting_line(s->drafting);
+    double worth[BACKEND_BRANCHES_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < l->n_branches; i++) {
+        const struct line_branch *b = l->branch[i];
+        size_t at = b->at - l->base;
+        if (at >= k)
+            continue;
+        double reach = 1;
+        for (size_t j = 0; j < at; j++)
+            reach *= governor_chance(g, l->probs[j]);
+        size_t len = b->n < k - at ? b->n : k - at;
+        double w = governor_branch_worth(g, reach, (double)b->probs[0], b->probs + 1, len - 1, k);
+        size_t place = n;
+        while (place > 0 && worth[place - 1] < w)
+            place--;
+        if (w <= 0 || place >= most)
+            continue;
+        n = n < most ? n + 1 : most;
+        memmove(&worth[place + 1], &worth[place], (n - place - 1) * sizeof(*worth));
+        memmove(&out[place + 1], &out[place], (n - place - 1) * sizeof(*out));
+        worth[place] = w;
+        out[place] = (struct backend_branch){.at = at, .tokens = b->tokens, .n = len};
+    }
+    return n;
+}
+
+void spec_verify(struct speculation *s, const int32_t *draft, size_t n)
+{
+    struct proxy_answer *a = s->a;
+    struct backend_branch branches[BACKEND_BRANCHES_MAX];
+    struct backend_tree tree = {.draft = draft, .n_draft = n, .branches = branches};
+    spec_change_state(s, SPEC_VERIFY);
+    s->n_draft = n;
+    tree.n_branches = choose_branches(s, n, branches);
+    for (size_t i = 0; i < tree.n_branches; i++)
+        s->branch_at[i] = branches[i].at;
+    struct governor *g = proxy_governor(a->proxy);
+    double us = governor_verify_us(g, n, n * tree.n_branches);
+    s->predicted_us = s->verdict_us == 0 || isnan(us) ? 0 : (double)(clock_us() - s->verdict_us) + us;
+    const struct member *quoter = s->quoted ? proxy_pick_quoter(a->proxy) : NULL;
+    if (n > 0) {
+        snprintf(s->drafter, sizeof(s->drafter), "%s",
+                 s->quoted ? (quoter != NULL ? quoter->name : "") : drafting_name(s->drafting));
+        proxy_answer_drafted_by(a, s->drafter, s->quoted);
+    }
+    s->call = backend_verify_tree(s->session, s->path, s->n_path, &tree, a->req.logprobs,
+                                  member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
+}

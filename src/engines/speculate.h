@@ -1,0 +1,64 @@
+/* An answer in rounds: what speculate.c (its life), speculate-verify.c (passes, and tokens that come) and
+ * speculate-step.c (what is done next) share.  Nothing else includes it. */
+#ifndef TIGHTWAD_ENGINES_SPECULATE_H
+#define TIGHTWAD_ENGINES_SPECULATE_H
+
+#include "engines/drafting.h"
+#include "engines/engine.h"
+#include "engines/quote.h"
+
+enum spec_state {
+    SPEC_RENDER,   /* the target turns the prompt into tokens */
+    SPEC_DRAFT,    /* waiting for a draft; nothing else to do */
+    SPEC_VERIFY,   /* the target checks a draft (an empty one while the prompt goes in) */
+    SPEC_GENERATE, /* the target goes on alone, as a stream */
+    SPEC_LOST,     /* the target is gone and waited for */
+    SPEC_PAUSED,   /* the client reads too slowly: no new work is begun */
+    SPEC_ENDED,
+};
+
+struct speculation {
+    struct proxy_answer *a;
+    enum spec_state state;
+    struct backend_session *session; /* the target's */
+    struct backend_call *call;       /* the target's: render, verify or generate */
+    int32_t *path;                   /* prompt and output */
+    size_t n_path, path_size, prompt_len;
+    size_t n_ctx;                           /* tokens that path may reach; 0 unknown */
+    size_t sent;                            /* tokens of path that the target has seen: for deadlines */
+    struct drafting *drafting;              /* NULL: the target alone */
+    struct quote *quote;                    /* the text itself as a drafter; NULL: none is configured */
+    bool quoted;                            /* the draft under verification is a quote */
+    struct event *patience;                 /* ends the waiting for a draft */
+    bool impatient;                         /* generating while a draft is still under way */
+    bool chosen;                            /* generating because it is faster than drafting */
+    int64_t verdict_us;                     /* when the newest tokens came; 0: none since the answer was (re)started */
+    size_t n_draft;                         /* tokens of the draft that is being checked */
+    size_t branch_at[BACKEND_BRANCHES_MAX]; /* where its branches leave it */
+    char drafter[64];                       /* who wrote it */
+    int64_t wait_us;                        /* of the round: for its draft */
+    double predicted_us;                    /* of the round, from the verdict before to its own; 0 unknown */
+    int64_t wait_start_us;
+    uint64_t rounds;
+};
+
+/* speculate.c */
+void spec_change_state(struct speculation *s, enum spec_state to);
+void spec_push(struct speculation *s, int32_t token);                   /* the path has one token more */
+void spec_await(struct speculation *s, const char *why);                /* the target is gone */
+void spec_lose(struct speculation *s, const struct backend_status *st); /* a call to it failed */
+
+/* speculate-verify.c */
+/* Takes n tokens of the target, of which the first n_drafted were drafted.  True while the answer is open. */
+bool spec_take(struct speculation *s, const struct backend_token *tokens, size_t n, size_t n_drafted);
+void spec_finish(struct speculation *s);
+size_t spec_room(const struct speculation *s); /* tokens that the answer may still have */
+void spec_verify(struct speculation *s, const int32_t *draft, size_t n);
+
+/* speculate-step.c */
+void spec_step(struct speculation *s);
+bool spec_governed(const struct speculation *s);
+struct drafting *spec_drafting(struct speculation *s); /* the drafter for the next round, NULL: the target alone */
+void spec_on_impatient(evutil_socket_t fd, short what, void *arg);
+
+#endif
