@@ -15,7 +15,7 @@
 #include "config/file.h"
 #include "config/tree.h"
 
-extern const struct cmd cmd_bench, cmd_bench_exact, cmd_bench_pool;
+extern const struct cmd cmd_bench, cmd_bench_exact, cmd_bench_modes, cmd_bench_pool;
 
 static const struct cmd_option options[] = {
     {'p', "prompts", "FILE", "one prompt a line (- is stdin), instead of made-up ones"},
@@ -303,11 +303,11 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     return rc;
 }
 
-static const struct cmd *const subs[] = {&cmd_bench_exact, &cmd_bench_pool, NULL};
+static const struct cmd *const subs[] = {&cmd_bench_exact, &cmd_bench_modes, &cmd_bench_pool, NULL};
 
 const struct cmd cmd_bench = {
     .name = "bench",
-    .usage = "[options] | exact [options] | pool [options]",
+    .usage = "[options] | exact [options] | modes [FILE] [options] | pool [options]",
     .summary = "measure the proxy against its target alone, on the same prompts, in turn",
     .help = "Asks a running proxy each prompt both ways (NAME and NAME@target), in turn, and prints medians and their "
             "ratio.\n"

@@ -1,9 +1,11 @@
 #include "cmd/prompts.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <jansson.h>
 
@@ -18,6 +20,16 @@ static void add(struct prompts *p, char *text)
     p->list[p->n++] = text;
 }
 
+static void add_line(struct prompts *p, char *line)
+{
+    char *tab = strchr(line, '\t');
+    if (tab != NULL)
+        *tab = '\0';
+    add(p, xstrdup(line));
+    p->answer = xreallocarray(p->answer, p->n, sizeof(*p->answer));
+    p->answer[p->n - 1] = tab != NULL && tab[1] != '\0' ? xstrdup(tab + 1) : NULL;
+}
+
 int prompts_load(struct prompts *p, const char *path, char **cause)
 {
     *p = (struct prompts){0};
@@ -30,8 +42,8 @@ int prompts_load(struct prompts *p, const char *path, char **cause)
     while (p->n < MAX_PROMPTS && (len = getline(&line, &size, f)) >= 0) {
         while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
             line[--len] = '\0';
-        if (line[0] != '\0' && line[0] != '#')
-            add(p, xstrdup(line));
+        if (line[0] != '\0' && line[0] != '\t' && line[0] != '#')
+            add_line(p, line);
     }
     free(line);
     if (f != stdin)
@@ -39,6 +51,56 @@ int prompts_load(struct prompts *p, const char *path, char **cause)
     if (p->n == 0)
         return cause_set(cause, "%s has no prompts: one a line is wanted", path);
     return 0;
+}
+
+void prompts_limit(struct prompts *p, size_t n)
+{
+    for (size_t i = n; i < p->n; i++) {
+        free(p->list[i]);
+        if (p->answer != NULL)
+            free(p->answer[i]);
+    }
+    p->n = p->n < n ? p->n : n;
+}
+
+static void trim(const char **text, size_t *len)
+{
+    while (*len > 0 && isspace((unsigned char)(*text)[0])) {
+        *text += 1;
+        *len -= 1;
+    }
+    while (*len > 0 && isspace((unsigned char)(*text)[*len - 1]))
+        *len -= 1;
+}
+
+/* Part of a word: letters, digits, and whatever is not ASCII. */
+static bool in_word(char c)
+{
+    return isalnum((unsigned char)c) || (unsigned char)c >= 0x80;
+}
+
+static bool has_words(const char *text, size_t len, const char *words, size_t n)
+{
+    for (size_t i = 0; i + n <= len; i++) {
+        bool begins = i == 0 || !in_word(text[i - 1]) || !in_word(words[0]);
+        bool ends = i + n == len || !in_word(text[i + n]) || !in_word(words[n - 1]);
+        if (begins && ends && strncasecmp(text + i, words, n) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool prompts_right(const struct prompts *p, size_t i, const char *text, size_t len)
+{
+    const char *want = p->answer != NULL ? p->answer[i] : NULL;
+    size_t n = want != NULL ? strlen(want) : 0;
+    trim(&want, &n);
+    trim(&text, &len);
+    if (n == 0)
+        return false;
+    if (strchr(".!?", want[n - 1]) != NULL)
+        return len == n && memcmp(text, want, n) == 0;
+    return has_words(text, len, want, n);
 }
 
 /* splitmix64: small, and the same everywhere. */
@@ -141,9 +203,9 @@ void prompts_repeat(struct prompts *p, size_t n, uint64_t seed)
 
 void prompts_finish(struct prompts *p)
 {
-    for (size_t i = 0; i < p->n; i++)
-        free(p->list[i]);
+    prompts_limit(p, 0);
     free(p->list);
+    free(p->answer);
     *p = (struct prompts){0};
 }
 

@@ -2,20 +2,28 @@
 #ifndef TIGHTWAD_CMD_PROMPTS_H
 #define TIGHTWAD_CMD_PROMPTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <jansson.h>
 
 struct prompts {
-    char **list; /* owned */
+    char **list;   /* owned */
+    char **answer; /* what is right, for each; NULL: not known; NULL itself: none is.  Owned */
     size_t n;
 };
 
 enum { PROMPTS_LONG = 16 }; /* that prompts_long knows */
 
-/* One prompt a line; empty lines and lines that start with # are skipped.  "-" is stdin.  0, or -1 and a cause. */
+/* One prompt a line, and perhaps, behind a tab, its known answer; empty lines and lines that start with # are skipped.
+ * "-" is stdin.  0, or -1 and a cause. */
 int prompts_load(struct prompts *p, const char *path, char **cause);
+/* Keeps the first n. */
+void prompts_limit(struct prompts *p, size_t n);
+/* Whether text is the known answer i: one that ends like a sentence is the whole text, white space around it left out;
+ * another one (a name, a number) stands somewhere in it as whole words, upper and lower case alike. */
+bool prompts_right(const struct prompts *p, size_t i, const char *text, size_t len);
 /* n different questions of several kinds (sums, stories, counting, copying, facts), the same ones for the same seed. */
 void prompts_make(struct prompts *p, size_t n, uint64_t seed);
 /* At most n prompts that ask for long answers: of the demo target, 100 tokens and more.  Always the same ones. */
