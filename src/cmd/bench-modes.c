@@ -36,22 +36,38 @@ static bool listed(const char *list, const char *name)
     return false;
 }
 
+/* "target, exact": the modes that the endpoint has.  Owned by the caller. */
+static char *all_of(const json_t *models)
+{
+    char *list = xstrdup("");
+    for (size_t i = 0; i < MODES_ROWS; i++) {
+        char *model = find(models, mode_names[i]);
+        char *longer =
+            xasprintf("%s%s%s", list, model != NULL && list[0] != '\0' ? ", " : "", model != NULL ? mode_names[i] : "");
+        free(model);
+        free(list);
+        list = longer;
+    }
+    return list;
+}
+
 /* The first item of the list that is no mode of the endpoint. */
 static int complain(const json_t *models, const char *list, char **cause)
 {
-    for (const char *at = list; *at != '\0'; at += strcspn(at, ","), at += *at == ',') {
-        char *word = xstrndup(at, strcspn(at, ",")), *model = find(models, word);
-        int rc = model == NULL ? cause_set(cause,
-                                           "--only: the endpoint has no mode \"%s\"; there are target, exact, "
-                                           "consensus, gate and draft, as GET /v1/models lists what is configured",
-                                           word)
-                               : 0;
+    int rc = 0;
+    for (const char *at = list; *at != '\0' && rc == 0; at += strcspn(at, ","), at += *at == ',') {
+        char *word = xstrndup(at, strcspn(at, ",")), *model = find(models, word), *all = all_of(models);
+        if (model == NULL)
+            rc =
+                cause_set(cause,
+                          "--only: the endpoint has no mode \"%s\", but %s; consensus and gate are there when they are "
+                          "configured",
+                          word, all);
         free(word);
         free(model);
-        if (rc != 0)
-            return -1;
+        free(all);
     }
-    return 0;
+    return rc;
 }
 
 int modes_choose(struct modes *m, const json_t *models, const char *only, char **cause)

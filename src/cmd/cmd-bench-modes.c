@@ -219,6 +219,8 @@ static int measure_row(struct bench *b, struct modes_row *r, char **cause)
         settle(b, r, &after, cause) != 0)
         return -1;
     r->counted = after.node.passes >= 0;
+    if (strcmp(r->mode, "draft") == 0)
+        by = 0;
     struct modes_work *from = r->counted ? &before.node : &before.proxy, *to = r->counted ? &after.node : &after.proxy;
     /* A gate's verdicts are written by the target and stand in no answer. */
     from->written = strcmp(r->mode, "gate") == 0 ? before.proxy.written : 0;
