@@ -23,12 +23,20 @@ struct proxy_round {
     uint32_t drafted, accepted, emitted;
 };
 
+/* The modes as the configuration had them when it was read last. */
+struct proxy_file_modes {
+    char *default_mode, *consensus_mode;
+    bool gate_on;
+};
+
 struct proxy {
     struct event_base *base;
     struct httpc *http;
-    struct config_proxy settings; /* numbers only: its pointers are NULL */
-    char *config_path;            /* the file to save to, or NULL */
-    char *model;                  /* configured name of the target, or NULL */
+    struct config_proxy settings; /* numbers, and the modes; its other pointers are NULL */
+    struct proxy_file_modes file_modes;
+    bool gate_configured, gate_on; /* an agent is configured; `gate start`, `gate stop` */
+    char *config_path;             /* the file to save to, or NULL */
+    char *model;                   /* configured name of the target, or NULL */
     struct member *target;
     struct member *drafter[PROXY_DRAFTERS];
     size_t n_drafters;
@@ -85,16 +93,20 @@ struct proxy {
 void proxy_wake(struct proxy *p); /* runs the pump at the end of this loop turn */
 struct member *proxy_make_member(struct proxy *p, enum snapshot_role role, const struct config_server *s, char **cause);
 /* queue.c */
+/* Fills err; -1. */
+int proxy_refuse(struct proxy *p, struct oai_error *err, int status, const char *param, const char *code,
+                 const char *fmt, ...) __attribute__((format(printf, 6, 7)));
 /* The drafter that answers NAME@draft: one with a server, better one that is up; NULL: there is none. */
 struct member *proxy_draft_server(const struct proxy *p);
 /* Whether the request must be answered by the present model though another one is coming. */
 bool proxy_wants_present(const struct proxy *p, const struct proxy_answer *a);
 bool proxy_is_quiet(const struct proxy *p); /* nothing runs, and nothing waits for the present model */
-bool proxy_serves_name(const struct proxy *p, const char *model);
 void proxy_pump(struct proxy *p);
 void proxy_check_waiting(struct proxy *p); /* each tick: who waits too long, who can go on */
 void proxy_stop_answers(struct proxy *p);
 uint32_t proxy_slots(const struct proxy *p);
+/* names.c */
+bool proxy_serves_name(const struct proxy *p, const char *model);
 /* snapshot.c */
 void proxy_fill_snapshot(struct proxy *p);
 void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request *out);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engines/names.h"
 #include "engines/proxy-internal.h"
 
 void proxy_wake(struct proxy *p)
@@ -116,11 +117,10 @@ struct member *proxy_make_member(struct proxy *p, enum snapshot_role role, const
 
 static void take_settings(struct proxy *p, const struct config_proxy *from)
 {
-    free(p->settings.default_mode);
-    free(p->settings.consensus_mode);
+    char *default_mode = p->settings.default_mode, *consensus_mode = p->settings.consensus_mode;
     p->settings = *from;
-    p->settings.default_mode = xstrdup(from->default_mode);
-    p->settings.consensus_mode = xstrdup(from->consensus_mode);
+    p->settings.default_mode = default_mode; /* see names_take */
+    p->settings.consensus_mode = consensus_mode;
     p->settings.host = p->settings.auth_token = NULL;
     p->settings.drafters = NULL;
     p->settings.n_drafters = 0;
@@ -164,7 +164,7 @@ struct proxy *proxy_create(struct event_base *base, struct httpc *http, const st
     take_settings(p, &cfg->proxy);
     p->pump = event_new(base, -1, 0, on_pump, p);
     p->tick = event_new(base, -1, EV_PERSIST, on_tick, p);
-    if (make_target(p, cfg, cause) != 0) {
+    if (names_take(p, cfg, cause) != 0 || make_target(p, cfg, cause) != 0) {
         proxy_destroy(p);
         return NULL;
     }
@@ -192,8 +192,7 @@ void proxy_destroy(struct proxy *p)
     member_destroy(p->target);
     event_free(p->pump);
     event_free(p->tick);
-    free(p->settings.default_mode);
-    free(p->settings.consensus_mode);
+    names_finish(p);
     free(p->config_path);
     free(p->model);
     free(p->next_model);
@@ -332,7 +331,7 @@ int proxy_reload(struct proxy *p, const struct config *cfg, char **cause)
             log_info("drafter %s is added", s->name != NULL ? s->name : s->url);
         }
     }
-    return 0;
+    return names_take(p, cfg, cause);
 }
 
 /* ---- what others ask ---- */
@@ -380,17 +379,6 @@ const char *proxy_model(const struct proxy *p)
     if (p->model != NULL)
         return p->model;
     return p->target->backend->info.model != NULL ? p->target->backend->info.model : "target";
-}
-
-json_t *proxy_models(const struct proxy *p)
-{
-    const char *name = proxy_model(p);
-    json_t *list = json_array();
-    json_array_append_new(list, json_string(name));
-    json_array_append_new(list, json_sprintf("%s@target", name));
-    if (proxy_draft_server(p) != NULL)
-        json_array_append_new(list, json_sprintf("%s@draft", name));
-    return list;
 }
 
 const struct snapshot *proxy_snapshot(const struct proxy *p)

@@ -38,6 +38,8 @@ enum proxy_mode {
 };
 /* "exact", "consensus", "gate", "target", "draft": what follows the @. */
 const char *proxy_mode_name(enum proxy_mode mode);
+/* Whether its answers may differ from what the target alone would have written. */
+bool proxy_mode_is_approximate(enum proxy_mode mode);
 
 struct proxy_ops {
     /* The answer has left the queue and its prompt is known.  seed: the one in use. */
@@ -59,7 +61,7 @@ struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const 
 void proxy_answer_cancel(struct proxy_answer *a); /* client gone: work stops upstream; no callbacks any more */
 void proxy_answer_resume(struct proxy_answer *a);
 
-/* Names for GET /v1/models: NAME, NAME@target, NAME@draft.  Array of strings, new reference. */
+/* Names for GET /v1/models: NAME, and NAME@MODE for each mode that is configured.  Array of strings, new reference. */
 json_t *proxy_models(const struct proxy *p);
 const char *proxy_model(const struct proxy *p); /* the target's name */
 
@@ -87,6 +89,13 @@ int proxy_add_drafter(struct proxy *p, const struct config_server *s, char **cau
 int proxy_remove_drafter(struct proxy *p, const char *name, char **cause);
 int proxy_pause_drafter(struct proxy *p, const char *name, bool paused, char **cause); /* name NULL: all */
 int proxy_set_max_draft_tokens(struct proxy *p, int64_t n, char **cause);              /* 0: off, CONFIG_AUTO */
+/* "auto", "exact", "consensus", "gate": what NAME alone means. */
+int proxy_set_default_mode(struct proxy *p, const char *mode, char **cause);
+/* "off", "strict", "majority", "any_disagree"; lifts a suspension for too many errors as well. */
+int proxy_set_consensus(struct proxy *p, const char *mode, char **cause);
+bool proxy_gate_configured(const struct proxy *p);          /* an agent is */
+bool proxy_gate_on(const struct proxy *p);                  /* and it is not stopped */
+int proxy_set_gate(struct proxy *p, bool on, char **cause); /* off: what asks for it is served exactly */
 /* What the commands `reload`, `stop`, `doctor` and `tune` do; set by the program. */
 struct command_call;
 struct proxy_hooks {

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engines/names.h"
 #include "engines/proxy-internal.h"
 
 static void append(struct answer_list *l, struct proxy_answer *a)
@@ -26,11 +27,8 @@ static void unlink_answer(struct answer_list *l, struct proxy_answer *a)
 
 /* ---- taking in ---- */
 
-static int refuse(struct proxy *p, struct oai_error *err, int status, const char *param, const char *code,
-                  const char *fmt, ...) __attribute__((format(printf, 6, 7)));
-
-static int refuse(struct proxy *p, struct oai_error *err, int status, const char *param, const char *code,
-                  const char *fmt, ...)
+int proxy_refuse(struct proxy *p, struct oai_error *err, int status, const char *param, const char *code,
+                 const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
@@ -41,46 +39,9 @@ static int refuse(struct proxy *p, struct oai_error *err, int status, const char
     return -1;
 }
 
-static bool same_name(const char *model, const char *name, size_t n)
-{
-    return model != NULL && strlen(model) == n && strncmp(model, name, n) == 0;
-}
-
-/* Whether the first n bytes of name are one of the target's own names. */
-static bool names_present(const struct proxy *p, const char *name, size_t n)
-{
-    return same_name(p->model, name, n) || same_name(p->target->backend->info.model, name, n);
-}
-
-/* The same for what a request may say: of the model that is coming where another one is, and "target", which
- * proxy_model says while the name is not known, and who has heard that may go on using it. */
-static bool names_target(const struct proxy *p, const char *name, size_t n)
-{
-    if (same_name("target", name, n) || same_name(p->next_model, name, n))
-        return true;
-    if (p->next_model != NULL)
-        return false;
-    if (p->model == NULL && p->target->backend->info.model == NULL)
-        return true;
-    return names_present(p, name, n);
-}
-
-/* The length of the model's own name in NAME, NAME@target, NAME@draft. */
-static size_t name_length(const char *model)
-{
-    const char *at = strrchr(model, '@');
-    bool suffix = at != NULL && (strcmp(at, "@target") == 0 || strcmp(at, "@draft") == 0);
-    return suffix ? (size_t)(at - model) : strlen(model);
-}
-
-bool proxy_serves_name(const struct proxy *p, const char *model)
-{
-    return model == NULL || names_target(p, model, strlen(model)) || names_target(p, model, name_length(model));
-}
-
 bool proxy_wants_present(const struct proxy *p, const struct proxy_answer *a)
 {
-    return p->next_model != NULL && a->req.model != NULL && names_present(p, a->req.model, name_length(a->req.model));
+    return names_asks_present(p, a->req.model);
 }
 
 bool proxy_is_quiet(const struct proxy *p)
@@ -102,58 +63,19 @@ struct member *proxy_draft_server(const struct proxy *p)
     return found;
 }
 
-static int refuse_name(struct proxy *p, const char *model, struct oai_error *err)
-{
-    size_t n = name_length(model);
-    if (p->next_model != NULL && names_present(p, model, n))
-        return refuse(p, err, 404, "model", "model_not_found", "model %.*s is being replaced by %s", (int)n, model,
-                      p->next_model);
-    if (p->pool != NULL && p->pool->knows_model(p->pool_arg, model, n))
-        return refuse(p, err, 404, "model", "model_not_loaded",
-                      "model %.*s is configured but not loaded: `tightwad swap %.*s` loads it in the place of %s",
-                      (int)n, model, (int)n, model, p->next_model != NULL ? p->next_model : proxy_model(p));
-    return refuse(p, err, 404, "model", "model_not_found", "model %s is not served here; there is %s (and %s@target%s)",
-                  model, proxy_model(p), proxy_model(p), proxy_draft_server(p) != NULL ? ", …@draft" : "");
-}
-
-const char *proxy_mode_name(enum proxy_mode mode)
-{
-    static const char *const names[] = {[PROXY_EXACT] = "exact",
-                                        [PROXY_CONSENSUS] = "consensus",
-                                        [PROXY_GATE] = "gate",
-                                        [PROXY_TARGET] = "target",
-                                        [PROXY_DRAFT] = "draft"};
-    return names[mode];
-}
-
-static int choose_mode(struct proxy *p, const char *model, enum proxy_mode *mode, struct oai_error *err)
-{
-    *mode = PROXY_EXACT;
-    if (model == NULL || names_target(p, model, strlen(model)))
-        return 0;
-    const char *at = strrchr(model, '@');
-    if (at != NULL && names_target(p, model, (size_t)(at - model))) {
-        *mode = strcmp(at, "@target") == 0 ? PROXY_TARGET : PROXY_DRAFT;
-        bool drafts = proxy_draft_server(p) != NULL || p->next_model != NULL;
-        if (strcmp(at, "@target") == 0 || (strcmp(at, "@draft") == 0 && drafts))
-            return 0;
-    }
-    return refuse_name(p, model, err);
-}
-
 struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const struct proxy_ops *ops, void *arg,
                                   struct oai_error *err)
 {
     enum proxy_mode mode;
     if (p->draining) {
-        refuse(p, err, 503, NULL, "stopping", "this instance is stopping");
+        proxy_refuse(p, err, 503, NULL, "stopping", "this instance is stopping");
         return NULL;
     }
-    if (choose_mode(p, q->model, &mode, err) != 0)
+    if (names_choose(p, q->model, &mode, err) != 0)
         return NULL;
     if (p->queue.n + p->running.n >= (uint64_t)p->settings.max_queue + proxy_slots(p)) {
-        refuse(p, err, 429, NULL, "queue_full", "%u requests run and %u wait already: try again later",
-               (unsigned)p->running.n, (unsigned)p->queue.n);
+        proxy_refuse(p, err, 429, NULL, "queue_full", "%u requests run and %u wait already: try again later",
+                     (unsigned)p->running.n, (unsigned)p->queue.n);
         return NULL;
     }
     struct proxy_answer *a = xcalloc(1, sizeof(*a));
@@ -269,6 +191,8 @@ static bool by_tokens(const struct proxy *p, const struct backend_caps *caps, co
 void proxy_answer_run(struct proxy_answer *a)
 {
     a->state = REQUEST_PREFILL;
+    if (proxy_mode_is_approximate(a->mode)) /* what a mode can't serve is served exactly */
+        a->mode = PROXY_EXACT;
     a->runner = by_tokens(a->proxy, &a->target->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
     a->runner->start(a);
 }

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "engines/names.h"
 #include "engines/proxy-internal.h"
 #include "probe/machine.h"
 
@@ -306,6 +307,7 @@ void proxy_fill_snapshot(struct proxy *p)
     machine_text(s->model, sizeof(s->model), proxy_model(p));
     snprintf(s->config, sizeof(s->config), "%s", p->config_path != NULL ? p->config_path : "");
     snprintf(s->listen, sizeof(s->listen), "%s", p->listen);
+    snprintf(s->mode, sizeof(s->mode), "%s", proxy_mode_name(names_default(p)));
     snprintf(s->acceptance_source, sizeof(s->acceptance_source), "%s", p->compared ? "compared" : "verified");
     why_not(p, s->why_not, sizeof(s->why_not));
     s->speculating = s->why_not[0] == '\0';

@@ -289,9 +289,9 @@ def _(t):
 @test("@target and @draft reach each alone")
 def _(t):
     ids = [m["id"] for m in get(proxy.url + "/v1/models").json()["data"]]
-    t.equal(len(ids), 3)
+    t.equal(len(ids), 4)
     name = ids[0]
-    t.equal(ids, [name, name + "@target", name + "@draft"])
+    t.equal(ids, [name, name + "@exact", name + "@target", name + "@draft"])
     prompt = prompts(1, "alone")[0]
     alone = {"@target": target, "@draft": draft}
     before = {k: n.counters() for k, n in alone.items()}

@@ -57,7 +57,7 @@ def _(t):
     pool = t.pool({"target": {"path": "target", "draft": "small"}, "small": "small"})
     s = wait_until("the drafter to be in use", lambda: (lambda s: s if s["speculating"] else None)(pool.status()), 20)
     t.equal((s["model"], s["pool"]["draft"], s["pool"]["restarts"]), ("target", "small", 0))
-    t.equal([m["id"] for m in get(pool.url + "/v1/models").json()["data"]], ["target", "target@target", "target@draft"])
+    t.equal([m["id"] for m in get(pool.url + "/v1/models").json()["data"]], ["target", "target@exact", "target@target", "target@draft"])
     a = chat(pool.url, PROMPTS[0], temperature=0)
     t.equal(a.key(), want(0).key())
     t.check(pool.settled()["accepted"] > 0, "nothing was drafted")

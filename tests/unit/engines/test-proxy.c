@@ -87,6 +87,8 @@ void rig_start(struct rig *r, uint32_t seed, int64_t cap)
     r->cfg.proxy = (struct config_proxy){
         .max_draft_tokens = cap,
         .fallback_on_draft_failure = true,
+        .default_mode = "auto",
+        .consensus_mode = "off",
         .max_tokens_limit = 16384,
         .target_wait_ms = 5000,
         .max_queue = 256,
