@@ -191,8 +191,6 @@ static bool by_tokens(const struct proxy *p, const struct backend_caps *caps, co
 void proxy_answer_run(struct proxy_answer *a)
 {
     a->state = REQUEST_PREFILL;
-    if (proxy_mode_is_approximate(a->mode)) /* what a mode can't serve is served exactly */
-        a->mode = PROXY_EXACT;
     a->runner = by_tokens(a->proxy, &a->target->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
     a->runner->start(a);
 }
@@ -204,6 +202,8 @@ static void start(struct proxy *p, struct proxy_answer *a, struct member *m)
     a->target = m;
     a->running_us = clock_us();
     take_slot(a, p->target);
+    if (proxy_mode_is_approximate(a->mode)) /* what a mode can't serve is served exactly */
+        a->mode = PROXY_EXACT;
     proxy_answer_run(a);
 }
 
