@@ -4,7 +4,8 @@
  * and may be followed by white space (blank, tab, line feed, carriage return):
  *
  *   APPROVE          the answer is right.  One full stop may follow, and nothing else.
- *   CORRECT: TEXT    TEXT, which may have several lines, is the right answer.  It must not be empty.
+ *   CORRECT: TEXT    TEXT, which may have several lines, is the right answer.  It is not empty, is valid UTF-8 without
+ *                    NUL bytes, and does not begin with another verdict.
  *   REJECT           the answer is useless.  What follows the word on its line and on further lines is its reason,
  *                    provided that the word ends there (no letter, digit, '_' or byte above 127 behind it).
  *

@@ -11,9 +11,11 @@
 #include "base/mem.h"
 
 extern const struct CMUnitTest proxy_tests[], proxy_pool_tests[], command_tests[], governor_tests[], line_tests[],
-    hosts_tests[], live_tests[], pool_argv_tests[], speculate_tests[], names_tests[];
+    hosts_tests[], live_tests[], pool_argv_tests[], speculate_tests[], names_tests[],
+    verdict_tests[];
 extern const size_t proxy_count, proxy_pool_count, command_test_count, governor_test_count, line_test_count,
-    hosts_test_count, live_test_count, pool_argv_test_count, speculate_test_count, names_test_count;
+    hosts_test_count, live_test_count, pool_argv_test_count, speculate_test_count, names_test_count,
+    verdict_test_count;
 
 int main(void)
 {
@@ -39,7 +41,10 @@ int main(void)
         all[n++] = pool_argv_tests[i];
     for (size_t i = 0; i < speculate_test_count; i++)
         all[n++] = speculate_tests[i];
-    for (size_t i = 0; i < names_test_count; i++)
+    for (size_t i = 0; i < names_test_count,
+    verdict_test_count; i++)
         all[n++] = names_tests[i];
+    for (size_t i = 0; i < verdict_test_count; i++)
+        all[n++] = verdict_tests[i];
     return _cmocka_run_group_tests("engines", all, n, NULL, NULL);
 }
