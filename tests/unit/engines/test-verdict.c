@@ -121,7 +121,8 @@ static void verdict_adversarial(void **state)
         SAMPLE("\xd0\x90PPROVE"), /* Cyrillic A */
         SAMPLE("APPR\xce\x9fVE"), /* Greek omicron */
         SAMPLE("\xef\xbc\xa1\xef\xbc\xb0\xef\xbc\xb0\xef\xbc\xb2\xef\xbc\xaf\xef\xbc\xb6\xef\xbc\xa5"), /* full width */
-        SAMPLE("\xe2\x80\xae" "EVORPPA"), /* right to left */
+        SAMPLE("\xe2\x80\xae"
+               "EVORPPA"),             /* right to left */
         SAMPLE("APPROVE\xe3\x80\x82"), /* ideographic full stop */
         SAMPLE("APPROVE\0"),
         SAMPLE("APPROVE\0REJECT"),
