@@ -4,47 +4,65 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 
-extern const struct CMUnitTest proxy_tests[], proxy_pool_tests[], command_tests[], governor_tests[], line_tests[],
-    hosts_tests[], live_tests[], pool_argv_tests[], speculate_tests[], names_tests[],
-    verdict_tests[];
-extern const size_t proxy_count, proxy_pool_count, command_test_count, governor_test_count, line_test_count,
-    hosts_test_count, live_test_count, pool_argv_test_count, speculate_test_count, names_test_count,
-    verdict_test_count;
+extern const struct CMUnitTest proxy_tests[];
+extern const size_t proxy_count;
+extern const struct CMUnitTest proxy_pool_tests[];
+extern const size_t proxy_pool_count;
+extern const struct CMUnitTest command_tests[];
+extern const size_t command_test_count;
+extern const struct CMUnitTest governor_tests[];
+extern const size_t governor_test_count;
+extern const struct CMUnitTest line_tests[];
+extern const size_t line_test_count;
+extern const struct CMUnitTest hosts_tests[];
+extern const size_t hosts_test_count;
+extern const struct CMUnitTest live_tests[];
+extern const size_t live_test_count;
+extern const struct CMUnitTest pool_argv_tests[];
+extern const size_t pool_argv_test_count;
+extern const struct CMUnitTest speculate_tests[];
+extern const size_t speculate_test_count;
+extern const struct CMUnitTest names_tests[];
+extern const size_t names_test_count;
+extern const struct CMUnitTest verdict_tests[];
+extern const size_t verdict_test_count;
+
+struct list {
+    struct CMUnitTest *tests;
+    size_t n;
+};
+
+static void add(struct list *l, const struct CMUnitTest *tests, size_t n)
+{
+    l->tests = xreallocarray(l->tests, l->n + n, sizeof(*tests));
+    memcpy(l->tests + l->n, tests, n * sizeof(*tests));
+    l->n += n;
+}
 
 int main(void)
 {
     unsetenv("OMP_WAIT_POLICY"); /* what is set goes before what is put in a child's environment */
     log_set_level(LOG_ERROR);
-    struct CMUnitTest all[128];
-    size_t n = 0;
-    for (size_t i = 0; i < proxy_count; i++)
-        all[n++] = proxy_tests[i];
-    for (size_t i = 0; i < proxy_pool_count; i++)
-        all[n++] = proxy_pool_tests[i];
-    for (size_t i = 0; i < command_test_count; i++)
-        all[n++] = command_tests[i];
-    for (size_t i = 0; i < governor_test_count; i++)
-        all[n++] = governor_tests[i];
-    for (size_t i = 0; i < line_test_count; i++)
-        all[n++] = line_tests[i];
-    for (size_t i = 0; i < hosts_test_count; i++)
-        all[n++] = hosts_tests[i];
-    for (size_t i = 0; i < live_test_count; i++)
-        all[n++] = live_tests[i];
-    for (size_t i = 0; i < pool_argv_test_count; i++)
-        all[n++] = pool_argv_tests[i];
-    for (size_t i = 0; i < speculate_test_count; i++)
-        all[n++] = speculate_tests[i];
-    for (size_t i = 0; i < names_test_count,
-    verdict_test_count; i++)
-        all[n++] = names_tests[i];
-    for (size_t i = 0; i < verdict_test_count; i++)
-        all[n++] = verdict_tests[i];
-    return _cmocka_run_group_tests("engines", all, n, NULL, NULL);
+    struct list all = {0};
+    add(&all, proxy_tests, proxy_count);
+    add(&all, proxy_pool_tests, proxy_pool_count);
+    add(&all, command_tests, command_test_count);
+    add(&all, governor_tests, governor_test_count);
+    add(&all, line_tests, line_test_count);
+    add(&all, hosts_tests, hosts_test_count);
+    add(&all, live_tests, live_test_count);
+    add(&all, pool_argv_tests, pool_argv_test_count);
+    add(&all, speculate_tests, speculate_test_count);
+    add(&all, names_tests, names_test_count);
+    add(&all, verdict_tests, verdict_test_count);
+    int failed = _cmocka_run_group_tests("engines", all.tests, all.n, NULL, NULL);
+    free(all.tests);
+    return failed;
 }

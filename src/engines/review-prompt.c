@@ -1,0 +1,255 @@
+/* The review by prompt: the verifier is asked in words.  One that verifies is given APPROVE as a draft, so that what is
+ * good costs one pass. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "engines/review-internal.h"
+
+enum {
+    SAID_TOKENS = 64, /* of a verdict, beside those of a correction as long as the answer */
+    SAID_BYTES = 64,  /* a token may have, generously */
+};
+
+static const char approve[] = "APPROVE";
+
+/* ---- the verdict is there ---- */
+
+static void on_correction(void *arg, const struct backend_status *st, const int32_t *tokens, size_t n)
+{
+    struct review *r = arg;
+    size_t same = 0;
+    r->call = NULL;
+    if (st->error != BACKEND_OK) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    while (same < n && same < r->answer.n && tokens[same] == r->answer.list[same])
+        same++;
+    review_keep(r, same, REVIEW_PROMPT, "the verifier corrects what follows");
+}
+
+static void take_verdict(struct review *r)
+{
+    size_t at, len;
+    enum verdict v = verdict_parse(r->said.data, r->said.len, &at, &len);
+    r->result.said = r->said.data;
+    r->result.said_len = r->said.len;
+    if (!r->said_all) {
+        review_conclude(r, VERDICT_UNREADABLE, REVIEW_PROMPT, "the verdict has no end");
+    } else if (v != VERDICT_CORRECT) {
+        review_conclude(r, v, v == VERDICT_APPROVE && r->scored ? REVIEW_BOTH : REVIEW_PROMPT,
+                        v == VERDICT_UNREADABLE ? "the verdict is none" : "");
+    } else if (r->scored) {
+        /* Likelihood found nothing wrong: the verifier's own text decides from where the two part. */
+        r->call = backend_tokenize(r->o.verifier->backend, r->said.data + at, len, false, on_correction, r);
+    } else {
+        r->result.correction = r->said.data + at;
+        r->result.correction_len = len;
+        review_conclude(r, VERDICT_CORRECT, REVIEW_PROMPT, "");
+    }
+}
+
+static void on_said(void *arg, const struct backend_status *st)
+{
+    struct review *r = arg;
+    r->call = NULL;
+    if (st->error != BACKEND_OK && st->error != BACKEND_TOO_LONG) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    take_verdict(r);
+}
+
+/* ---- a verifier that works on tokens ---- */
+
+static void hear(struct review *r, const struct backend_token *t)
+{
+    if (t->end)
+        r->said_all = true;
+    else if (!r->said_all)
+        buf_add(&r->said, t->piece, t->len);
+}
+
+static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
+{
+    struct review *r = arg;
+    r->result.tokens += (int64_t)n;
+    for (size_t i = 0; i < n; i++)
+        hear(r, &tokens[i]);
+    return true;
+}
+
+static void on_verify(void *arg, const struct backend_status *st, const struct backend_verdict *v)
+{
+    struct review *r = arg;
+    struct member *m = r->o.verifier;
+    r->call = NULL;
+    if (st->error != BACKEND_OK) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    member_ok(m, st->elapsed_us, 0);
+    member_saw_prompt(m, st->elapsed_us, r->question.n);
+    r->result.passes++;
+    review_tokens_set(&r->path, r->question.list, r->question.n);
+    for (size_t i = 0; i <= v->accepted; i++) {
+        hear(r, &v->tokens[i]);
+        review_tokens_add(&r->path, &v->tokens[i].id, 1);
+    }
+    if (v->accepted == r->o.words->n_approve && r->said_all) {
+        review_conclude(r, VERDICT_APPROVE, r->scored ? REVIEW_BOTH : REVIEW_PROMPT, "");
+        return;
+    }
+    r->result.tokens++; /* the one after what it agreed with */
+    if (r->said_all) {
+        take_verdict(r);
+        return;
+    }
+    r->call = backend_generate(r->asked, r->path.list, r->path.n, r->said_most, -1,
+                               member_stream_deadline_ms(m, r->path.n), on_tokens, on_said, r);
+}
+
+/* Question and APPROVE are known as tokens. */
+static void verify(struct review *r)
+{
+    const struct backend_info *info = &r->o.verifier->backend->info;
+    const struct review_words *w = r->o.words;
+    size_t n = r->question.n + w->n_approve;
+    if (info->n_ctx > 0 && n >= (size_t)info->n_ctx) {
+        review_conclude(r, VERDICT_UNREADABLE, REVIEW_PROMPT,
+                        "question and answer are longer than the verifier's context");
+        return;
+    }
+    r->result.read += (int64_t)n;
+    r->call = backend_verify(r->asked, r->question.list, r->question.n, w->approve, w->n_approve, -1,
+                             member_deadline_ms(r->o.verifier, n), on_verify, r);
+}
+
+static void on_question(void *arg, const struct backend_status *st, struct backend_session *session,
+                        const int32_t *prompt, size_t n)
+{
+    struct review *r = arg;
+    r->call = NULL;
+    r->asked = session;
+    if (st->error != BACKEND_OK) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    review_tokens_set(&r->question, prompt, n);
+    r->has_question = true;
+    if (r->beside == NULL)
+        verify(r);
+}
+
+static char *model_key(const struct review *r)
+{
+    const struct backend_info *info = &r->o.verifier->backend->info;
+    return xasprintf("%s %s", info->model != NULL ? info->model : "", info->fingerprint);
+}
+
+static void on_words(void *arg, const struct backend_status *st, const int32_t *tokens, size_t n)
+{
+    struct review *r = arg;
+    struct review_words *w = r->o.words;
+    r->beside = NULL;
+    if (st->error != BACKEND_OK) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    review_words_finish(w);
+    w->approve = xmemdup(tokens, (n > 0 ? n : 1) * sizeof(*tokens));
+    w->n_approve = n;
+    w->model = model_key(r);
+    if (r->has_question)
+        verify(r);
+}
+
+static void ask_with_tokens(struct review *r, const json_t *messages)
+{
+    struct backend *b = r->o.verifier->backend;
+    struct sampler_params p;
+    char *key = model_key(r);
+    sampler_params_init(&p);
+    p.temperature = 0;
+    if (r->o.words->model == NULL || strcmp(r->o.words->model, key) != 0)
+        r->beside = backend_tokenize(b, approve, sizeof(approve) - 1, false, on_words, r);
+    r->call = backend_session_start(b, &p, messages, NULL, 0, on_question, r);
+    sampler_params_finish(&p);
+    free(key);
+}
+
+/* ---- any other ---- */
+
+static bool on_chat_text(void *arg, const char *text, size_t len, json_t *logprobs)
+{
+    struct review *r = arg;
+    (void)logprobs;
+    if (!buf_add(&r->said, text, len))
+        r->said_most = 0; /* more than was asked for: no verdict */
+    return true;
+}
+
+static void on_chat_done(void *arg, const struct backend_status *st, const char *finish, int64_t prompt_tokens,
+                         int64_t completion_tokens)
+{
+    struct review *r = arg;
+    r->call = NULL;
+    if (st->error != BACKEND_OK) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    member_ok(r->o.verifier, st->elapsed_us, 0);
+    r->result.passes++;
+    r->result.tokens = completion_tokens;
+    r->result.read = prompt_tokens;
+    r->said_all = r->said_most > 0 && strcmp(finish, "stop") == 0;
+    take_verdict(r);
+}
+
+static void ask_in_words(struct review *r, json_t *messages)
+{
+    json_t *request =
+        json_pack("{s:O,s:i,s:I}", "messages", messages, "temperature", 0, "max_tokens", (json_int_t)r->said_most);
+    r->call = backend_chat(r->o.verifier->backend, request, true,
+                           member_stream_deadline_ms(r->o.verifier, r->o.len + strlen(r->o.prompt)), on_chat_text,
+                           on_chat_done, r);
+    json_decref(request);
+}
+
+static void ask(struct review *r)
+{
+    json_t *messages = review_messages(&r->o, r->asked_about);
+    if (messages == NULL)
+        review_conclude(r, VERDICT_UNREADABLE, REVIEW_PROMPT, "the question is not valid UTF-8");
+    else if (r->o.verifier->backend->info.caps.score)
+        ask_with_tokens(r, messages);
+    else
+        ask_in_words(r, messages);
+    json_decref(messages);
+}
+
+static void on_asked_about(void *arg, const struct backend_status *st, const char *text, size_t len)
+{
+    struct review *r = arg;
+    r->call = NULL;
+    if (st->error != BACKEND_OK) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    r->asked_about = xstrndup(text, len);
+    ask(r);
+}
+
+void review_ask(struct review *r)
+{
+    const struct oai_request *q = r->o.request;
+    /* a token has a byte at least */
+    r->said_most = r->o.len + SAID_TOKENS;
+    buf_finish(&r->said);
+    buf_init(&r->said, r->said_most * SAID_BYTES);
+    if (!q->chat && q->prompt == NULL)
+        r->call = backend_detokenize(r->o.verifier->backend, q->prompt_tokens, q->n_prompt_tokens, on_asked_about, r);
+    else
+        ask(r);
+}
