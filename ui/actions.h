@@ -81,6 +81,9 @@ void action_tune(struct ui *ui);
 void action_log_level(struct ui *ui);
 void action_reload(struct ui *ui);
 void action_reclaim(struct ui *ui);
+void action_gate(struct ui *ui);
+void action_consensus(struct ui *ui);
+void action_mode(struct ui *ui);
 void action_filter(struct ui *ui);
 void action_quit(struct ui *ui);
 

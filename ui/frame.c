@@ -12,7 +12,7 @@
 #include "ui/trouble.h"
 #include "ui/ui.h"
 
-enum { SEGMENTS = 6, HINTS = 16 };
+enum { SEGMENTS = 7, HINTS = 16 };
 
 static struct view box_view(const struct ui *ui, const struct layout_box *b)
 {
@@ -20,6 +20,14 @@ static struct view box_view(const struct ui *ui, const struct layout_box *b)
 }
 
 /* ---- the header ---- */
+
+/* How the model's plain name is answered, where that is not exact; NULL: it is. */
+static const char *approximate(const struct snapshot *s)
+{
+    if (strcmp(s->mode, "consensus") == 0)
+        return s->consensus.suspended ? NULL : "by consensus, approximate";
+    return strcmp(s->mode, "gate") == 0 ? "by the gate, approximate" : NULL;
+}
 
 /* Those that matter most come first; one that does not fit is left out. */
 static void header(const struct ui *ui)
@@ -34,6 +42,9 @@ static void header(const struct ui *ui)
         return;
     }
     snprintf(segment[n++], sizeof(*segment), "%.120s", s->model[0] != '\0' ? s->model : "no model yet");
+    const char *how = approximate(s);
+    if (how != NULL)
+        snprintf(segment[n++], sizeof(*segment), "%s", how);
     const char *host = strstr(s->listen, "://");
     snprintf(segment[n++], sizeof(*segment), "at %.120s", host != NULL ? host + 3 : s->listen);
     if (s->speculating && !isnan(s->acceptance))
@@ -43,7 +54,7 @@ static void header(const struct ui *ui)
         snprintf(segment[n++], sizeof(*segment), s->speculating ? "speculating" : "no speculation");
     if (ui->attached)
         snprintf(segment[n++], sizeof(*segment), ui->picture.connected ? "attached" : "NOT CONNECTED");
-    if (strcmp(s->exactness, "unknown") != 0 && s->exactness[0] != '\0')
+    if (how == NULL && strcmp(s->exactness, "unknown") != 0 && s->exactness[0] != '\0')
         snprintf(segment[n++], sizeof(*segment), "exact %s", s->exactness);
     snprintf(segment[n++], sizeof(*segment), "up %s", text_duration(since, sizeof(since), s->uptime_ms));
     view_field(&v, 0, 0, v.cols, false, THEME_HEADER, "");

@@ -45,6 +45,8 @@ static void sample(struct history *h, const struct snapshot *s)
 {
     put(h, &h->acceptance, share(s->drafted, s->accepted, &h->drafted, &h->accepted));
     put(h, &h->tokens_per_second, s->tokens_per_second);
+    const struct snapshot_consensus *c = &s->consensus;
+    put(h, &h->without_target, share(c->accepted + c->fallback, c->accepted, &h->voted, &h->agreed));
     for (size_t i = 0; i < h->n_drafters; i++) { /* those that are gone stay without */
         put(h, &h->drafter[i].acceptance, NAN);
         put(h, &h->drafter[i].tokens_per_second, NAN);
@@ -70,10 +72,13 @@ bool history_take(struct history *h, const struct snapshot *s)
     if (h->n == 0) {
         clear(&h->acceptance);
         clear(&h->tokens_per_second);
+        clear(&h->without_target);
     }
     if (anew) {
         h->drafted = s->drafted;
         h->accepted = s->accepted;
+        h->agreed = s->consensus.accepted;
+        h->voted = s->consensus.accepted + s->consensus.fallback;
     }
     /* One that is a little late counts as in time: the next is due a second after this one was. */
     h->uptime_ms = !anew && passed < 2 * HISTORY_MS ? h->uptime_ms + HISTORY_MS : s->uptime_ms;

@@ -28,7 +28,9 @@ struct history {
     uint64_t n;        /* samples taken */
     int64_t uptime_ms; /* of the instance, when the last sample was due */
     uint64_t drafted, accepted;
+    uint64_t agreed, voted; /* tokens of consensus without the target, and all of them */
     struct history_line acceptance, tokens_per_second;
+    struct history_line without_target; /* share of the tokens of consensus */
     struct history_drafter drafter[SNAPSHOT_BACKENDS - 1];
     size_t n_drafters;
 };

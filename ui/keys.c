@@ -97,6 +97,12 @@ const struct key_row key_table[] = {
      action_draft},
     {'s', "s", "start and stop: the pool, speculation, all drafters", "start/stop", KEYS_ENGINES, KEY_NEEDS_INSTANCE,
      action_engines},
+    {'g', "g", "the quality gate on and off: agents write, the target reviews (approximate)", "gate", KEYS_ENGINES,
+     KEY_NEEDS_GATE, action_gate},
+    {'C', "C", "consensus: what the drafters agree on is not checked (approximate); how they vote, or off", "consensus",
+     KEYS_ENGINES, KEY_NEEDS_VOTERS, action_consensus},
+    {'M', "M", "what the model's plain name means: exact, consensus or gate", NULL, KEYS_ENGINES, KEY_NEEDS_MODES,
+     action_mode},
     {'t', "t", "send a test prompt through the endpoint", "test", KEYS_ENGINES, KEY_NEEDS_INSTANCE, action_test},
     {'D', "D", "doctor: ask every server, measure, say what is wrong and how to mend it", "doctor", KEYS_ENGINES,
      KEY_NEEDS_INSTANCE, action_doctor},
@@ -155,6 +161,14 @@ static void help(struct ui *ui)
 
 /* ---- in and out ---- */
 
+static size_t drafters(const struct snapshot *s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_backends; i++)
+        n += s->backend[i].role == ROLE_DRAFTER;
+    return n;
+}
+
 /* NULL: it is there, else why the key means nothing now. */
 static const char *missing(const struct ui *ui, enum key_need need)
 {
@@ -167,11 +181,15 @@ static const char *missing(const struct ui *ui, enum key_need need)
         return "the instance is not there";
     if (need == KEY_NEEDS_POOL && !s->pool.configured)
         return "no pool is configured: cluster.yaml wants an entry under models";
-    for (size_t i = 0; need == KEY_NEEDS_DRAFTER && i < s->n_backends; i++) {
-        if (s->backend[i].role == ROLE_DRAFTER)
-            return NULL;
-    }
-    return need == KEY_NEEDS_DRAFTER ? "there is no drafter: a adds one" : NULL;
+    if (need == KEY_NEEDS_GATE && !s->gate.configured)
+        return "no gate is configured: cluster.yaml wants agents under quality_gate";
+    if (need == KEY_NEEDS_MODES && !s->gate.configured && !s->consensus.configured)
+        return "it is exact: neither consensus nor a gate is configured";
+    if (need == KEY_NEEDS_DRAFTER && drafters(s) == 0)
+        return "there is no drafter: a adds one";
+    if (need == KEY_NEEDS_VOTERS && drafters(s) < 2)
+        return "consensus takes two drafters that vote: a adds one";
+    return NULL;
 }
 
 bool keys_handle(struct ui *ui, int key)

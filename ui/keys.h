@@ -12,7 +12,15 @@
 enum key_group { KEYS_ENGINES, KEYS_LOOK, KEYS_PROGRAM, KEY_GROUPS };
 
 /* What must be there for the key to mean anything. */
-enum key_need { KEY_NEEDS_NOTHING, KEY_NEEDS_INSTANCE, KEY_NEEDS_POOL, KEY_NEEDS_DRAFTER };
+enum key_need {
+    KEY_NEEDS_NOTHING,
+    KEY_NEEDS_INSTANCE,
+    KEY_NEEDS_POOL,
+    KEY_NEEDS_DRAFTER,
+    KEY_NEEDS_VOTERS, /* two drafters */
+    KEY_NEEDS_GATE,
+    KEY_NEEDS_MODES, /* consensus or a gate */
+};
 
 struct key_row {
     int key;          /* as screen_key tells it */

@@ -8,7 +8,18 @@
 
 #include <stdbool.h>
 
-enum pane_id { PANE_MACHINES, PANE_SPECULATION, PANE_STREAM, PANE_ROUNDS, PANE_REQUESTS, PANE_POOL, PANE_LOG, PANES };
+enum pane_id {
+    PANE_MACHINES,
+    PANE_SPECULATION,
+    PANE_STREAM,
+    PANE_ROUNDS,
+    PANE_GATE,
+    PANE_CONSENSUS,
+    PANE_REQUESTS,
+    PANE_POOL,
+    PANE_LOG,
+    PANES
+};
 
 enum {
     LAYOUT_ROWS = 10, /* below this, or below LAYOUT_COLS, there is nothing but a line that says so */

@@ -73,6 +73,7 @@ static void describe(struct line *line, const struct snapshot_backend *b)
     bool target = b->role == ROLE_TARGET;
     line->sign = b->health == HEALTH_DOWN                   ? THEME_BAD
                  : b->health == HEALTH_UNKNOWN || b->paused ? THEME_DIM
+                 : b->resting                               ? THEME_DIM
                  : b->reason[0] != '\0'                     ? THEME_WARN
                  : target || b->active                      ? THEME_GOOD
                                                             : THEME_DIM;
@@ -80,6 +81,7 @@ static void describe(struct line *line, const struct snapshot_backend *b)
                         : b->health == HEALTH_UNKNOWN ? "unknown"
                         : b->paused                   ? "paused"
                         : target                      ? "up"
+                        : b->resting                  ? "resting"
                         : b->active                   ? "drafts"
                         : b->reason[0] != '\0'        ? "not used"
                                                       : "stands by";

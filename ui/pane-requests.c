@@ -10,13 +10,16 @@
 #include "ui/text.h"
 #include "ui/ui.h"
 
-enum column { ID, STATE, RATE, TOKENS, TIME, ACCEPTED, FIRST, PROMPT, BEGAN, MODEL, COLUMNS };
+enum column { ID, STATE, OUTCOME, MODE, RATE, TOKENS, TIME, AGENT, ACCEPTED, FIRST, PROMPT, BEGAN, MODEL, COLUMNS };
+
+enum { NEVER = 99 }; /* rank of a column that has nothing to show */
 
 static bool passes(const struct ui *ui, const struct snapshot_request *r)
 {
     char id[24];
     snprintf(id, sizeof(id), "%" PRIu64, r->id);
     return text_holds(r->model, ui->filter) || text_holds(snapshot_state_name(r->state), ui->filter) ||
+           text_holds(r->mode, ui->filter) || text_holds(r->outcome, ui->filter) || text_holds(r->agent, ui->filter) ||
            text_holds(id, ui->filter);
 }
 
@@ -37,6 +40,9 @@ static void line(const struct view *v, int row, const struct table_column *c, co
     snprintf(text, sizeof(text), "%" PRIu64, r->id);
     table_cell(v, row, c, ID, role, text);
     table_cell(v, row, c, STATE, role_of(r->state), snapshot_state_name(r->state));
+    table_cell(v, row, c, OUTCOME, role, r->outcome);
+    table_cell(v, row, c, MODE, role, r->mode);
+    table_cell(v, row, c, AGENT, role, r->agent);
     table_cell(v, row, c, RATE, role, text_number(text, sizeof(text), r->tokens_per_second, ascii));
     snprintf(text, sizeof(text), "%" PRId64, r->tokens);
     table_cell(v, row, c, TOKENS, role, text);
@@ -50,28 +56,48 @@ static void line(const struct view *v, int row, const struct table_column *c, co
     table_cell(v, row, c, MODEL, role, r->model);
 }
 
+/* The columns of modes come in before others once a request was not answered exactly. */
+static void rank_modes(const struct snapshot *s, struct table_column *c)
+{
+    bool modes = false, outcomes = false;
+    for (size_t i = 0; i < s->n_requests && i < SNAPSHOT_REQUESTS; i++) {
+        const struct snapshot_request *r = &s->request[i];
+        modes |= r->mode[0] != '\0' && strcmp(r->mode, "exact") != 0;
+        outcomes |= r->outcome[0] != '\0';
+    }
+    c[MODE].rank = !modes ? NEVER : outcomes ? 2 : 1;
+    c[OUTCOME].rank = outcomes ? 1 : NEVER;
+    c[AGENT].rank = outcomes ? 3 : NEVER;
+    c[ID].rank = c[TOKENS].rank = modes || outcomes ? 2 : 1;
+}
+
 static void draw(struct ui *ui, const struct view *v)
 {
     const struct snapshot *s = &ui->picture.snapshot;
     const struct snapshot_request *shown[SNAPSHOT_REQUESTS];
     size_t n = 0, lines = v->rows > 1 ? (size_t)(v->rows - 1) : 0;
     struct table_column c[COLUMNS] = {
-        [ID] = {.head = "no.", .least = 5, .rank = 1, .right = true},
+        [ID] = {.head = "no.", .least = 5, .right = true},
         [STATE] = {.head = "state", .least = 9, .rank = 0},
+        [OUTCOME] = {.head = "gate", .least = 10},
+        [MODE] = {.head = "mode", .least = 9},
         [RATE] = {.head = "tok/s", .least = 6, .rank = 0, .right = true},
-        [TOKENS] = {.head = "tokens", .least = 6, .rank = 1, .right = true},
+        [TOKENS] = {.head = "tokens", .least = 6, .right = true},
         [TIME] = {.head = "time", .least = 8, .rank = 0, .right = true},
-        [ACCEPTED] = {.head = "accepted", .least = 8, .rank = 2, .right = true},
-        [FIRST] = {.head = "first", .least = 8, .rank = 4, .right = true},
-        [PROMPT] = {.head = "prompt", .least = 6, .rank = 5, .right = true},
-        [BEGAN] = {.head = "began", .least = 8, .rank = 6},
-        [MODEL] = {.head = "model", .least = 12, .rank = 3},
+        [AGENT] = {.head = "agent", .least = 8},
+        [ACCEPTED] = {.head = "accepted", .least = 8, .rank = 4, .right = true},
+        [FIRST] = {.head = "first", .least = 8, .rank = 6, .right = true},
+        [PROMPT] = {.head = "prompt", .least = 6, .rank = 7, .right = true},
+        [BEGAN] = {.head = "began", .least = 8, .rank = 8},
+        [MODEL] = {.head = "model", .least = 12, .rank = 5},
     };
+    rank_modes(s, c);
     for (size_t i = 0; i < s->n_requests && i < SNAPSHOT_REQUESTS; i++) {
         if (!passes(ui, &s->request[i]))
             continue;
         shown[n++] = &s->request[i];
         table_widen(v, &c[MODEL], s->request[i].model, 24);
+        table_widen(v, &c[AGENT], s->request[i].agent, 20);
     }
     table_fit(c, COLUMNS, v->cols);
     table_heads(v, 0, c, COLUMNS);

@@ -209,6 +209,25 @@ char *text_percent(char *out, size_t size, double share, bool ascii)
     return out;
 }
 
+char *text_small(char *out, size_t size, double share, bool ascii)
+{
+    char number[16];
+    if (!isfinite(share))
+        return unknown(out, size, ascii);
+    snprintf(out, size, "%s %%", text_number(number, sizeof(number), 100 * share, ascii));
+    return out;
+}
+
+char *text_interval(char *out, size_t size, double low, double high, bool ascii)
+{
+    char a[16], b[16];
+    if (!isfinite(low) || !isfinite(high))
+        return unknown(out, size, ascii);
+    snprintf(out, size, "%s to %s %%", text_number(a, sizeof(a), 100 * low, ascii),
+             text_number(b, sizeof(b), 100 * high, ascii));
+    return out;
+}
+
 char *text_milliseconds(char *out, size_t size, double ms, bool ascii)
 {
     if (!isfinite(ms) || ms < 0)

@@ -41,9 +41,12 @@ bool text_holds(const char *s, const char *needle);
  * returned. */
 char *text_bytes(char *out, size_t size, int64_t bytes, bool ascii);
 char *text_share(char *out, size_t size, int64_t used, int64_t all,
-                 bool ascii);                                           /* "18.4/24.0 GiB", at most 15 columns */
-char *text_number(char *out, size_t size, double value, bool ascii);    /* three figures at most: 0.04, 3.1, 128 */
-char *text_percent(char *out, size_t size, double share, bool ascii);   /* of 0..1: "87 %" */
+                 bool ascii);                                         /* "18.4/24.0 GiB", at most 15 columns */
+char *text_number(char *out, size_t size, double value, bool ascii);  /* three figures at most: 0.04, 3.1, 128 */
+char *text_percent(char *out, size_t size, double share, bool ascii); /* of 0..1: "87 %" */
+char *text_small(char *out, size_t size, double share, bool ascii);   /* of a share that may be small: "0.42 %" */
+/* Of 0..1: "0.1 to 1.2 %"; at most 24 bytes. */
+char *text_interval(char *out, size_t size, double low, double high, bool ascii);
 char *text_milliseconds(char *out, size_t size, double ms, bool ascii); /* "0.4 ms", "1.2 s", "3 min" */
 char *text_clock(char *out, size_t size, int64_t wall_ms);              /* local time, "14:03:22" */
 char *text_duration(char *out, size_t size, int64_t ms);                /* "40 s" (in tens), "12 min", "3 h 5 min" */

@@ -9,7 +9,10 @@
 #include "ui/text.h"
 
 /* A drafter's acceptance is judged after this many tokens. */
-enum { JUDGED = 500 };
+enum {
+    JUDGED = 500,
+    EARNS = 20, /* a drafter among several is worth having where one round in so many is its own */
+};
 /* Below these shares something is the matter with the pair of models, as the field has it. */
 static const double other_family = 0.10, poor = 0.40;
 
@@ -31,19 +34,19 @@ __attribute__((format(printf, 3, 4))) static void add(struct list *l, enum theme
 }
 
 /* What to do about a server that is down for that reason. */
-static const char *remedy(const struct snapshot_backend *b)
+static const char *remedy(const char *kind, const char *url, const char *reason)
 {
-    bool ollama = strcmp(b->kind, "ollama") == 0 || strstr(b->url, ":11434") != NULL;
-    if (text_holds(b->reason, "connect") || text_holds(b->reason, "refused"))
+    bool ollama = strcmp(kind, "ollama") == 0 || strstr(url, ":11434") != NULL;
+    if (text_holds(reason, "connect") || text_holds(reason, "refused"))
         return ollama
                    ? "start it there so that the network reaches it (OLLAMA_HOST=0.0.0.0 ollama serve), and open its "
                      "port (sudo ufw allow 11434)"
                    : "start it there, let it listen on the network's address, and open its port in the firewall";
-    if (text_holds(b->reason, "resolve"))
+    if (text_holds(reason, "resolve"))
         return "no host of that name is known: give its address";
-    if (text_holds(b->reason, "timed out") || text_holds(b->reason, "no answer"))
+    if (text_holds(reason, "timed out") || text_holds(reason, "no answer"))
         return "is the machine on, and does its firewall let the port through?";
-    if (text_holds(b->reason, "key") || text_holds(b->reason, "401"))
+    if (text_holds(reason, "key") || text_holds(reason, "401"))
         return "give it the right api_key";
     return "tightwad doctor says more";
 }
@@ -60,7 +63,7 @@ static void servers(struct list *l, const struct snapshot *s, enum snapshot_role
         if (b->health == HEALTH_DOWN)
             add(l, target ? THEME_BAD : THEME_WARN, "%s %s is down: %s. %s: %s", target ? "target" : "drafter", b->name,
                 b->reason[0] != '\0' ? b->reason : "no reason is known",
-                target ? "Requests wait for it" : "The target goes on without it", remedy(b));
+                target ? "Requests wait for it" : "The target goes on without it", remedy(b->kind, b->url, b->reason));
         else if (b->reason[0] != '\0')
             add(l, THEME_WARN, "%s %s: %s", target ? "target" : "drafter", b->name, b->reason);
     }
@@ -90,11 +93,43 @@ static void pool(struct list *l, const struct snapshot_pool *p)
     }
 }
 
+static void consensus(struct list *l, const struct snapshot_consensus *c)
+{
+    if (c->configured && c->suspended)
+        add(l, THEME_WARN, "consensus is suspended, answers are exact: %s (C takes it up again)",
+            c->why[0] != '\0' ? c->why : "too many of its tokens were wrong");
+}
+
+static void gate(struct list *l, const struct snapshot_gate *g)
+{
+    if (!g->configured || !g->on)
+        return;
+    if (g->why[0] != '\0')
+        add(l, THEME_WARN, "gate: %s", g->why);
+    for (size_t i = 0; i < g->n_agents && i < SNAPSHOT_AGENTS; i++) {
+        const struct snapshot_agent *a = &g->agent[i];
+        if (a->health == HEALTH_DOWN)
+            add(l, THEME_WARN, "agent %s is down: %s. Others write in its place: %s", a->name,
+                a->reason[0] != '\0' ? a->reason : "no reason is known", remedy(a->kind, a->url, a->reason));
+        else if (a->reason[0] != '\0')
+            add(l, THEME_WARN, "agent %s: %s", a->name, a->reason);
+    }
+}
+
+/* One of several that is seldom right may know what the others do not: then it earns its place. */
+static bool earns(const struct snapshot_backend *b, size_t drafters)
+{
+    return drafters > 1 && (b->resting || (b->wins > 0 && b->wins * EARNS >= b->offered));
+}
+
 static void acceptance(struct list *l, const struct snapshot *s)
 {
+    size_t drafters = 0;
+    for (size_t i = 0; i < s->n_backends; i++)
+        drafters += s->backend[i].role == ROLE_DRAFTER;
     for (size_t i = 0; i < s->n_backends; i++) {
         const struct snapshot_backend *b = &s->backend[i];
-        if (b->role != ROLE_DRAFTER || b->drafted < JUDGED)
+        if (b->role != ROLE_DRAFTER || b->drafted < JUDGED || earns(b, drafters))
             continue;
         double share = (double)b->accepted / (double)b->drafted;
         if (share < other_family)
@@ -125,6 +160,8 @@ size_t trouble_find(const struct feed_picture *p, bool attached, struct trouble 
             (unsigned)s->queued);
     size_t before = l.n;
     servers(&l, s, ROLE_DRAFTER);
+    gate(&l, &s->gate);
+    consensus(&l, &s->consensus);
     acceptance(&l, s);
     if (!s->speculating && s->why_not[0] != '\0' && l.n == before && s->backend[0].health != HEALTH_DOWN &&
         (!s->pool.configured || s->pool.up))

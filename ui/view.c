@@ -163,6 +163,13 @@ int view_wrapped(const struct view *v, int row, enum theme_role role, const char
     return row;
 }
 
+int view_whole(const struct view *v, int row, enum theme_role role, const char *text)
+{
+    int lines = text_lines(text, strlen(text), v->cols, !v->theme->unicode);
+    struct view part = view_part(v, row, 0, lines, v->cols);
+    return lines > v->rows - row ? row : row + view_wrapped(&part, 0, role, text);
+}
+
 int view_glyph(const struct view *v, int row, int col, enum theme_role role, enum theme_glyph g, int times)
 {
     if (!holds(v, row, col) || times <= 0)

@@ -30,6 +30,8 @@ int view_span(const struct view *v, int row, int col, enum theme_role role, cons
 int view_field(const struct view *v, int row, int col, int cols, bool right, enum theme_role role, const char *text);
 /* Broken into lines from row on, at most as many as the view has.  Returns the row behind it. */
 int view_wrapped(const struct view *v, int row, enum theme_role role, const char *text);
+/* The same in whole, or not at all where the view has too few rows left. */
+int view_whole(const struct view *v, int row, enum theme_role role, const char *text);
 
 int view_glyph(const struct view *v, int row, int col, enum theme_role role, enum theme_glyph g, int times);
 /* ✓, !, ✗ or – in its colour (role: THEME_GOOD, THEME_WARN, THEME_BAD, else unknown).  Returns the column behind. */

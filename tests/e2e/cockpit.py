@@ -13,7 +13,7 @@ from prompts import prompts, story_prompts
 from web import chat, get
 
 TIGHTWAD = os.path.join(BUILD, "tightwad")
-PANES = ("machines", "speculation", "answer", "rounds", "requests", "pool", "log")
+PANES = ("machines", "speculation", "answer", "rounds", "gate", "consensus", "requests", "pool", "log")
 ACROSS = "─-"
 ASKS = story_prompts(6, "ui load") + prompts(6, "ui load")
 

@@ -193,6 +193,110 @@ void fixture_trouble(struct feed_picture *p)
     snprintf(s->pool.swap_error, sizeof(s->pool.swap_error), "llama3:70b needs 40 GiB, 24 GiB are free");
 }
 
+static void add_agents(struct snapshot_gate *g)
+{
+    static const struct {
+        const char *name, *model, *reason;
+        enum snapshot_health health;
+        uint32_t busy;
+        uint64_t approved, corrected, rejected;
+        double ms, rate;
+    } all[] = {
+        {"pi-1", "qwen3:0.6b", "", HEALTH_UP, 1, 61, 6, 13, 812, 14.2},
+        {"pi-2", "qwen3:0.6b", "", HEALTH_UP, 0, 58, 9, 12, 790.4, 15},
+        {"old-thinkpad", "qwen3:1.7b", "", HEALTH_UP, 2, 81, 5, 4, 2300, 8.7},
+        {"attic", "", "no answer within 2000 ms", HEALTH_DOWN, 0, 0, 0, 0, NAN, NAN},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct snapshot_agent *a = &g->agent[g->n_agents++];
+        *a = (struct snapshot_agent){.kind = "ollama",
+                                     .health = all[i].health,
+                                     .rtt_us = all[i].health == HEALTH_UP ? 700 : -1,
+                                     .busy = all[i].busy,
+                                     .slots = 2,
+                                     .answers = all[i].approved + all[i].corrected + all[i].rejected,
+                                     .approved = all[i].approved,
+                                     .corrected = all[i].corrected,
+                                     .rejected = all[i].rejected,
+                                     .answer_ms = all[i].ms,
+                                     .tokens_per_second = all[i].rate};
+        snprintf(a->name, sizeof(a->name), "%s", all[i].name);
+        snprintf(a->model, sizeof(a->model), "%s", all[i].model);
+        snprintf(a->reason, sizeof(a->reason), "%s", all[i].reason);
+    }
+    g->agent[0].shadowed = 4;
+    g->agent[0].false_approved = 1;
+}
+
+static void add_gate(struct snapshot_gate *g)
+{
+    *g = (struct snapshot_gate){.configured = true,
+                                .on = true,
+                                .routing = "least_busy",
+                                .review = "both",
+                                .verifier = "target",
+                                .writing = 3,
+                                .reviewing = 1,
+                                .requests = 260,
+                                .approved = 200,
+                                .corrected = 20,
+                                .rejected = 29,
+                                .direct = 1,
+                                .retries = 7,
+                                .unreadable = 2,
+                                .tokens = 12000,
+                                .target_tokens = 2040,
+                                .shadowed = 40,
+                                .false_approved = 1,
+                                .shadow_low = 0.0044,
+                                .shadow_high = 0.1288,
+                                .seconds_saved = 372,
+                                .joules_saved = NAN};
+    add_agents(g);
+}
+
+void fixture_modes(struct feed_picture *p)
+{
+    struct snapshot *s = &p->snapshot;
+    static const char *const outcomes[] = {"writing", "reviewing", "approved", "corrected", "rejected"};
+    fixture_picture(p);
+    snprintf(s->mode, sizeof(s->mode), "gate");
+    struct snapshot_backend *b = add_backend(s, "words", "http://10.0.0.9:8081", "node", "qwen3:1.7b-words");
+    b->active = b->resting = true;
+    for (size_t i = 1; i < s->n_backends; i++) {
+        b = &s->backend[i];
+        b->offered = 300;
+        b->wins = 210 / (i * i);
+        b->call_ms = 4.1 * (double)i;
+    }
+    s->consensus = (struct snapshot_consensus){.configured = true,
+                                               .mode = "majority",
+                                               .window = 8,
+                                               .audit_share = 0.05,
+                                               .max_error = 0.02,
+                                               .windows = 400,
+                                               .skipped = 310,
+                                               .accepted = 2480,
+                                               .fallback = 720,
+                                               .audited = 31,
+                                               .wrong = 2,
+                                               .audited_tokens = 248,
+                                               .wrong_tokens = 3,
+                                               .error = 3.0 / 248,
+                                               .error_low = 0.0041,
+                                               .error_high = 0.0350,
+                                               .target_passes = 97};
+    add_gate(&s->gate);
+    for (size_t i = 0; i < s->n_requests; i++) {
+        struct snapshot_request *r = &s->request[i];
+        snprintf(r->mode, sizeof(r->mode), "%s", i == 5 ? "exact" : i == 6 ? "consensus" : "gate");
+        if (i == 5 || i == 6)
+            continue;
+        snprintf(r->outcome, sizeof(r->outcome), "%s", outcomes[i < 5 ? i : 2]);
+        snprintf(r->agent, sizeof(r->agent), "%s", s->gate.agent[i % 3].name);
+    }
+}
+
 void fixture_locale(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");

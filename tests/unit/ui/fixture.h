@@ -11,6 +11,9 @@ void fixture_picture(struct feed_picture *p);
 /* The same with everything wrong. */
 void fixture_trouble(struct feed_picture *p);
 
+/* The first with three drafters that draft together, consensus by majority and a gate of four agents. */
+void fixture_modes(struct feed_picture *p);
+
 /* Tests of text need characters beyond ASCII. */
 void fixture_locale(void);
 

@@ -76,6 +76,12 @@ void rig_add_pool(struct keys_rig *r, const char *model, const char *state)
     p->up = strcmp(state, "up") == 0;
 }
 
+void rig_add_gate(struct keys_rig *r, bool on)
+{
+    r->ui->picture.snapshot.gate.configured = true;
+    r->ui->picture.snapshot.gate.on = on;
+}
+
 void rig_press(struct keys_rig *r, int key)
 {
     keys_handle(r->ui, key);

@@ -25,6 +25,7 @@ void rig_start(struct keys_rig *r);
 void rig_stop(struct keys_rig *r);
 void rig_add_drafter(struct keys_rig *r, const char *name, bool paused);
 void rig_add_pool(struct keys_rig *r, const char *model, const char *state);
+void rig_add_gate(struct keys_rig *r, bool on);
 
 /* Presses the keys of an ASCII text; '\n' is Enter. */
 void rig_type(struct keys_rig *r, const char *keys);

@@ -378,7 +378,70 @@ static void too_many_orders_are_refused(void **state)
     rig_stop(&r);
 }
 
+static void the_gate_is_switched(void **state)
+{
+    (void)state;
+    struct keys_rig r;
+    rig_start(&r);
+    rig_add_gate(&r, true);
+    rig_type(&r, "g");
+    assert_string_equal(rig_dialog(&r), "quality gate");
+    rig_type(&r, "s");
+    rig_wants(&r, "{\"command\":\"gate\",\"on\":false}");
+    rig_answer(&r, "{\"ok\":true}");
+    assert_non_null(strstr(r.ui->notice, "quality gate: off"));
+    rig_add_gate(&r, false);
+    rig_type(&r, "gf");
+    rig_wants(&r, "{\"command\":\"gate\",\"on\":true,\"save\":true}");
+    rig_type(&r, "gn");
+    r.ui->picture.snapshot.config[0] = '\0'; /* nothing to save to: the line for it is not there */
+    rig_type(&r, "gf");
+    assert_string_equal(rig_dialog(&r), "quality gate");
+    rig_type(&r, "n");
+    rig_wants(&r, NULL);
+    rig_stop(&r);
+}
+
+static void a_vote_is_chosen(void **state)
+{
+    (void)state;
+    struct keys_rig r;
+    rig_start(&r);
+    rig_add_drafter(&r, "one", false);
+    rig_add_drafter(&r, "two", false);
+    struct snapshot_consensus *c = &r.ui->picture.snapshot.consensus;
+    snprintf(c->mode, sizeof(c->mode), "strict");
+    rig_type(&r, "C\n"); /* the present one is chosen at first */
+    rig_wants(&r, "{\"command\":\"consensus\",\"mode\":\"strict\",\"save\":true}");
+    rig_type(&r, "Cm");
+    rig_wants(&r, "{\"command\":\"consensus\",\"mode\":\"majority\",\"save\":true}");
+    r.ui->picture.snapshot.config[0] = '\0';
+    rig_type(&r, "Co");
+    rig_wants(&r, "{\"command\":\"consensus\",\"mode\":\"off\"}");
+    rig_fail(&r, "it is not so");
+    rig_press(&r, SCREEN_ESCAPE);
+    rig_type(&r, "Ca");
+    rig_wants(&r, "{\"command\":\"consensus\",\"mode\":\"any_disagree\"}");
+    rig_stop(&r);
+}
+
+static void the_plain_name_gets_a_meaning(void **state)
+{
+    (void)state;
+    struct keys_rig r;
+    rig_start(&r);
+    rig_add_gate(&r, true);
+    rig_type(&r, "Me");
+    rig_wants(&r, "{\"command\":\"mode\",\"mode\":\"exact\",\"save\":true}");
+    rig_type(&r, "Mu");
+    rig_wants(&r, "{\"command\":\"mode\",\"mode\":\"auto\",\"save\":true}");
+    rig_stop(&r);
+}
+
 const struct CMUnitTest actions_tests[] = {
+    cmocka_unit_test(the_gate_is_switched),
+    cmocka_unit_test(a_vote_is_chosen),
+    cmocka_unit_test(the_plain_name_gets_a_meaning),
     cmocka_unit_test(a_model_is_swapped_in_by_four_keys),
     cmocka_unit_test(a_swap_that_fails_says_why),
     cmocka_unit_test(models_that_do_not_fit_are_explained),

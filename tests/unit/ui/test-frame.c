@@ -150,6 +150,7 @@ static void commands_do_not_reach_the_terminal(void **state)
     struct fixture *f = open_fixture(path, false);
     struct snapshot *s = &f->ui->picture.snapshot;
     (void)state;
+    fixture_modes(&f->ui->picture);
     snprintf(s->model, sizeof(s->model), "%s", evil);
     snprintf(s->listen, sizeof(s->listen), "%s", evil);
     snprintf(s->governor, sizeof(s->governor), "%s", evil);
@@ -166,6 +167,11 @@ static void commands_do_not_reach_the_terminal(void **state)
     snprintf(s->pool.why, sizeof(s->pool.why), "%s", evil);
     snprintf(s->pool.device[0].machine, sizeof(s->pool.device[0].machine), "%s", evil);
     snprintf(s->request[0].model, sizeof(s->request[0].model), "%s", evil);
+    snprintf(s->consensus.why, sizeof(s->consensus.why), "%s", evil);
+    snprintf(s->gate.why, sizeof(s->gate.why), "%s", evil);
+    snprintf(s->gate.agent[0].name, sizeof(s->gate.agent->name), "%s", evil);
+    snprintf(s->gate.agent[1].reason, sizeof(s->gate.agent->reason), "%s", evil);
+    snprintf(s->request[1].agent, sizeof(s->request->agent), "%s", evil);
     snprintf(s->log[s->n_log - 1].text, sizeof(s->log->text), "%s", evil);
     live_restart(&f->ui->picture.live, 120);
     live_add_text(&f->ui->picture.live, evil, strlen(evil), LIVE_DRAFTER, 1);

@@ -146,6 +146,12 @@ static void a_key_that_can_not_act_says_why(void **state)
     assert_non_null(strstr(r.ui->notice, "no drafter"));
     rig_type(&r, "c");
     assert_non_null(strstr(r.ui->notice, "no pool"));
+    rig_type(&r, "g");
+    assert_non_null(strstr(r.ui->notice, "no gate is configured"));
+    rig_type(&r, "C");
+    assert_non_null(strstr(r.ui->notice, "two drafters"));
+    rig_type(&r, "M");
+    assert_non_null(strstr(r.ui->notice, "neither consensus nor a gate"));
     r.ui->picture.connected = false;
     rig_type(&r, "m");
     assert_non_null(strstr(r.ui->notice, "not there"));
@@ -204,13 +210,14 @@ static void the_footer_offers_what_can_be_done(void **state)
 static void dialogs_fit_any_screen(void **state)
 {
     (void)state;
-    static const char *const openings[] = {"?", "a", "d", "s", "t", "l", "q", "p", "x", "m", "D"};
+    static const char *const openings[] = {"?", "a", "d", "s", "t", "l", "q", "p", "x", "m", "D", "g", "C", "M"};
     static const int sizes[][2] = {{24, 80}, {10, 40}, {50, 200}, {3, 12}, {1, 1}};
     struct keys_rig r;
     rig_start(&r);
     rig_add_drafter(&r, "one", false);
     rig_add_drafter(&r, "two", true);
     rig_add_pool(&r, "big", "up");
+    rig_add_gate(&r, true);
     struct terminal t = open_terminal();
     for (size_t i = 0; i < ARRAY_LEN(openings); i++) {
         rig_type(&r, openings[i]);
@@ -284,6 +291,8 @@ static void picture_random(struct keys_rig *r, uint32_t *state)
     s->pool.progress = next_random(state) % 2 ? 0.5 : NAN;
     s->pool.swaps += next_random(state) % 2;
     s->n_backends = 1 + next_random(state) % 3;
+    rig_add_gate(r, next_random(state) % 2);
+    s->consensus.configured = next_random(state) % 2;
     s->config[0] = next_random(state) % 2 ? '/' : '\0';
     s->max_draft_tokens = (int64_t)(next_random(state) % 3) - 1;
     r->ui->picture.connected = next_random(state) % 8 != 0;

@@ -11,10 +11,12 @@ enum { LEAST_COLS = 36, LEAST_PANE = 2 };
 
 static void want_all(struct layout_ask *ask)
 {
-    static const int rows[PANES] = {4, 7, 6, 7, 7, 4, 4};
-    for (int i = 0; i < PANES; i++)
-        ask->want[i] =
-            (struct layout_want){.present = true, .rows = rows[i], .grows = i >= PANE_STREAM && i != PANE_POOL};
+    static const struct layout_want wants[PANES] = {
+        [PANE_MACHINES] = {true, 4, false}, [PANE_SPECULATION] = {true, 7, false}, [PANE_STREAM] = {true, 6, true},
+        [PANE_ROUNDS] = {true, 7, true},    [PANE_GATE] = {true, 8, false},        [PANE_CONSENSUS] = {true, 7, false},
+        [PANE_REQUESTS] = {true, 7, true},  [PANE_POOL] = {true, 4, false},        [PANE_LOG] = {true, 4, true},
+    };
+    memcpy(ask->want, wants, sizeof(wants));
 }
 
 /* Marks the cells of a box; each cell at most once, and none outside. */

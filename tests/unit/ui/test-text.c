@@ -98,6 +98,10 @@ static void figures_for_people(void **state)
     assert_string_equal(text_number(t, sizeof(t), 3.14, true), "3.1");
     assert_string_equal(text_number(t, sizeof(t), 128.4, true), "128");
     assert_string_equal(text_percent(t, sizeof(t), 0.874, true), "87 %");
+    assert_string_equal(text_small(t, sizeof(t), 0.0042, true), "0.42 %");
+    assert_string_equal(text_small(t, sizeof(t), NAN, true), "-");
+    assert_string_equal(text_interval(t, sizeof(t), 0.0044, 0.1288, true), "0.44 to 12.9 %");
+    assert_string_equal(text_interval(t, sizeof(t), NAN, 0.1, true), "-");
     assert_string_equal(text_bytes(t, sizeof(t), -1, true), "-");
     assert_string_equal(text_bytes(t, sizeof(t), 512, true), "512 B");
     assert_string_equal(text_bytes(t, sizeof(t), (int64_t)3 << 29, true), "1.5 GiB");

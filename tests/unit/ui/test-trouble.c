@@ -114,6 +114,48 @@ static void pool_and_connection(void **state)
     free(f);
 }
 
+static void consensus_and_the_gate(void **state)
+{
+    struct found *f = make(false);
+    struct snapshot *s = &f->picture.snapshot;
+    (void)state;
+    fixture_modes(&f->picture);
+    assert_true(says(f, "agent attic is down: no answer within 2000 ms. Others write in its place: is the machine on"));
+    assert_int_equal(f->n, 1);
+    s->gate.agent[3].health = HEALTH_UP;
+    assert_true(says(f, "agent attic: no answer"));
+    snprintf(s->gate.why, sizeof(s->gate.why), "the verifier can't score tokens");
+    assert_true(says(f, "gate: the verifier"));
+    s->gate.on = false; /* nothing is asked of it */
+    assert_int_equal(trouble_find(&f->picture, false, f->trouble), 0);
+    s->consensus.suspended = true;
+    snprintf(s->consensus.why, sizeof(s->consensus.why), "3.1 %% of the audited tokens were wrong, 2 %% may be");
+    assert_true(says(f, "consensus is suspended, answers are exact: 3.1 %"));
+    free(f);
+}
+
+/* One that is seldom right is no trouble where it is right when the others are not. */
+static void a_drafter_that_earns_its_place(void **state)
+{
+    struct found *f = make(false);
+    struct snapshot_backend *b = &f->picture.snapshot.backend[1];
+    (void)state;
+    b->drafted = 10000;
+    b->accepted = 900;
+    b->offered = 1000;
+    b->wins = 60;
+    assert_false(says(f, "only"));
+    b->wins = 2;
+    assert_true(says(f, "only 9 %"));
+    b->resting = true; /* it is not asked any more */
+    assert_false(says(f, "only"));
+    b->resting = false;
+    f->picture.snapshot.n_backends = 2; /* alone */
+    b->wins = 1000;
+    assert_true(says(f, "only 9 %"));
+    free(f);
+}
+
 /* However much is wrong, the list is long enough or ends. */
 static void many_at_once(void **state)
 {
@@ -130,8 +172,12 @@ static void many_at_once(void **state)
 }
 
 const struct CMUnitTest trouble_tests[] = {
-    cmocka_unit_test(nothing_is_wrong),    cmocka_unit_test(the_worst_comes_first),
-    cmocka_unit_test(each_has_its_remedy), cmocka_unit_test(pool_and_connection),
+    cmocka_unit_test(nothing_is_wrong),
+    cmocka_unit_test(the_worst_comes_first),
+    cmocka_unit_test(each_has_its_remedy),
+    cmocka_unit_test(pool_and_connection),
     cmocka_unit_test(many_at_once),
+    cmocka_unit_test(consensus_and_the_gate),
+    cmocka_unit_test(a_drafter_that_earns_its_place),
 };
 const size_t trouble_count = ARRAY_LEN(trouble_tests);

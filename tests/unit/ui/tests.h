@@ -29,6 +29,8 @@ extern const struct CMUnitTest layout_tests[];
 extern const size_t layout_count;
 extern const struct CMUnitTest menu_tests[];
 extern const size_t menu_count;
+extern const struct CMUnitTest modes_tests[];
+extern const size_t modes_count;
 extern const struct CMUnitTest page_tests[];
 extern const size_t page_count;
 extern const struct CMUnitTest text_tests[];
