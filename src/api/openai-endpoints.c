@@ -66,13 +66,74 @@ static void exchange_fail(struct exchange *x, int status, const char *type, cons
     exchange_free(x);
 }
 
+static const char *mode_of(const struct proxy_answer *a)
+{
+    return proxy_mode_name(proxy_answer_mode(a));
+}
+
+static const char *exactness_of(const struct proxy_answer *a)
+{
+    return proxy_mode_is_approximate(proxy_answer_mode(a)) ? "approximate" : NULL;
+}
+
+/* A value as a header can carry it: names may be in any script.  Owned by the caller. */
+static char *header_text(const char *value)
+{
+    char *safe = xstrdup(value);
+    for (char *p = safe; *p; p++) {
+        if ((unsigned char)*p < 0x20 || (unsigned char)*p > 0x7e)
+            *p = '?';
+    }
+    return safe;
+}
+
+/* What is said of an answer beside its text: how it was really served, in the head of the reply as far as it is known
+ * by then, and in its "tightwad". */
+static const struct fact {
+    const char *header, *key;
+    const char *(*of)(const struct proxy_answer *a); /* NULL: nothing to say */
+} facts[] = {
+    {"x-tightwad-mode", "mode", mode_of},
+    {"x-tightwad-exactness", "exactness", exactness_of},
+    {"x-tightwad-gate", "gate", proxy_answer_outcome},
+    {"x-tightwad-agent", "agent", proxy_answer_agent},
+};
+
+static void add_headers(struct exchange *x, const struct proxy_answer *a)
+{
+    for (size_t i = 0; i < ARRAY_LEN(facts); i++) {
+        const char *value = facts[i].of(a);
+        char *safe = value ? header_text(value) : NULL;
+        if (safe)
+            httpd_add_header(x->request, facts[i].header, safe);
+        free(safe);
+    }
+}
+
+static void add_about(struct exchange *x, const struct proxy_answer *a)
+{
+    json_decref(x->reply.about);
+    x->reply.about = json_object();
+    for (size_t i = 0; i < ARRAY_LEN(facts); i++) {
+        const char *value = facts[i].of(a);
+        if (value)
+            json_object_set_new(x->reply.about, facts[i].key, json_string(value));
+    }
+}
+
+static void begin_stream(struct exchange *x)
+{
+    if (x->state != EXCHANGE_OPEN)
+        return;
+    x->state = EXCHANGE_STREAM;
+    add_headers(x, x->answer);
+    httpd_add_header(x->request, "Cache-Control", "no-cache");
+    httpd_stream_start(x->request, 200, "text/event-stream");
+}
+
 static void stream_event(struct exchange *x, char *event)
 {
-    if (x->state == EXCHANGE_OPEN) {
-        x->state = EXCHANGE_STREAM;
-        httpd_add_header(x->request, "Cache-Control", "no-cache");
-        httpd_stream_start(x->request, 200, "text/event-stream");
-    }
+    begin_stream(x);
     httpd_stream_send(x->request, event, strlen(event));
     free(event);
 }
@@ -121,11 +182,12 @@ static bool on_text(void *arg, const char *text, size_t len, const struct oai_to
 static void on_done(void *arg, enum answer_finish finish, const struct oai_usage *usage)
 {
     struct exchange *x = arg;
-    x->answer = NULL;
+    add_about(x, x->answer);
     if (x->reply.stream) {
         stream_event(x, oai_stream_end(&x->reply, finish, usage));
         httpd_stream_end(x->request);
     } else {
+        add_headers(x, x->answer);
         httpd_reply_json(x->request, 200, oai_reply_json(&x->reply, x->text.data, x->text.len, finish, usage));
     }
     exchange_free(x);
@@ -134,8 +196,23 @@ static void on_done(void *arg, enum answer_finish finish, const struct oai_usage
 static void on_error(void *arg, int status, const char *type, const char *code, const char *message)
 {
     struct exchange *x = arg;
+    if (x->state == EXCHANGE_OPEN)
+        add_headers(x, x->answer);
     x->answer = NULL;
     exchange_fail(x, status, type, code, message);
+}
+
+/* Something is heard of a stream that waits for a review, or a client and what is between would think that it is dead.
+ * With it the status is chosen. */
+static void on_wait(void *arg)
+{
+    static const char comment[] = ": waiting\n\n";
+    struct exchange *x = arg;
+    if (!x->reply.stream || x->state > EXCHANGE_STREAM)
+        return;
+    begin_stream(x);
+    if (httpd_stream_pending(x->request) <= HTTPD_HIGH_WATER)
+        httpd_stream_send(x->request, comment, sizeof(comment) - 1);
 }
 
 static void on_start(void *arg, int64_t prompt_tokens)
@@ -152,6 +229,7 @@ static const struct proxy_ops answer_ops = {
     .on_text = on_text,
     .on_done = on_done,
     .on_error = on_error,
+    .on_wait = on_wait,
 };
 
 static void on_drain(void *arg)
@@ -181,17 +259,6 @@ static void on_ender(evutil_socket_t fd, short what, void *arg)
     exchange_fail(x, x->state == EXCHANGE_FULL ? 500 : 503, "server_error", NULL,
                   x->state == EXCHANGE_FULL ? "the answer is too long for a reply in one piece: ask for a stream"
                                             : "the client went away");
-}
-
-static bool ends_with(const char *s, const char *tail)
-{
-    size_t n = s ? strlen(s) : 0, m = strlen(tail);
-    return n >= m && strcmp(s + n - m, tail) == 0;
-}
-
-static const char *mode_name(const char *model)
-{
-    return ends_with(model, "@target") ? "target" : ends_with(model, "@draft") ? "draft" : "exact";
 }
 
 static void refuse(struct httpd_request *r, struct oai_error *err)
@@ -234,7 +301,6 @@ static void handle_completion(struct endpoints *e, struct httpd_request *r, bool
         oai_request_finish(&q);
         return;
     }
-    const char *mode = mode_name(q.model);
     struct exchange *x = exchange_create(e, r, &q);
     x->answer = proxy_submit(e->proxy, &q, &answer_ops, x, &err);
     oai_request_finish(&q);
@@ -243,7 +309,6 @@ static void handle_completion(struct endpoints *e, struct httpd_request *r, bool
         refuse(r, &err);
         return;
     }
-    httpd_add_header(r, "x-tightwad-mode", mode);
     httpd_on_close(r, on_close, x);
     httpd_on_drain(r, on_drain, x);
 }

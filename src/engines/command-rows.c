@@ -125,6 +125,41 @@ json_t *command_max_draft_tokens(const struct engines *e, const json_t *args, ch
     return saved(failed, cause);
 }
 
+/* ---- modes ---- */
+
+/* value is in force; written to the file as key where that is wanted. */
+static json_t *save_as(const struct engines *e, int save, const char *key, const char *value, char **cause)
+{
+    return saved(save ? config_file_set(e->proxy->config_path, key, value, cause) : 0, cause);
+}
+
+json_t *command_consensus(const struct engines *e, const json_t *args, char **cause)
+{
+    const char *mode = text_arg(args, "mode");
+    int save = wants_save(e, args, cause);
+    if (save < 0 || proxy_set_consensus(e->proxy, mode, cause) != 0)
+        return NULL;
+    return save_as(e, save, "proxy.consensus_mode", mode, cause);
+}
+
+json_t *command_gate(const struct engines *e, const json_t *args, char **cause)
+{
+    bool on = json_is_true(json_object_get(args, "on"));
+    int save = wants_save(e, args, cause);
+    if (save < 0 || proxy_set_gate(e->proxy, on, cause) != 0)
+        return NULL;
+    return save_as(e, save, "quality_gate.enabled", on ? "true" : "false", cause);
+}
+
+json_t *command_mode(const struct engines *e, const json_t *args, char **cause)
+{
+    const char *mode = text_arg(args, "mode");
+    int save = wants_save(e, args, cause);
+    if (save < 0 || proxy_set_default_mode(e->proxy, mode, cause) != 0)
+        return NULL;
+    return save_as(e, save, "proxy.default_mode", mode, cause);
+}
+
 /* ---- the instance ---- */
 
 json_t *command_log_level(const struct engines *e, const json_t *args, char **cause)
@@ -222,7 +257,7 @@ static void test_error(void *arg, int status, const char *type, const char *code
 }
 
 /* Its text is seen where everybody's is: in the dashboard. */
-static const struct proxy_ops test_ops = {test_start, test_text, test_done, test_error};
+static const struct proxy_ops test_ops = {test_start, test_text, test_done, test_error, NULL};
 
 static json_t *submit(struct proxy *p, const char *body, char **cause)
 {

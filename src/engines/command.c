@@ -9,6 +9,10 @@
 #include "engines/command-rows.h"
 
 const struct command command_table[] = {
+    {"consensus", "mode [save]",
+     "off, strict, majority or any_disagree (approximate); lifts a suspension for errors; save: write it to the "
+     "configuration file too",
+     command_consensus, NULL},
     {"doctor", "", "ask every configured server, measure, and tell what is wrong and how to mend it", NULL,
      command_doctor},
     {"drafter-add", "[url] [type] [backend] [model_name] [name] [api_key] [save]",
@@ -17,6 +21,9 @@ const struct command command_table[] = {
     {"drafter-remove", "name [save]", "remove a drafter; save: from the configuration file too", command_drafter_remove,
      NULL},
     {"drafter-resume", "[name]", "use a paused drafter again, or all of them", command_drafter_resume, NULL},
+    {"gate", "on [save]",
+     "whether the quality gate answers (approximate), true or false; save: write it to the configuration file too",
+     command_gate, NULL},
     {"load", "[model]", "load the pool's model anew, or another one; the answers under way are finished first",
      command_load, NULL},
     {"log-level", "level [save]", "debug, info, warn or error; save: write it to the configuration file too",
@@ -24,6 +31,9 @@ const struct command command_table[] = {
     {"max-draft-tokens", "n [save]",
      "cap on the tokens of a draft; 0: speculation off; auto; save: write it to the configuration file too",
      command_max_draft_tokens, NULL},
+    {"mode", "mode [save]",
+     "what the plain model name means: auto, exact, consensus or gate; save: write it to the configuration file too",
+     command_mode, NULL},
     {"model-default", "model", "write to the configuration file which model is loaded first", command_model_default,
      NULL},
     {"models", "", "the models that can be loaded: size, whether each fits, expected tokens a second", NULL,
@@ -75,6 +85,7 @@ static const struct arg_kind {
     bool (*is_right)(const json_t *v);
 } arg_kinds[] = {
     {"save", "true or false", is_yes_or_no},
+    {"on", "true or false", is_yes_or_no},
     {"n", "a number or auto", is_count_or_text},
     {"max_tokens", "a number above 0", is_count},
 };

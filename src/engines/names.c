@@ -28,6 +28,21 @@ bool proxy_mode_is_approximate(enum proxy_mode mode)
     return mode == PROXY_CONSENSUS || mode == PROXY_GATE;
 }
 
+enum proxy_mode proxy_answer_mode(const struct proxy_answer *a)
+{
+    return a->mode;
+}
+
+const char *proxy_answer_outcome(const struct proxy_answer *a)
+{
+    return NULL;
+}
+
+const char *proxy_answer_agent(const struct proxy_answer *a)
+{
+    return NULL;
+}
+
 /* ---- which modes there are ---- */
 
 static bool is_consensus_on(const struct proxy *p)

@@ -52,6 +52,8 @@ struct proxy_ops {
     void (*on_done)(void *arg, enum answer_finish finish, const struct oai_usage *usage);
     /* The last call of one that did not.  status: HTTP. */
     void (*on_error)(void *arg, int status, const char *type, const char *code, const char *message);
+    /* Every few seconds as long as an answer is reviewed and nothing of it can be told yet.  NULL: of no interest. */
+    void (*on_wait)(void *arg);
 };
 
 /* Takes the request over (q is copied out of and left empty).  NULL and *err filled when it is refused at once (queue
@@ -60,6 +62,13 @@ struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const 
                                   struct oai_error *err);
 void proxy_answer_cancel(struct proxy_answer *a); /* client gone: work stops upstream; no callbacks any more */
 void proxy_answer_resume(struct proxy_answer *a);
+/* How it is really served: final once on_text, on_wait, on_done or on_error is called; asked for at the latest in
+ * on_done or on_error. */
+enum proxy_mode proxy_answer_mode(const struct proxy_answer *a);
+/* By the gate: "approved", "corrected", "rejected", "direct", "unreviewed", "cached"; NULL: not by it, or not known
+ * yet. */
+const char *proxy_answer_outcome(const struct proxy_answer *a);
+const char *proxy_answer_agent(const struct proxy_answer *a); /* who wrote it for the gate; NULL: nobody */
 
 /* Names for GET /v1/models: NAME, and NAME@MODE for each mode that is configured.  Array of strings, new reference. */
 json_t *proxy_models(const struct proxy *p);

@@ -44,6 +44,7 @@ void oai_reply_finish(struct oai_reply *r)
 {
     free(r->model);
     json_decref(r->logprobs);
+    json_decref(r->about);
     memset(r, 0, sizeof(*r));
 }
 
@@ -206,9 +207,13 @@ static json_t *envelope(const struct oai_reply *r, const char *object, json_t *c
                      r->model, "choices", choices);
 }
 
-static json_t *seed_json(const struct oai_reply *r)
+static json_t *about_json(const struct oai_reply *r)
 {
-    return json_pack("{s:I}", "seed", (json_int_t)r->seed);
+    json_t *o = json_pack("{s:I}", "seed", (json_int_t)r->seed);
+
+    if (r->about)
+        json_object_update(o, r->about);
+    return o;
 }
 
 /* Adds o as an event; steals it. */
@@ -273,7 +278,7 @@ char *oai_stream_end(struct oai_reply *r, enum answer_finish finish, const struc
         add_event(&out, chunk(r, content_json(r, "", 0), json_null(), json_null()));
     r->started = true;
     o = chunk(r, r->chat ? json_object() : json_string(""), json_null(), finish_json(finish));
-    json_object_set_new(o, "tightwad", seed_json(r));
+    json_object_set_new(o, "tightwad", about_json(r));
     add_event(&out, o);
     if (r->include_usage) {
         o = envelope(r, r->chat ? "chat.completion.chunk" : "text_completion", json_array());
@@ -313,6 +318,6 @@ json_t *oai_reply_json(struct oai_reply *r, const char *text, size_t len, enum a
                        "finish_reason", finish_json(finish));
     o = envelope(r, r->chat ? "chat.completion" : "text_completion", json_pack("[o]", choice));
     json_object_set_new(o, "usage", usage_json(usage));
-    json_object_set_new(o, "tightwad", seed_json(r));
+    json_object_set_new(o, "tightwad", about_json(r));
     return o;
 }

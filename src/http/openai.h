@@ -77,6 +77,7 @@ struct oai_reply {
     int64_t text_offset; /* completions' logprobs: characters given so far */
     uint64_t seed;
     json_t *logprobs; /* collected for a reply in one piece */
+    json_t *about;    /* further members of "tightwad" beside the seed; owned, NULL: none */
 };
 
 /* model: the name that the reply carries, copied.  The rest comes from the request. */
@@ -90,7 +91,7 @@ void oai_reply_finish(struct oai_reply *r);
  * tokens: those with logprobs that belong to it, NULL if none are wanted. */
 char *oai_stream_chunk(struct oai_reply *r, const char *text, size_t len, const struct oai_token *tokens, size_t n);
 /* The last choice chunk, the usage chunk if asked for, and [DONE].  The seed stands in the last choice chunk as
- * "tightwad":{"seed":N}, and in the top level of a reply in one piece. */
+ * "tightwad":{"seed":N} with what is in about, and in the top level of a reply in one piece. */
 char *oai_stream_end(struct oai_reply *r, enum answer_finish finish, const struct oai_usage *usage);
 char *oai_stream_error(const char *type, const char *message); /* an error event, no [DONE] after it */
 /* A reply in one piece; new reference.  Collect logprobs with oai_reply_add_tokens first. */

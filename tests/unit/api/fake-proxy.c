@@ -15,6 +15,7 @@ struct proxy_answer {
     void *arg;
     struct event *turn;
     size_t given;
+    int waited;
     bool started, paused;
     char *bulk;
 };
@@ -45,8 +46,8 @@ static void finish(struct proxy_answer *a)
     struct oai_usage usage = {
         .prompt_tokens = 7, .completion_tokens = (int64_t)a->given, .drafted_tokens = 4, .accepted_tokens = 3};
     enum answer_finish f = a->proxy->script.finish;
-    answer_free(a);
     ops->on_done(arg, f, &usage);
+    answer_free(a);
 }
 
 static void give(struct proxy_answer *a)
@@ -77,12 +78,16 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
         a->started = true;
         a->ops->on_start(a->arg, 7);
     }
-    if (s->error_after >= 0 && a->given == (size_t)s->error_after) {
+    if (a->waited < s->waits) {
+        a->waited++;
+        a->ops->on_wait(a->arg);
+        event_active(a->turn, EV_TIMEOUT, 0);
+    } else if (s->error_after >= 0 && a->given == (size_t)s->error_after) {
         const struct proxy_ops *ops = a->ops;
         void *to = a->arg;
         int status = s->error_status;
-        answer_free(a);
         ops->on_error(to, status, "server_error", "target_lost", "the target is gone");
+        answer_free(a);
     } else if (a->given == script_length(s)) {
         finish(a);
     } else {
@@ -128,6 +133,32 @@ void proxy_answer_resume(struct proxy_answer *a)
     a->proxy->resumed++;
     a->paused = false;
     event_active(a->turn, EV_TIMEOUT, 0);
+}
+
+enum proxy_mode proxy_answer_mode(const struct proxy_answer *a)
+{
+    return a->proxy->script.mode;
+}
+
+const char *proxy_answer_outcome(const struct proxy_answer *a)
+{
+    return a->given > 0 ? a->proxy->script.outcome : NULL;
+}
+
+const char *proxy_answer_agent(const struct proxy_answer *a)
+{
+    return a->given > 0 ? a->proxy->script.agent : NULL;
+}
+
+const char *proxy_mode_name(enum proxy_mode mode)
+{
+    static const char *const names[] = {"exact", "consensus", "gate", "target", "draft"};
+    return names[mode];
+}
+
+bool proxy_mode_is_approximate(enum proxy_mode mode)
+{
+    return mode == PROXY_CONSENSUS || mode == PROXY_GATE;
 }
 
 json_t *proxy_models(const struct proxy *p)

@@ -15,6 +15,9 @@ struct fake_script {
     enum answer_finish finish;
     int refuse_status; /* 0: taken */
     const char *refuse_message;
+    int waits; /* calls of on_wait before the first piece */
+    enum proxy_mode mode;
+    const char *outcome, *agent; /* NULL: none; known from the first piece on */
 };
 
 struct proxy {

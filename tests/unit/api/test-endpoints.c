@@ -61,6 +61,81 @@ static void streams(void **state)
     raw_close(raw);
 }
 
+/* What was done stands in the head and in the reply: nobody takes an approximate answer for an exact one. */
+static void tells_how_it_was_served(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script = (struct fake_script){
+        .pieces = words, .error_after = -1, .mode = PROXY_GATE, .outcome = "approved", .agent = "lap\"t\303\266p"};
+    char *text = raw_post("/v1/chat/completions", chat_stream);
+    struct raw *raw = raw_open(fx, text);
+    free(text);
+    raw_expect(raw, "data: [DONE]\n\n");
+    assert_non_null(strcasestr(raw->got.data, "x-tightwad-mode: gate\r\n"));
+    assert_non_null(strcasestr(raw->got.data, "x-tightwad-exactness: approximate\r\n"));
+    assert_null(strcasestr(raw->got.data, "waiting"));
+    raw_close(raw);
+
+    struct reply r = call(fx, "/v1/chat/completions", chat, NULL);
+    json_t *about = json_object_get(r.json, "tightwad");
+    assert_string_equal(json_string_value(json_object_get(about, "mode")), "gate");
+    assert_string_equal(json_string_value(json_object_get(about, "exactness")), "approximate");
+    assert_string_equal(json_string_value(json_object_get(about, "gate")), "approved");
+    assert_string_equal(json_string_value(json_object_get(about, "agent")), "lap\"t\303\266p");
+    assert_true(json_is_integer(json_object_get(about, "seed")));
+    reply_finish(&r);
+
+    text = raw_post("/v1/chat/completions", chat);
+    raw = raw_open(fx, text);
+    free(text);
+    raw_expect(raw, "One two three");
+    assert_non_null(strcasestr(raw->got.data, "x-tightwad-gate: approved\r\n"));
+    assert_non_null(strcasestr(raw->got.data, "x-tightwad-agent: lap\"t??p\r\n"));
+    raw_close(raw);
+
+    fx->proxy->script.mode = PROXY_EXACT;
+    fx->proxy->script.outcome = fx->proxy->script.agent = NULL;
+    r = call(fx, "/v1/chat/completions", chat, NULL);
+    about = json_object_get(r.json, "tightwad");
+    assert_string_equal(json_string_value(json_object_get(about, "mode")), "exact");
+    assert_null(json_object_get(about, "exactness"));
+    assert_null(json_object_get(about, "gate"));
+    reply_finish(&r);
+}
+
+/* A stream that waits for a review is kept alive by comments; what becomes known later stands in its last chunk. */
+static void waits_audibly(void **state)
+{
+    struct fixture *fx = *state;
+    fx->proxy->script = (struct fake_script){
+        .pieces = words, .error_after = -1, .waits = 2, .mode = PROXY_GATE, .outcome = "corrected", .agent = "a"};
+    char *text = raw_post("/v1/chat/completions", chat_stream);
+    struct raw *raw = raw_open(fx, text);
+    free(text);
+    raw_expect(raw, "data: [DONE]\n\n");
+    const char *comment = strstr(raw->got.data, ": waiting\n\n");
+    assert_non_null(comment);
+    comment = strstr(comment + 1, ": waiting\n\n");
+    assert_non_null(comment);
+    assert_true(comment < strstr(raw->got.data, "\"One\""));
+    assert_non_null(strcasestr(raw->got.data, "x-tightwad-mode: gate\r\n"));
+    assert_null(strcasestr(raw->got.data, "x-tightwad-gate:"));
+    assert_non_null(strstr(raw->got.data, "\"gate\":\"corrected\""));
+    assert_non_null(strstr(raw->got.data, "\"agent\":\"a\""));
+    raw_close(raw);
+
+    struct reply r = call(fx, "/v1/chat/completions", chat, NULL);
+    assert_int_equal(r.status, 200); /* nothing to hear where it comes in one piece */
+    reply_finish(&r);
+
+    fx->proxy->script.error_after = 0;
+    fx->proxy->script.error_status = 503;
+    r = call(fx, "/v1/chat/completions", chat_stream, NULL);
+    assert_int_equal(r.status, 200); /* chosen with the first comment */
+    assert_non_null(strstr(r.body, "\"error\":{\"message\":\"the target is gone\""));
+    reply_finish(&r);
+}
+
 static void streams_detail_when_asked(void **state)
 {
     struct fixture *fx = *state;
@@ -332,6 +407,8 @@ static void draining_finishes_what_is_open(void **state)
 const struct CMUnitTest endpoints_tests[] = {
     TEST(answers_in_one_piece),
     TEST(streams),
+    TEST(tells_how_it_was_served),
+    TEST(waits_audibly),
     TEST(streams_detail_when_asked),
     TEST(gives_logprobs),
     TEST(errors_keep_their_status_before_any_token),

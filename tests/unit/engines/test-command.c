@@ -5,12 +5,15 @@
 
 #include <cmocka.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "engines/command.h"
+#include "engines/proxy-internal.h"
 #include "rig.h"
 
 struct outcome {
@@ -203,6 +206,42 @@ static void saving_wants_a_file(void **state)
     rig_stop(&r);
 }
 
+/* The proxy's settings are what the commands set, and the file says the same where that was wanted. */
+static void modes_are_switched_and_saved(void **state)
+{
+    (void)state;
+    static const char before[] = "# mine\nproxy:\n  port: 1 # a port\n", after[] =
+                                                                             "# mine\nproxy:\n  port: 1 # a port\n"
+                                                                             "  consensus_mode: majority\n"
+                                                                             "  default_mode: consensus\n";
+    struct rig r;
+    rig_start(&r, 1, 8);
+    run(&r, "{\"command\":\"consensus\"}", "consensus wants mode");
+    run(&r, "{\"command\":\"consensus\",\"mode\":\"loose\"}", "off, strict, majority or any_disagree; not loose");
+    run(&r, "{\"command\":\"mode\",\"mode\":\"consensus\"}", "consensus is off");
+    run(&r, "{\"command\":\"mode\",\"mode\":\"draft\"}", "auto, exact, consensus or gate; not draft");
+    run(&r, "{\"command\":\"gate\",\"on\":\"yes\"}", "true or false");
+    run(&r, "{\"command\":\"gate\",\"on\":true}", "no quality gate is configured");
+    run(&r, "{\"command\":\"consensus\",\"mode\":\"strict\",\"save\":true}", "without a configuration file");
+    assert_string_equal(r.proxy->settings.consensus_mode, "off");
+
+    char path[] = "/tmp/tightwad-test-XXXXXX", text[512] = "";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, before, sizeof(before) - 1), (int)sizeof(before) - 1);
+    r.proxy->config_path = xstrdup(path);
+    assert_true(run(&r, "{\"command\":\"consensus\",\"mode\":\"majority\",\"save\":true}", NULL));
+    assert_string_equal(r.proxy->settings.consensus_mode, "majority");
+    assert_true(run(&r, "{\"command\":\"mode\",\"mode\":\"consensus\",\"save\":true}", NULL));
+    assert_true(run(&r, "{\"command\":\"mode\",\"mode\":\"exact\"}", NULL));
+    close(fd);
+    fd = open(path, O_RDONLY);
+    assert_true(read(fd, text, sizeof(text) - 1) > 0);
+    assert_string_equal(text, after);
+    close(fd);
+    unlink(path);
+    rig_stop(&r);
+}
+
 static void table_is_sorted(void **state)
 {
     (void)state;
@@ -240,6 +279,7 @@ const struct CMUnitTest command_tests[] = {
     cmocka_unit_test(the_model_of_a_foreign_target_is_listed),
     cmocka_unit_test(a_test_prompt_is_a_request_like_any_other),
     cmocka_unit_test(saving_wants_a_file),
+    cmocka_unit_test(modes_are_switched_and_saved),
     cmocka_unit_test(table_is_sorted),
 };
 const size_t command_test_count = ARRAY_LEN(command_tests);

@@ -67,7 +67,7 @@ static void on_error(void *arg, int status, const char *type, const char *code, 
     over(c);
 }
 
-static const struct proxy_ops ops = {on_start, on_text, on_done, on_error};
+static const struct proxy_ops ops = {on_start, on_text, on_done, on_error, NULL};
 
 static void probed(void *arg)
 {
