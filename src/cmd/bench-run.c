@@ -145,15 +145,31 @@ static int measure_at(struct bench_setup *p, struct bench_result *r, const char 
     return rc;
 }
 
-static char *drafter_entry(const struct bench_setup *p)
+/* One that runs already is asked as it is configured. */
+static char *drafter_entry(const struct bench_setup *p, size_t i)
 {
     const struct config_server *s = p->config.server;
     const char *backend = s != NULL ? s->backend : "node", *model = s != NULL ? s->model_name : NULL;
     const char *key = s != NULL ? s->api_key : NULL;
-    return xasprintf("    - {name: drafter, url: 'http://%s', backend: %s%s%s%s%s%s%s}\n", p->drawer.drafter_at,
-                     backend, model != NULL ? ", model_name: '" : "", model != NULL ? model : "",
-                     model != NULL ? "'" : "", key != NULL ? ", api_key: '" : "", key != NULL ? key : "",
-                     key != NULL ? "'" : "");
+    return xasprintf("    - {name: '%s', url: 'http://%s', backend: %s%s%s%s%s%s%s}\n",
+                     p->n_drafters > 1 ? p->name[i] : "drafter", p->drawer.drafter_at[i], backend,
+                     model != NULL ? ", model_name: '" : "", model != NULL ? model : "", model != NULL ? "'" : "",
+                     key != NULL ? ", api_key: '" : "", key != NULL ? key : "", key != NULL ? "'" : "");
+}
+
+/* Those that draft in this row. */
+static char *drafter_entries(const struct bench_setup *p, const struct bench_row *row)
+{
+    char *list = xstrdup("");
+    for (size_t i = 0; (row->drafters & BENCH_MODEL) != 0 && i < p->n_drafters; i++) {
+        if (row->alone != 0 && row->alone != i + 1)
+            continue;
+        char *entry = drafter_entry(p, i), *longer = xasprintf("%s%s", list, entry);
+        free(entry);
+        free(list);
+        list = longer;
+    }
+    return list;
 }
 
 static char *proxy_config(const struct bench_setup *p, const struct bench_row *row, const struct stack_program *target,
@@ -162,7 +178,7 @@ static char *proxy_config(const struct bench_setup *p, const struct bench_row *r
     char k[16] = "auto";
     if (row->k > 0)
         snprintf(k, sizeof(k), "%d", row->k);
-    char *drafter = (row->drafters & BENCH_MODEL) != 0 ? drafter_entry(p) : xstrdup("");
+    char *drafter = drafter_entries(p, row);
     char *text = xasprintf("proxy:\n  host: 127.0.0.1\n  port: %d\n  max_draft_tokens: %s\n  governor: %s\n"
                            "  draft_ahead: %s\n  draft_branches: %s\n  verify_branches: %s\n  drafters:\n%s%s"
                            "  target: {name: target, url: 'http://%s', backend: %s}\n",
@@ -213,7 +229,7 @@ static struct stack_program *start_stock(struct bench_setup *p, const struct ben
     bool configured = p->config.cfg != NULL;
     struct bench_llama l = {.given = p->llama,
                             .target = p->target,
-                            .drafter = row->k > 0 ? p->drafter : NULL,
+                            .drafter = row->k > 0 ? p->drafter[0] : NULL,
                             .workers = workers,
                             .ctx = BENCH_CTX,
                             .threads = THREADS,
@@ -299,13 +315,13 @@ static int measure_round(struct bench_setup *p, char **cause)
         stack_nap(&p->stack, CHANGE_MS << i);
         rc = start_target(p, cause);
     }
-    for (size_t i = 0; i < bench_row_count && rc == 0; i++) {
-        if (bench_rows[i].source != BENCH_STOCK)
+    for (size_t i = 0; i < p->bench.n_rows && rc == 0; i++) {
+        if (p->bench.rows[i].source != BENCH_STOCK)
             rc = measure_row(p, &p->bench.results[i], cause);
     }
     drawer_end_target(&p->drawer);
-    for (size_t i = 0; i < bench_row_count && rc == 0; i++) {
-        if (bench_rows[i].source == BENCH_STOCK)
+    for (size_t i = 0; i < p->bench.n_rows && rc == 0; i++) {
+        if (p->bench.rows[i].source == BENCH_STOCK)
             rc = measure_row(p, &p->bench.results[i], cause);
     }
     return rc;
@@ -316,7 +332,8 @@ static int start_drawer(struct bench_setup *p, char **cause)
     struct bench_config *c = &p->config;
     char *drafter_at = c->server != NULL ? url_host_port(c->server->url) : NULL;
     struct drawer_opts o = {.target = p->target,
-                            .drafter = drafter_at == NULL ? p->drafter : NULL,
+                            .drafters = p->drafter,
+                            .n_drafters = p->n_drafters,
                             .drafter_at = drafter_at,
                             .n_workers = c->cfg != NULL ? c->n_workers : (size_t)p->workers,
                             .workers = c->cfg != NULL ? c->workers : NULL,
@@ -338,7 +355,7 @@ int bench_run(struct bench_setup *p, char **cause)
     if (stack_init(&p->stack, cause) != 0 || start_drawer(p, cause) != 0)
         return -1;
     p->want = xcalloc(p->prompts.n, sizeof(*p->want));
-    for (size_t i = 0; i < bench_row_count; i++)
+    for (size_t i = 0; i < p->bench.n_rows; i++)
         p->all += p->bench.results[i].wanted ? (size_t)p->runs : 0;
     int rc = 0;
     for (int64_t run = 0; run < p->runs && rc == 0; run++)
@@ -360,6 +377,9 @@ void bench_setup_finish(struct bench_setup *p)
     bench_pool_finish(&p->bench);
     prompts_finish(&p->prompts);
     free(p->target);
-    free(p->drafter);
+    for (size_t i = 0; i < DRAWER_DRAFTERS; i++) {
+        free(p->drafter[i]);
+        free(p->name[i]);
+    }
     *p = (struct bench_setup){0};
 }

@@ -20,9 +20,12 @@ struct bench_setup {
     struct drawer drawer;
     struct bench_config config; /* cfg NULL: the project's own models are measured, on workers of their own */
     struct prompts prompts;
-    struct client_answer *want; /* one a prompt: the pool's own first answers */
-    const char *llama;          /* as given; NULL: to be found */
-    char *target, *drafter;     /* model files; drafter NULL: it runs somewhere already (config) */
+    struct client_answer *want;     /* one a prompt: the pool's own first answers */
+    const char *llama;              /* as given; NULL: to be found */
+    char *target;                   /* model file */
+    char *drafter[DRAWER_DRAFTERS]; /* model files; none: it runs somewhere already (config) */
+    char *name[DRAWER_DRAFTERS];    /* of the drafters, in words; owned */
+    size_t n_drafters;              /* with one that runs already */
     struct drawer_link link, drafter_link;
     int64_t workers; /* that are started, where none are configured; 0: the target is on this machine alone */
     int64_t draft_rate, runs, tokens;

@@ -21,6 +21,7 @@ static const struct cmd_option options[] = {
     {0, "drafter-rate", "N", "hold the drafter to N tokens a second"},
     {'w', "workers", "N", "how many workers are started (2); 0: the target is on this machine alone"},
     {0, "drafter", "MODEL", "the drafter's model: a demo model by its name, or a file (small)"},
+    {0, "drafters", "MODELS", "several, with commas: each of them alone, and all together"},
     {0, "target", "MODEL", "the target's, likewise, instead of the configured pool's (target)"},
     {0, "ngram", NULL, "prompts that are to be repeated, and drafts from the text itself"},
     {'p', "prompts", "N|FILE", "how many of the built-in prompts, or one a line from a file (8)"},
@@ -43,9 +44,11 @@ static int choose_prompts(struct bench_setup *p, const struct cmd_args *args, ch
     int64_t n = 8;
     if (given != NULL && !is_number(given))
         return prompts_load(&p->prompts, given, cause) == 0 ? CMD_OK : CMD_FAILED;
-    if (cmd_args_int(args, "prompts", 1, PROMPTS_LONG, &n, cause) != 0)
+    if (cmd_args_int(args, "prompts", 1, cmd_args_has(args, "drafters") ? PROMPTS_MIXED : PROMPTS_LONG, &n, cause) != 0)
         return CMD_USAGE;
-    if (cmd_args_has(args, "ngram"))
+    if (cmd_args_has(args, "drafters"))
+        prompts_mixed(&p->prompts, (size_t)n);
+    else if (cmd_args_has(args, "ngram"))
         prompts_repeat(&p->prompts, (size_t)n, 1);
     else
         prompts_long(&p->prompts, (size_t)n);
@@ -91,51 +94,90 @@ static const char *base_name(const char *path)
     return slash != NULL ? slash + 1 : path != NULL ? path : "none";
 }
 
+/* "drafter small.gguf", "drafters numbers.gguf, words.gguf".  Owned by the caller. */
+static char *drafters_text(const struct bench_setup *p)
+{
+    char *text = xstrdup(p->n_drafters > 1 ? "drafters" : "drafter");
+    for (size_t i = 0; i < p->n_drafters; i++) {
+        const char *who = p->config.server != NULL ? p->config.server->name : base_name(p->drafter[i]);
+        char *longer = xasprintf("%s%s %s", text, i > 0 ? "," : "", who);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 static void describe(struct bench_setup *p)
 {
     char *link = drawer_link_text(&p->link), *drafter = drawer_link_text(&p->drafter_link), *where = machine();
     char *rate = p->draft_rate > 0 ? xasprintf(", held to %" PRId64 " tokens/s", p->draft_rate) : xstrdup("");
     bool emulated = p->link.given || p->drafter_link.given;
     int workers = p->config.cfg != NULL ? (int)p->config.n_workers : (int)p->workers;
-    const char *who = p->config.server != NULL ? p->config.server->name : base_name(p->drafter);
+    char *who = drafters_text(p);
     p->bench.n_prompts = p->prompts.n;
     char *over = workers > 0 ? xasprintf("over %d workers, %s each", workers, link) : xstrdup("on this machine alone");
-    p->bench.conditions = xasprintf("%s: %s %s; drafter %s: %s%s.\n%zu prompts, at most %" PRId64
-                                    " tokens, greedy, %" PRId64 " run%s.  %s.",
-                                    emulated ? "EMULATED LINK" : "No emulated link", base_name(p->target), over, who,
-                                    drafter, rate, p->prompts.n, p->tokens, p->runs, p->runs > 1 ? "s" : "", where);
+    p->bench.conditions =
+        xasprintf("%s: %s %s; %s: %s%s.\n%zu prompts, at most %" PRId64 " tokens, greedy, %" PRId64 " run%s.  %s.",
+                  emulated ? "EMULATED LINK" : "No emulated link", base_name(p->target), over, who, drafter, rate,
+                  p->prompts.n, p->tokens, p->runs, p->runs > 1 ? "s" : "", where);
     free(over);
     p->bench.settings =
         json_pack("{s:b,s:i,s:f,s:f,s:f,s:f,s:I,s:I,s:I,s:s,s:s,s:s}", "emulated_link", emulated, "workers", workers,
                   "link_ms", p->link.delay_ms, "link_mbit", p->link.rate_mbit, "drafter_link_ms",
                   p->drafter_link.delay_ms, "drafter_link_mbit", p->drafter_link.rate_mbit, "drafter_rate",
                   (json_int_t)p->draft_rate, "runs", (json_int_t)p->runs, "max_tokens", (json_int_t)p->tokens, "target",
-                  base_name(p->target), "drafter", who, "machine", where);
+                  base_name(p->target), "drafter", strchr(who, ' ') + 1, "machine", where);
     free(link);
     free(drafter);
+    free(who);
     free(rate);
     free(where);
+}
+
+/* The models that are named, with commas; each is a row's name, so none stands there twice. */
+static int find_drafters(struct bench_setup *p, const char *list, char **cause)
+{
+    for (const char *at = list; *at != '\0'; at += strcspn(at, ","), at += *at == ',') {
+        if (p->n_drafters == DRAWER_DRAFTERS)
+            return cause_set(cause, "--drafters: at most %d can be measured", DRAWER_DRAFTERS);
+        char *name = xstrndup(at, strcspn(at, ",")), *path = find_model(name, cause);
+        free(name);
+        if (path == NULL)
+            return -1;
+        p->drafter[p->n_drafters] = path;
+        p->name[p->n_drafters] = drawer_model_name(path);
+        for (size_t i = 0; i < p->n_drafters; i++) {
+            if (strcmp(p->name[i], p->name[p->n_drafters]) == 0)
+                return cause_set(cause, "--drafters: %s is named twice", p->name[i]);
+        }
+        p->n_drafters++;
+    }
+    return 0;
 }
 
 /* The configured pool's models, or those that were named, or the project's own. */
 static int choose_models(struct bench_setup *p, struct cmd_env *env, const struct cmd_args *args, char **cause)
 {
-    const char *drafter = cmd_args_get(args, "drafter"), *target = cmd_args_get(args, "target");
+    const char *several = cmd_args_get(args, "drafters"), *one = cmd_args_get(args, "drafter");
+    const char *target = cmd_args_get(args, "target");
     struct config *cfg = target == NULL ? cmd_load_config(env, false) : NULL;
     if (target == NULL && cfg == NULL)
         return CMD_FAILED;
-    if (cfg != NULL && config_has_pool(cfg)) {
-        if (bench_config_init(&p->config, cfg, cause) != 0)
-            return CMD_FAILED;
-        p->target = xstrdup(p->config.target);
-        p->drafter = drafter != NULL ? find_model(drafter, cause) : xstrdup(p->config.drafter);
-        return drafter != NULL && p->drafter == NULL ? CMD_FAILED : CMD_OK;
-    }
-    if (cfg != NULL)
+    bool pooled = cfg != NULL && config_has_pool(cfg);
+    if (pooled && bench_config_init(&p->config, cfg, cause) != 0)
+        return CMD_FAILED;
+    if (!pooled && cfg != NULL)
         config_destroy(cfg);
-    p->target = find_model(target != NULL ? target : "target", cause);
-    p->drafter = p->target != NULL ? find_model(drafter != NULL ? drafter : "small", cause) : NULL;
-    return p->drafter != NULL ? CMD_OK : CMD_FAILED;
+    p->target = pooled ? xstrdup(p->config.target) : find_model(target != NULL ? target : "target", cause);
+    if (p->target == NULL)
+        return CMD_FAILED;
+    if (pooled && several == NULL && one == NULL) {
+        p->drafter[0] = xstrdup(p->config.drafter);
+        p->n_drafters = 1;
+        return CMD_OK;
+    }
+    p->config.server = NULL;
+    return find_drafters(p, several != NULL ? several : one != NULL ? one : "small", cause) == 0 ? CMD_OK : CMD_FAILED;
 }
 
 /* The coordinator's binary of the configuration, where that is a llama-server, is the one to compare with. */
@@ -157,7 +199,6 @@ static int choose_stock(struct bench_setup *p, const char *given, char **cause)
 static int prepare(struct bench_setup *p, struct cmd_env *env, const struct cmd_args *args, char **cause)
 {
     const char *own = cmd_args_get(args, "drafter-link");
-    bool ngram = cmd_args_has(args, "ngram");
     p->workers = 2;
     p->runs = 3;
     p->tokens = 160;
@@ -168,6 +209,10 @@ static int prepare(struct bench_setup *p, struct cmd_env *env, const struct cmd_
         cmd_args_int(args, "runs", 1, 1000, &p->runs, cause) != 0 ||
         cmd_args_int(args, "tokens", 8, 100000, &p->tokens, cause) != 0)
         return CMD_USAGE;
+    if (cmd_args_has(args, "drafters") && (cmd_args_has(args, "drafter") || cmd_args_has(args, "ngram"))) {
+        cause_set(cause, "--drafters names them all, and goes neither with --drafter nor with --ngram");
+        return CMD_USAGE;
+    }
     if (own == NULL)
         p->drafter_link = p->link;
     int rc = choose_prompts(p, args, cause);
@@ -177,7 +222,13 @@ static int prepare(struct bench_setup *p, struct cmd_env *env, const struct cmd_
         rc = choose_stock(p, cmd_args_get(args, "llama-server"), cause);
     if (rc != CMD_OK)
         return rc;
-    if (bench_pool_select(&p->bench, cmd_args_get(args, "only"), ngram, p->has_stock, p->drafter != NULL, cause) != 0)
+    struct bench_wish wish = {.only = cmd_args_get(args, "only"),
+                              .repeats = cmd_args_has(args, "ngram"),
+                              .stock = p->has_stock,
+                              .stock_drafts = p->drafter[0] != NULL,
+                              .drafters = p->name,
+                              .n_drafters = p->n_drafters};
+    if (bench_pool_select(&p->bench, &wish, cause) != 0)
         return CMD_USAGE;
     describe(p);
     return CMD_OK;
@@ -194,10 +245,10 @@ static int report(const struct bench_setup *p, bool json)
         json_decref(o);
     } else {
         bench_pool_print(&p->bench, stdout);
-        if (!p->has_stock && !p->no_stock)
+        if (!p->has_stock && !p->no_stock && !p->bench.several)
             printf("No llama-server was measured: there is none in $PATH (--llama-server PATH names one).\n");
     }
-    for (size_t i = 0; i < bench_row_count; i++) {
+    for (size_t i = 0; i < p->bench.n_rows; i++) {
         const struct bench_result *r = &p->bench.results[i];
         if (r->failure != NULL || (r->identical < r->answers && r->row->source != BENCH_STOCK))
             rc = CMD_FAILED;
@@ -234,7 +285,8 @@ const struct cmd cmd_bench_pool = {
         "stands for a network.  Ends with 0 if every answer was the pool's own.\n\n"
         "  tightwad bench pool --link 2\n"
         "  tightwad bench pool --link 25 --drafter-link 5 --drafter-rate 100\n"
-        "  tightwad bench pool --link 2 --ngram --drafter draft",
+        "  tightwad bench pool --link 2 --ngram --drafter draft\n"
+        "  tightwad bench pool --link 2 --drafters numbers,words",
     .options = options,
     .run = run,
 };

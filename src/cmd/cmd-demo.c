@@ -68,7 +68,7 @@ static char *config_text(const struct demo *d)
                      "  - {host: 127.0.0.1, name: worker 1, gpus: [{rpc_port: %s}]}\n"
                      "  - {host: 127.0.0.1, name: worker 2, gpus: [{rpc_port: %s}]}\n"
                      "models:\n  target: {path: '%s', ctx_size: %d, draft: drafter}\n",
-                     d->port, d->drawer.drafter_at, d->coordinator_port, SLOTS, w1, w2, d->target, CTX);
+                     d->port, d->drawer.drafter_at[0], d->coordinator_port, SLOTS, w1, w2, d->target, CTX);
 }
 
 static int pick_port(struct demo *d, int wanted, char **cause)
@@ -127,7 +127,8 @@ static int start_proxy(struct demo *d, char **cause)
 static int start_all(struct demo *d, char **cause)
 {
     struct drawer_opts o = {.target = d->target,
-                            .drafter = d->drafter,
+                            .drafters = &d->drafter,
+                            .n_drafters = 1,
                             .n_workers = N_WORKERS,
                             .link = worker_link,
                             .drafter_link = drafter_link,

@@ -102,16 +102,38 @@ static void node_args(const struct drawer *d, struct stack_argv *a, const char *
     }
 }
 
-static int start_drafter(struct drawer *d, char **cause)
+char *drawer_model_name(const char *path)
+{
+    const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+    const char *dot = strrchr(name, '.');
+    return xstrndup(name, dot != NULL && dot > name ? (size_t)(dot - name) : strlen(name));
+}
+
+static int start_drafter(struct drawer *d, size_t i, char **cause)
 {
     struct stack_argv a = {0};
-    node_args(d, &a, d->opts.drafter);
+    char *model = drawer_model_name(d->opts.drafters[i]);
+    char *name = d->opts.n_drafters > 1 ? xasprintf("the drafter %s", model) : xstrdup("the drafter");
+    node_args(d, &a, d->opts.drafters[i]);
     if (d->opts.draft_rate > 0) {
         stack_arg(&a, "--draft-rate");
         stack_arg(&a, "%d", d->opts.draft_rate);
     }
-    d->drafter = stack_start(d->stack, "the drafter", &a, cause);
-    return d->drafter != NULL ? 0 : -1;
+    d->drafter[i] = stack_start(d->stack, name, &a, cause);
+    free(name);
+    free(model);
+    return d->drafter[i] != NULL ? 0 : -1;
+}
+
+/* Waits for a drafter, and puts its link before it. */
+static int await_drafter(struct drawer *d, size_t i, char **cause)
+{
+    struct stack_program *p = d->drafter[i];
+    if (p != NULL && (stack_wait_line(d->stack, p, UP_MS, cause) != 0 ||
+                      stack_wait_http(d->stack, p, "/health", NULL, READY_MS, cause) != 0))
+        return -1;
+    d->drafter_at[i] = front(d, &d->opts.drafter_link, p != NULL ? p->address : d->opts.drafter_at, cause);
+    return d->drafter_at[i] != NULL ? 0 : -1;
 }
 
 int drawer_start(struct drawer *d, struct stack *s, const struct drawer_opts *opts, char **cause)
@@ -125,8 +147,10 @@ int drawer_start(struct drawer *d, struct stack *s, const struct drawer_opts *op
         if (start_worker(d, i, cause) != 0)
             return -1;
     }
-    if (opts->drafter != NULL && start_drafter(d, cause) != 0)
-        return -1;
+    for (size_t i = 0; opts->drafter_at == NULL && i < opts->n_drafters; i++) {
+        if (start_drafter(d, i, cause) != 0)
+            return -1;
+    }
     for (size_t i = 0; i < opts->n_workers; i++) {
         if (d->worker[i] != NULL && stack_wait_line(s, d->worker[i], UP_MS, cause) != 0)
             return -1;
@@ -135,13 +159,11 @@ int drawer_start(struct drawer *d, struct stack *s, const struct drawer_opts *op
         if (d->worker_at[i] == NULL)
             return -1;
     }
-    if (d->drafter != NULL && (stack_wait_line(s, d->drafter, UP_MS, cause) != 0 ||
-                               stack_wait_http(s, d->drafter, "/health", NULL, READY_MS, cause) != 0))
-        return -1;
-    const char *at = d->drafter != NULL ? d->drafter->address : opts->drafter_at;
-    if (at != NULL)
-        d->drafter_at = front(d, &opts->drafter_link, at, cause);
-    return at == NULL || d->drafter_at != NULL ? 0 : -1;
+    for (size_t i = 0; i < opts->n_drafters; i++) {
+        if (await_drafter(d, i, cause) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 char *drawer_workers(const struct drawer *d)
@@ -191,7 +213,8 @@ void drawer_finish(struct drawer *d)
 {
     for (size_t i = 0; i < DRAWER_WORKERS; i++)
         free(d->worker_at[i]);
-    free(d->drafter_at);
+    for (size_t i = 0; i < DRAWER_DRAFTERS; i++)
+        free(d->drafter_at[i]);
     free(d->node);
     *d = (struct drawer){0};
 }

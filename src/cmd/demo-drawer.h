@@ -1,4 +1,4 @@
-/* A drawer of machines on this one: RPC workers, a target that is pooled over them and a drafter, each behind an
+/* A drawer of machines on this one: RPC workers, a target that is pooled over them and drafters, each behind an
  * emulated link of its own where one is wanted.  What `demo` shows and `bench pool` measures. */
 #ifndef TIGHTWAD_CMD_DEMO_DRAWER_H
 #define TIGHTWAD_CMD_DEMO_DRAWER_H
@@ -9,7 +9,7 @@
 
 #include "cmd/bench-stack.h"
 
-enum { DRAWER_WORKERS = 16 };
+enum { DRAWER_WORKERS = 16, DRAWER_DRAFTERS = 8 };
 
 struct drawer_link {
     bool given;
@@ -19,13 +19,14 @@ struct drawer_link {
 
 struct drawer_opts {
     const char *target;     /* model file */
-    const char *drafter;    /* model file; NULL: it is not started here */
-    const char *drafter_at; /* HOST:PORT of one that runs already; NULL: none */
+    char *const *drafters;  /* model files of those that are started here */
+    const char *drafter_at; /* HOST:PORT of one that runs already, in place of them; NULL: none */
+    size_t n_drafters;      /* with that one; at most DRAWER_DRAFTERS */
     size_t n_workers;
     char *const *workers;            /* HOST:PORT of those that run already; NULL: n_workers are started here */
     struct drawer_link link;         /* of each worker */
-    struct drawer_link drafter_link; /* of the drafter */
-    int draft_rate;                  /* tokens a second that the drafter is held to; 0: it is not */
+    struct drawer_link drafter_link; /* of each drafter */
+    int draft_rate;                  /* tokens a second that a drafter is held to; 0: it is not */
     int ctx, slots, threads;         /* of each node; threads of the workers, too */
 };
 
@@ -33,9 +34,8 @@ struct drawer {
     struct stack *stack;
     struct drawer_opts opts; /* what it points to is borrowed */
     char *node;              /* the program */
-    struct stack_program *worker[DRAWER_WORKERS], *target, *drafter;
-    char *worker_at[DRAWER_WORKERS]; /* HOST:PORT, the link's where there is one */
-    char *drafter_at;
+    struct stack_program *worker[DRAWER_WORKERS], *target, *drafter[DRAWER_DRAFTERS];
+    char *worker_at[DRAWER_WORKERS], *drafter_at[DRAWER_DRAFTERS]; /* HOST:PORT, the link's where there is one */
 };
 
 /* "2" or "2,100": MS[,MBIT].  option: for the cause. */
@@ -43,7 +43,7 @@ int drawer_link_parse(struct drawer_link *link, const char *option, const char *
 /* "2 ms one way, 100 Mbit/s"; owned by the caller. */
 char *drawer_link_text(const struct drawer_link *link);
 
-/* Workers, links and the drafter; the target comes with drawer_start_target, once or more often (a worker serves one
+/* Workers, links and the drafters; the target comes with drawer_start_target, once or more often (a worker serves one
  * coordinator at a time).  0, or -1 and a cause.  Finish it in both cases; the programs end with the stack. */
 int drawer_start(struct drawer *d, struct stack *s, const struct drawer_opts *opts, char **cause);
 /* made: its command line, taken over, which listens at port of loopback; NULL: made here. */
@@ -51,6 +51,8 @@ int drawer_start_target(struct drawer *d, struct stack_argv *made, int port, cha
 void drawer_end_target(struct drawer *d);
 void drawer_finish(struct drawer *d);
 
+/* "small" of …/small.gguf.  Owned by the caller. */
+char *drawer_model_name(const char *path);
 /* "HOST:PORT,HOST:PORT": the workers as a coordinator is told them.  Owned by the caller. */
 char *drawer_workers(const struct drawer *d);
 

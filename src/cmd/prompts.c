@@ -185,6 +185,18 @@ void prompts_long(struct prompts *p, size_t n)
         add(p, xstrdup(list[i]));
 }
 
+void prompts_mixed(struct prompts *p, size_t n)
+{
+    struct prompts spoken;
+    prompts_long(&spoken, PROMPTS_LONG);
+    *p = (struct prompts){0};
+    for (size_t i = 0; i < PROMPTS_MIXED && i < n; i++) {
+        int from = (int)(i * 7 % 29), to = from + 14 + (int)(i / 2 % 7);
+        add(p, i % 2 == 0 ? xasprintf("Count from %d to %d.", from, to) : xstrdup(spoken.list[i / 2 % spoken.n]));
+    }
+    prompts_finish(&spoken);
+}
+
 void prompts_repeat(struct prompts *p, size_t n, uint64_t seed)
 {
     enum { NUMBERS = 30 }; /* some 115 tokens of the demo target */

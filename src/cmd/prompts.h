@@ -14,7 +14,7 @@ struct prompts {
     size_t n;
 };
 
-enum { PROMPTS_LONG = 16 }; /* that prompts_long knows */
+enum { PROMPTS_LONG = 16 /* that prompts_long knows */, PROMPTS_MIXED = 100 };
 
 /* One prompt a line, and perhaps, behind a tab, its known answer; empty lines and lines that start with # are skipped.
  * "-" is stdin.  0, or -1 and a cause. */
@@ -28,6 +28,9 @@ bool prompts_right(const struct prompts *p, size_t i, const char *text, size_t l
 void prompts_make(struct prompts *p, size_t n, uint64_t seed);
 /* At most n prompts that ask for long answers: of the demo target, 100 tokens and more.  Always the same ones. */
 void prompts_long(struct prompts *p, size_t n);
+/* n prompts, at most PROMPTS_MIXED, about half of them to be answered in numbers and half in words, in turn, all at
+ * some length: for drafters that know one of the two. */
+void prompts_mixed(struct prompts *p, size_t n);
 /* n prompts whose answer is their own text: "Repeat: …". */
 void prompts_repeat(struct prompts *p, size_t n, uint64_t seed);
 void prompts_finish(struct prompts *p);

@@ -13,7 +13,7 @@ extern const size_t bench_count;
 
 static struct bench_result *find(struct bench_pool *b, const char *name)
 {
-    for (size_t i = 0; i < bench_row_count; i++) {
+    for (size_t i = 0; i < b->n_rows; i++) {
         if (strcmp(b->results[i].row->name, name) == 0)
             return &b->results[i];
     }
@@ -30,9 +30,10 @@ static void add_run(struct bench_result *r, int64_t tokens, double seconds)
 static size_t wanted(const char *list, bool repeats, bool stock, bool stock_drafts)
 {
     struct bench_pool b = {0};
+    struct bench_wish wish = {.only = list, .repeats = repeats, .stock = stock, .stock_drafts = stock_drafts};
     size_t n = 0;
-    assert_int_equal(bench_pool_select(&b, list, repeats, stock, stock_drafts, NULL), 0);
-    for (size_t i = 0; i < bench_row_count; i++)
+    assert_int_equal(bench_pool_select(&b, &wish, NULL), 0);
+    for (size_t i = 0; i < b.n_rows; i++)
         n += b.results[i].wanted;
     assert_true(b.results[0].wanted);
     bench_pool_finish(&b);
@@ -51,8 +52,39 @@ static void rows_are_chosen_by_name_and_pattern(void **state)
     assert_int_equal(wanted("k8,stock*", false, false, false), 2);
     assert_int_equal(wanted("ngram", true, true, true), 2);
     assert_true(wanted(NULL, false, true, true) > wanted(NULL, false, false, false));
-    assert_int_equal(bench_pool_select(&b, "auto,k9", false, true, true, &cause), -1);
+    assert_int_equal(bench_pool_select(&b, &(struct bench_wish){.only = "auto,k9", .stock = true}, &cause), -1);
     assert_non_null(strstr(cause, "\"k9\""));
+    free(cause);
+    bench_pool_finish(&b);
+}
+
+static void several_drafters_are_measured_alone_and_together(void **state)
+{
+    char *const names[] = {"numbers", "words"};
+    static const char *const want[] = {"pool",    "k32-numbers",  "k32-words",  "k16-all",
+                                       "k32-all", "auto-numbers", "auto-words", "auto-all"};
+    struct bench_wish wish = {.stock = true, .stock_drafts = true, .drafters = names, .n_drafters = 2};
+    struct bench_pool b = {0};
+    assert_int_equal(bench_pool_select(&b, &wish, NULL), 0);
+    assert_int_equal(b.n_rows, ARRAY_LEN(want));
+    for (size_t i = 0; i < b.n_rows; i++) {
+        assert_string_equal(b.rows[i].name, want[i]);
+        assert_true(b.results[i].wanted);
+    }
+    assert_int_equal(find(&b, "k32-words")->row->alone, 2);
+    assert_int_equal(find(&b, "auto-all")->row->alone, 0);
+    assert_null(bench_best_alone(&b, false));
+    add_run(find(&b, "k32-numbers"), 100, 1);
+    add_run(find(&b, "k32-words"), 200, 1);
+    add_run(find(&b, "k16-all"), 400, 1);
+    add_run(find(&b, "auto-numbers"), 300, 1);
+    assert_ptr_equal(bench_best_alone(&b, false), find(&b, "k32-words"));
+    assert_ptr_equal(bench_best_alone(&b, true), find(&b, "auto-numbers"));
+    bench_pool_finish(&b);
+    wish.only = "k16-all,auto";
+    char *cause = NULL;
+    assert_int_equal(bench_pool_select(&b, &wish, &cause), -1);
+    assert_non_null(strstr(cause, "\"auto\""));
     free(cause);
     bench_pool_finish(&b);
 }
@@ -60,7 +92,7 @@ static void rows_are_chosen_by_name_and_pattern(void **state)
 static void rates_are_medians_and_limits_leave_drafting_out(void **state)
 {
     struct bench_pool b = {0};
-    assert_int_equal(bench_pool_select(&b, NULL, false, true, true, NULL), 0);
+    assert_int_equal(bench_pool_select(&b, &(struct bench_wish){.stock = true, .stock_drafts = true}, NULL), 0);
     struct bench_result *pool = find(&b, "pool"), *k8 = find(&b, "k8"), *stock = find(&b, "stock-16-0");
     assert_true(isnan(bench_rate(k8)) && isnan(bench_limit(k8)) && isnan(bench_acceptance(k8)));
     assert_null(bench_best_stock(&b));
@@ -87,7 +119,8 @@ static void rates_are_medians_and_limits_leave_drafting_out(void **state)
 
 static void errors_of_rounds_come_before_the_status(void **state)
 {
-    struct bench_result r = {.row = &bench_rows[1], .status_error = 0.5};
+    struct bench_row row = {.name = "k4", .source = BENCH_PROXY};
+    struct bench_result r = {.row = &row, .status_error = 0.5};
     double errors[] = {0.3, 0.1, 0.2};
     struct bench_counts one = {.errors = errors, .n_errors = 3};
     assert_float_equal(bench_error(&r), 0.5, 1e-9);
@@ -118,6 +151,7 @@ static void links_are_a_delay_and_perhaps_a_rate(void **state)
 
 const struct CMUnitTest bench_tests[] = {
     cmocka_unit_test(rows_are_chosen_by_name_and_pattern),
+    cmocka_unit_test(several_drafters_are_measured_alone_and_together),
     cmocka_unit_test(rates_are_medians_and_limits_leave_drafting_out),
     cmocka_unit_test(errors_of_rounds_come_before_the_status),
     cmocka_unit_test(links_are_a_delay_and_perhaps_a_rate),
