@@ -42,6 +42,7 @@ static void rows_are_what_the_endpoint_lists(void **state)
     assert_int_equal(modes_choose(&m, list, "gate,consensus", &cause), -1);
     assert_non_null(strstr(cause, "\"consensus\", but target, exact, gate, draft"));
     free(cause);
+    cause = NULL;
     modes_finish(&m);
     assert_int_equal(modes_choose(&m, other, NULL, &cause), -1);
     assert_non_null(strstr(cause, "@target"));
