@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engines/names.h"
+#include "engines/consensus.h"
 #include "engines/proxy-internal.h"
 
 static void append(struct answer_list *l, struct proxy_answer *a)
@@ -191,7 +192,11 @@ static bool by_tokens(const struct proxy *p, const struct backend_caps *caps, co
 void proxy_answer_run(struct proxy_answer *a)
 {
     a->state = REQUEST_PREFILL;
-    a->runner = by_tokens(a->proxy, &a->target->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
+    if (a->mode == PROXY_CONSENSUS && !consensus_serves(a))
+        a->mode = PROXY_EXACT;
+    a->runner = a->mode == PROXY_CONSENSUS                                     ? &consensus_runner
+                : by_tokens(a->proxy, &a->target->backend->info.caps, &a->req) ? &speculate_runner
+                                                                               : &relay_runner;
     a->runner->start(a);
 }
 
@@ -202,7 +207,7 @@ static void start(struct proxy *p, struct proxy_answer *a, struct member *m)
     a->target = m;
     a->running_us = clock_us();
     take_slot(a, p->target);
-    if (proxy_mode_is_approximate(a->mode)) /* what a mode can't serve is served exactly */
+    if (a->mode == PROXY_GATE) /* what a mode can't serve is served exactly */
         a->mode = PROXY_EXACT;
     proxy_answer_run(a);
 }
