@@ -11,6 +11,7 @@
 #include "engines/member.h"
 #include "engines/proxy.h"
 
+struct gate_ticket;
 struct ngram_record;
 struct proxy_answer;
 
@@ -39,11 +40,6 @@ struct runner {
 void speculate_from(struct proxy_answer *a, const int32_t *prompt, size_t n_prompt, const int32_t *tokens,
                     size_t n_kept, const char *kept, size_t len);
 
-/* The target goes on, exactly, behind a path of which the client has heard all: for a runner that can't go on by
- * itself, on the same terms.  The target's session and the path (from malloc) are taken over. */
-void speculate_go_on(struct proxy_answer *a, struct backend_session *session, int32_t *path, size_t n_path,
-                     size_t prompt_len);
-
 extern const struct runner speculate_runner; /* token ids: rounds, or the target alone as a stream */
 extern const struct runner relay_runner;     /* text that a target writes by itself */
 
@@ -63,6 +59,7 @@ struct proxy_answer {
     const struct runner *runner;
     void *run; /* the runner's state */
     bool ended;
+    struct gate_ticket *gate;                     /* of a request in mode gate, NULL: of another */
     struct member *slot_of;                       /* whose slot it holds; NULL: none */
     struct member *wants;                         /* whose slot it waits for while it runs; NULL: none */
     struct proxy_answer *wants_prev, *wants_next; /* proxy.line */

@@ -34,7 +34,9 @@ static void schedule(struct member *m, int64_t us)
 
 static const char *role_name(const struct member *m)
 {
-    return m->role == ROLE_TARGET ? "target" : "drafter";
+    static const char *const names[] = {
+        [ROLE_TARGET] = "target", [ROLE_DRAFTER] = "drafter", [ROLE_AGENT] = "agent", [ROLE_VERIFIER] = "verifier"};
+    return names[m->role];
 }
 
 static void set_health(struct member *m, enum snapshot_health health, const char *reason)
@@ -126,7 +128,7 @@ void member_ok(struct member *m, int64_t elapsed_us, size_t n)
     m->strikes = 0;
     m->penalty_until_us = 0;
     stats_ring_add(&m->call_us, (double)elapsed_us);
-    if (m->role == ROLE_DRAFTER && n > 0)
+    if ((m->role == ROLE_DRAFTER || m->role == ROLE_AGENT) && n > 0)
         stats_ring_add(&m->token_us, (double)elapsed_us / (double)n);
 }
 

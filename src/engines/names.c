@@ -33,16 +33,6 @@ enum proxy_mode proxy_answer_mode(const struct proxy_answer *a)
     return a->mode;
 }
 
-const char *proxy_answer_outcome(const struct proxy_answer *a)
-{
-    return NULL;
-}
-
-const char *proxy_answer_agent(const struct proxy_answer *a)
-{
-    return NULL;
-}
-
 /* ---- which modes there are ---- */
 
 static bool is_consensus_on(const struct proxy *p)
@@ -222,23 +212,16 @@ int proxy_set_default_mode(struct proxy *p, const char *mode, char **cause)
     return 0;
 }
 
-bool proxy_gate_configured(const struct proxy *p)
+int proxy_set_consensus(struct proxy *p, const char *mode, char **cause)
 {
-    return p->gate_configured;
-}
-
-bool proxy_gate_on(const struct proxy *p)
-{
-    return p->gate_configured && p->gate_on;
-}
-
-int proxy_set_gate(struct proxy *p, bool on, char **cause)
-{
-    const char *why = on ? lacks(p, PROXY_GATE) : NULL;
-    if (why != NULL)
-        return cause_set(cause, "%s", why);
-    p->gate_on = on;
-    return 0;
+    static const char *const known[] = {"off", "strict", "majority", "any_disagree"};
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (strcmp(known[i], mode) == 0) {
+            put(&p->settings.consensus_mode, mode);
+            return 0;
+        }
+    }
+    return cause_set(cause, "the consensus mode is off, strict, majority or any_disagree; not %s", mode);
 }
 
 static bool differs(const char *a, const char *b)

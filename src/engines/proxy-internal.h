@@ -3,7 +3,6 @@
 #define TIGHTWAD_ENGINES_PROXY_INTERNAL_H
 
 #include "base/ngram.h"
-#include "engines/consensus.h"
 #include "engines/engine.h"
 #include "engines/proxy-pool.h"
 
@@ -14,6 +13,8 @@ enum {
     PROXY_ROUNDS = 64,    /* rounds that make the recent acceptance */
     PROXY_DRAFT_CAP_AUTO = 48,
 };
+
+struct gate;
 
 struct answer_list {
     struct proxy_answer *first, *last;
@@ -38,6 +39,7 @@ struct proxy {
     bool gate_configured, gate_on; /* an agent is configured; `gate start`, `gate stop` */
     char *config_path;             /* the file to save to, or NULL */
     char *model;                   /* configured name of the target, or NULL */
+    struct gate *gate;             /* never NULL, configured or not */
     struct member *target;
     struct member *drafter[PROXY_DRAFTERS];
     size_t n_drafters;
@@ -67,7 +69,6 @@ struct proxy {
     void *held_idle_arg;
     int64_t predict; /* longest answer to a request that names no length; CONFIG_AUTO */
     struct governor governor;
-    struct consensus consensus;
     struct ngram_record quotes; /* what the text itself was worth as a drafter */
     struct proxy_hooks hooks;
     struct proxy_listener *listeners;
@@ -93,6 +94,8 @@ struct proxy {
 
 /* proxy.c */
 void proxy_wake(struct proxy *p); /* runs the pump at the end of this loop turn */
+/* Whether two entries of the configuration mean the same. */
+bool proxy_same_server(const struct config_server *a, const struct config_server *b);
 struct member *proxy_make_member(struct proxy *p, enum snapshot_role role, const struct config_server *s, char **cause);
 /* queue.c */
 /* Fills err; -1. */

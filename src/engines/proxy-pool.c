@@ -8,6 +8,7 @@
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engines/gate.h"
 #include "engines/proxy-internal.h"
 
 void proxy_pool_attach(struct proxy *p, const struct proxy_pool_ops *ops, void *arg)
@@ -112,6 +113,7 @@ int proxy_pool_set_target(struct proxy *p, const struct config_server *s, char *
         return -1;
     for (size_t i = 0; i < p->n_drafters; i++)
         member_forget_vocab(p->drafter[i]);
+    gate_target_replaced(p->gate);
     p->leaving[p->n_leaving++] = p->target;
     p->target = m;
     free(p->model);

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "engines/names.h"
+#include "engines/gate.h"
 #include "engines/proxy-internal.h"
 
 void proxy_wake(struct proxy *p)
@@ -27,7 +28,7 @@ static void tell_answers(struct proxy *p, struct member *m, bool going)
 
 static void check_probed(struct proxy *p)
 {
-    if (p->when_probed == NULL || !p->target->probed)
+    if (p->when_probed == NULL || !p->target->probed || !gate_is_probed(p->gate))
         return;
     for (size_t i = 0; i < p->n_drafters; i++) {
         const struct member *m = p->drafter[i];
@@ -48,9 +49,10 @@ static void on_member_changed(void *arg, struct member *m)
         /* A target that comes back may be another model than before. */
         for (size_t i = 0; i < p->n_drafters && member_up(m); i++)
             member_compare_vocab(p->drafter[i], m);
-    } else if (member_up(m) && !m->vocab_known && m->vocab_call == NULL) {
+    } else if (m->role == ROLE_DRAFTER && member_up(m) && !m->vocab_known && m->vocab_call == NULL) {
         member_compare_vocab(m, p->target);
     }
+    gate_member_changed(p->gate, m);
     tell_answers(p, m, false);
     check_probed(p);
     proxy_wake(p);
@@ -97,6 +99,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         tell_answers(p, m, false);
     p->could_draft = m != NULL;
     proxy_check_waiting(p);
+    gate_tick(p->gate);
     proxy_fill_snapshot(p);
     for (struct proxy_listener *l = p->listeners, *next; l != NULL; l = next) {
         next = l->next;
@@ -160,12 +163,14 @@ struct proxy *proxy_create(struct event_base *base, struct httpc *http, const st
     p->next_id = 1;
     p->predict = CONFIG_AUTO;
     governor_init(&p->governor);
-    consensus_init(&p->consensus);
     p->config_path = xstrdup(cfg->path);
     take_settings(p, &cfg->proxy);
     p->pump = event_new(base, -1, 0, on_pump, p);
     p->tick = event_new(base, -1, EV_PERSIST, on_tick, p);
-    if (names_take(p, cfg, cause) != 0 || make_target(p, cfg, cause) != 0) {
+    bool fine = names_take(p, cfg, cause) == 0 && make_target(p, cfg, cause) == 0;
+    if (fine)
+        p->gate = gate_create(p, cfg, cause);
+    if (p->gate == NULL) {
         proxy_destroy(p);
         return NULL;
     }
@@ -186,7 +191,7 @@ void proxy_destroy(struct proxy *p)
     if (p == NULL)
         return;
     proxy_stop_answers(p);
-    consensus_finish(&p->consensus);
+    gate_destroy(p->gate);
     for (size_t i = 0; i < p->n_leaving; i++)
         member_destroy(p->leaving[i]);
     for (size_t i = 0; i < p->n_drafters; i++)
@@ -304,7 +309,7 @@ struct member *proxy_compare_drafter(struct proxy *p)
     return NULL;
 }
 
-static bool same_server(const struct config_server *a, const struct config_server *b)
+bool proxy_same_server(const struct config_server *a, const struct config_server *b)
 {
     const char *const x[] = {a->url, a->model_name, a->backend, a->api_key, a->name};
     const char *const y[] = {b->url, b->model_name, b->backend, b->api_key, b->name};
@@ -321,7 +326,7 @@ int proxy_reload(struct proxy *p, const struct config *cfg, char **cause)
     for (size_t i = p->n_drafters; i-- > 0;) {
         bool stays = p->drafter[i]->pooled;
         for (size_t k = 0; k < cfg->proxy.n_drafters; k++)
-            stays = stays || same_server(&p->drafter[i]->backend->cfg, &cfg->proxy.drafters[k]);
+            stays = stays || proxy_same_server(&p->drafter[i]->backend->cfg, &cfg->proxy.drafters[k]);
         if (!stays && p->n_leaving < PROXY_DRAFTERS)
             remove_drafter(p, i);
     }
@@ -333,7 +338,7 @@ int proxy_reload(struct proxy *p, const struct config *cfg, char **cause)
             log_info("drafter %s is added", s->name != NULL ? s->name : s->url);
         }
     }
-    return names_take(p, cfg, cause);
+    return gate_reload(p->gate, cfg, cause) != 0 ? -1 : names_take(p, cfg, cause);
 }
 
 /* ---- what others ask ---- */

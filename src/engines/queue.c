@@ -6,8 +6,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engines/gate.h"
 #include "engines/names.h"
-#include "engines/consensus.h"
 #include "engines/proxy-internal.h"
 
 static void append(struct answer_list *l, struct proxy_answer *a)
@@ -64,6 +64,16 @@ struct member *proxy_draft_server(const struct proxy *p)
     return found;
 }
 
+static void begin_by_gate(struct proxy *p, struct proxy_answer *a)
+{
+    unlink_answer(&p->queue, a);
+    append(&p->running, a);
+    a->target = p->target;
+    a->running_us = clock_us();
+    a->runner = &gate_runner;
+    a->runner->start(a);
+}
+
 struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const struct proxy_ops *ops, void *arg,
                                   struct oai_error *err)
 {
@@ -74,7 +84,11 @@ struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const 
     }
     if (names_choose(p, q->model, &mode, err) != 0)
         return NULL;
-    if (p->queue.n + p->running.n >= (uint64_t)p->settings.max_queue + proxy_slots(p)) {
+    if (mode == PROXY_GATE && !gate_serves(p->gate, q))
+        mode = PROXY_EXACT;
+    /* What agents do beside the target's work needs no place in the queue. */
+    uint64_t beside = mode == PROXY_GATE ? gate_slots(p->gate) : gate_busy(p->gate);
+    if (p->queue.n + p->running.n >= (uint64_t)p->settings.max_queue + proxy_slots(p) + beside) {
         proxy_refuse(p, err, 429, NULL, "queue_full", "%u requests run and %u wait already: try again later",
                      (unsigned)p->running.n, (unsigned)p->queue.n);
         return NULL;
@@ -91,6 +105,8 @@ struct proxy_answer *proxy_submit(struct proxy *p, struct oai_request *q, const 
     a->started_us = clock_us();
     a->started_wall_ms = clock_wall_ms();
     append(&p->queue, a);
+    if (mode == PROXY_GATE && gate_take_in(p->gate, a))
+        begin_by_gate(p, a);
     proxy_wake(p);
     return a;
 }
@@ -192,11 +208,7 @@ static bool by_tokens(const struct proxy *p, const struct backend_caps *caps, co
 void proxy_answer_run(struct proxy_answer *a)
 {
     a->state = REQUEST_PREFILL;
-    if (a->mode == PROXY_CONSENSUS && !consensus_serves(a))
-        a->mode = PROXY_EXACT;
-    a->runner = a->mode == PROXY_CONSENSUS                                     ? &consensus_runner
-                : by_tokens(a->proxy, &a->target->backend->info.caps, &a->req) ? &speculate_runner
-                                                                               : &relay_runner;
+    a->runner = by_tokens(a->proxy, &a->target->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
     a->runner->start(a);
 }
 
@@ -207,9 +219,22 @@ static void start(struct proxy *p, struct proxy_answer *a, struct member *m)
     a->target = m;
     a->running_us = clock_us();
     take_slot(a, p->target);
-    if (a->mode == PROXY_GATE) /* what a mode can't serve is served exactly */
+    if (a->mode == PROXY_GATE)
+        gate_begins_direct(a);
+    else if (proxy_mode_is_approximate(a->mode)) /* what a mode can't serve is served exactly */
         a->mode = PROXY_EXACT;
     proxy_answer_run(a);
+}
+
+/* Starts it if what it needs is there. */
+static void try_start(struct proxy *p, struct proxy_answer *a)
+{
+    enum gate_entry by = a->mode == PROXY_GATE ? gate_entry(p->gate, a) : GATE_BY_TARGET;
+    struct member *m = answering_member(p, a);
+    if (by == GATE_BEGINS)
+        begin_by_gate(p, a);
+    else if (by == GATE_BY_TARGET && m != NULL && has_room(p->target))
+        start(p, a, m);
 }
 
 static void reap(struct proxy *p)
@@ -220,6 +245,7 @@ static void reap(struct proxy *p)
         if (a->runner != NULL)
             a->runner->stop(a);
         answer_destroy(a->text);
+        gate_ticket_destroy(a->gate);
         oai_request_finish(&a->req);
         free(a);
     }
@@ -228,16 +254,18 @@ static void reap(struct proxy *p)
 void proxy_pump(struct proxy *p)
 {
     reap(p);
-    for (struct proxy_answer *a = p->queue.first, *next; a != NULL && has_room(p->target); a = next) {
+    gate_pump(p->gate);
+    for (struct proxy_answer *a = p->queue.first, *next; a != NULL; a = next) {
+        if (!has_room(p->target) && !gate_has_room(p->gate))
+            break;
         next = a->next;
         if (p->held && !proxy_wants_present(p, a))
             continue;
         serve_line(p, a->id);
-        struct member *m = answering_member(p, a);
-        if (m != NULL && has_room(p->target))
-            start(p, a, m);
+        try_start(p, a);
     }
     serve_line(p, UINT64_MAX);
+    gate_shadow_pump(p->gate);
 }
 
 /* ---- waiting ---- */
@@ -292,6 +320,8 @@ void proxy_check_waiting(struct proxy *p)
         next = a->next;
         if (answering_member(p, a) != NULL || p->hope == PROXY_POOL_COMING)
             continue;
+        if (a->mode == PROXY_GATE && gate_goes_without(p->gate))
+            continue;
         const struct member *m = a->mode == PROXY_DRAFT ? proxy_draft_server(p) : p->target;
         int64_t since = a->started_us;
         if (a->mode != PROXY_DRAFT && p->target_down_us > since)
@@ -333,6 +363,7 @@ static void end_answer(struct proxy_answer *a, enum snapshot_state state)
     proxy_answer_leave_slot(a);
     unlink_answer(a->runner != NULL ? &p->running : &p->queue, a);
     append(&p->ended, a);
+    gate_answer_ended(a);
     proxy_answer_snapshot(a, &p->done[p->done_written++ % SNAPSHOT_REQUESTS]);
     live_recorder_end(&p->live, a->id, a->ended_us);
     tell_end(a);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "engines/names.h"
+#include "engines/gate.h"
 #include "engines/proxy-internal.h"
 #include "probe/machine.h"
 
@@ -166,6 +167,8 @@ void proxy_answer_snapshot(const struct proxy_answer *a, struct snapshot_request
     machine_text(name, sizeof(name), proxy_model(a->proxy));
     snprintf(out->mode, sizeof(out->mode), "%s", proxy_mode_name(a->mode));
     snprintf(out->model, sizeof(out->model), a->mode == PROXY_EXACT ? "%s" : "%s@%s", name, out->mode);
+    snprintf(out->outcome, sizeof(out->outcome), "%s", gate_answer_state(a));
+    machine_text(out->agent, sizeof(out->agent), proxy_answer_agent(a));
     if (a->first_us != 0)
         out->first_token_seconds = (double)(a->first_us - a->started_us) / 1e6;
     if (a->running_us != 0 && a->tokens > 0 && end > a->running_us)
@@ -328,9 +331,9 @@ void proxy_fill_snapshot(struct proxy *p)
     s->pool = (struct snapshot_pool){.progress = NAN, .load_ms = NAN, .pause_ms = NAN, .retry_ms = -1, .reclaimed = -1};
     if (p->pool != NULL)
         p->pool->fill(p->pool_arg, &s->pool);
-    consensus_fill(p, &s->consensus);
     if (p->fill_machines != NULL)
         p->fill_machines(p->fill_machines_arg, s);
+    gate_fill(p, &s->gate); /* it asks what the machines draw */
     struct log_line lines[SNAPSHOT_LOG];
     s->n_log = log_recent(lines, SNAPSHOT_LOG);
     for (size_t i = 0; i < s->n_log; i++) {

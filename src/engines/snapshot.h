@@ -17,7 +17,7 @@ enum {
 };
 
 enum snapshot_health { HEALTH_UNKNOWN, HEALTH_UP, HEALTH_DOWN };
-enum snapshot_role { ROLE_TARGET, ROLE_DRAFTER };
+enum snapshot_role { ROLE_TARGET, ROLE_DRAFTER, ROLE_AGENT, ROLE_VERIFIER }; /* the last two: of the gate */
 
 struct snapshot_backend {
     enum snapshot_role role;
@@ -167,7 +167,6 @@ struct snapshot_gate {
     uint64_t cached;                /* served from an earlier approval */
     uint64_t retries;               /* agents that were replaced by another */
     uint64_t unreadable;            /* verdicts that could not be read, which count as rejections */
-    uint64_t agent_tokens;          /* given to clients and written by agents: approved, kept, unreviewed, cached */
     uint64_t tokens, target_tokens; /* given to clients; written by the target (verdicts and corrections too) */
     uint64_t shadowed, false_approved;
     double shadow_low, shadow_high; /* 95 % interval of their ratio, NAN before the first */

@@ -286,10 +286,12 @@ def server_entry(what):
 
 
 class Proxy(Server):
-    """tightwad with a cluster.yaml of its own; options go into its section `proxy`.  under: a program that runs it."""
+    """tightwad with a cluster.yaml of its own; options go into its section `proxy`, gate (with agents: programs) into
+    `quality_gate`.  under: a program that runs it."""
 
     def __init__(self, folder, target, drafters=(), port=None, env=None, wait=True, under=(), **options):
         self.folder, self.target, self.drafters, self.options = folder, target, list(drafters), options
+        self.gate = options.pop("gate", None)
         self.config = os.path.join(folder, "cluster.yaml")
         port = port or free_port()
         self.port = port
@@ -312,8 +314,16 @@ class Proxy(Server):
             proxy["drafters"] = [server_entry(d) for d in self.drafters]
         beside = self.config + ".new"
         with open(beside, "w") as f:
-            f.write(_yaml({"proxy": proxy}))
+            f.write(_yaml(dict({"proxy": proxy}, **self.gate_section())))
         os.rename(beside, self.config)
+
+    def gate_section(self):
+        if not self.gate:
+            return {}
+        gate = dict(self.gate, agents=[server_entry(a) for a in self.gate["agents"]])
+        if "verifier" in gate:
+            gate["verifier"] = server_entry(gate["verifier"])
+        return {"quality_gate": gate}
 
     def status(self):
         return get(self.url + "/v1/tightwad/status").json()

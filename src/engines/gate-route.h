@@ -1,0 +1,39 @@
+/* Which agent writes an answer, and how long it is waited for.  Pure functions. */
+#ifndef TIGHTWAD_ENGINES_GATE_ROUTE_H
+#define TIGHTWAD_ENGINES_GATE_ROUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/stats.h"
+
+enum gate_routing {
+    GATE_ROUND_ROBIN, /* each in turn */
+    GATE_LEAST_BUSY,  /* the one with the smallest share of its slots taken; in turn where that is equal */
+    GATE_RACE,        /* as many as are free, in turn; the first whole answer is reviewed */
+};
+
+/* NULL or an unknown word: GATE_LEAST_BUSY. */
+enum gate_routing gate_routing_by_name(const char *name);
+const char *gate_routing_name(enum gate_routing r);
+
+/* An agent as a request sees it. */
+struct gate_seat {
+    bool usable;          /* up, without a penalty, not paused */
+    bool tried;           /* it has failed this request already */
+    uint32_t busy, slots; /* answers that it writes; that it can write at once */
+};
+
+/* The agent that is to write; n: all that could are busy.  last: who was chosen before (n: nobody yet). */
+size_t gate_route(enum gate_routing how, const struct gate_seat *seats, size_t n, size_t last);
+/* Whether an agent could write for this request, were it free. */
+bool gate_route_possible(const struct gate_seat *seats, size_t n);
+/* In a race: how many of the free agents write for one request while `waiting` others wait for one too.  At least 1. */
+size_t gate_race_share(size_t n_free, size_t waiting);
+
+/* How long an agent may be at work on a text of so many bytes, in microseconds: far longer than the slow ones of its
+ * record would take.  record: microseconds a byte of its whole answers.  INT64_MAX while it has too short a record. */
+int64_t gate_patience_us(const struct stats_ring *record, size_t bytes);
+
+#endif
