@@ -32,7 +32,7 @@ enum { MAX_TEMPERATURES = 16, MAX_SHOWN = 10 };
 struct exact {
     struct client client;
     struct prompts prompts;
-    char *model, *direct;
+    char *model, *exact, *direct;
     int64_t max_tokens, seed;
     double temperatures[MAX_TEMPERATURES];
     size_t n_temperatures;
@@ -119,7 +119,7 @@ static void compare(struct exact *x, size_t prompt, double temperature)
             report(x, prompt, temperature, stream != 0, &none, &want, cause);
             continue;
         }
-        if (ask(x, x->model, prompt, temperature, stream != 0, &got, &cause) != 0) {
+        if (ask(x, x->exact, prompt, temperature, stream != 0, &got, &cause) != 0) {
             x->failed++;
             report(x, prompt, temperature, stream != 0, &got, &want, cause);
         } else if (same(&got, &want)) {
@@ -209,6 +209,7 @@ static int prepare(struct exact *x, const struct cmd_args *args, char **cause)
     x->model = client_model(&x->client, cause);
     if (x->model == NULL)
         return CMD_FAILED;
+    x->exact = xasprintf("%s@exact", x->model);
     x->direct = xasprintf("%s@target", x->model);
     return CMD_OK;
 }
@@ -244,6 +245,7 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
         rc = x.asked > 0 && x.identical == x.asked ? CMD_OK : CMD_FAILED;
     }
     free(x.model);
+    free(x.exact);
     free(x.direct);
     json_decref(x.differences);
     prompts_finish(&x.prompts);
@@ -256,11 +258,11 @@ const struct cmd cmd_bench_exact = {
     .name = "exact",
     .usage = "[options]",
     .summary = "count the answers that are byte-identical to the target alone",
-    .help =
-        "Asks each prompt at each temperature with one seed: NAME@target once, then NAME streamed and in one piece.\n"
-        "Text, finish reason and token count must be the same.  Ends with 0 if all were, else with 1 and what "
-        "differs.\n\n"
-        "  tightwad bench exact -n 200",
+    .help = "Asks each prompt at each temperature with one seed: NAME@target once, then NAME@exact streamed and in one "
+            "piece.\n"
+            "Text, finish reason and token count must be the same.  Ends with 0 if all were, else with 1 and what "
+            "differs.\n\n"
+            "  tightwad bench exact -n 200",
     .options = options,
     .run = run,
 };

@@ -40,7 +40,7 @@ struct sample {
 struct bench {
     struct client client;
     struct prompts prompts;
-    char *model, *direct;
+    char *model, *exact, *direct;
     int64_t rounds, max_tokens, seed;
     double temperature;
     struct sample *samples[N_WAYS]; /* n_samples of each */
@@ -54,7 +54,7 @@ static int ask(struct bench *b, enum way way, const char *prompt, int64_t max_to
                char **cause)
 {
     json_t *messages = prompts_messages(NULL, prompt);
-    struct client_chat q = {.model = way == PROXY ? b->model : b->direct,
+    struct client_chat q = {.model = way == PROXY ? b->exact : b->direct,
                             .messages = messages,
                             .max_tokens = max_tokens,
                             .temperature = b->temperature,
@@ -271,6 +271,7 @@ static int prepare(struct bench *b, const struct cmd_args *args, char **cause)
     b->model = client_model(&b->client, cause);
     if (b->model == NULL)
         return CMD_FAILED;
+    b->exact = xasprintf("%s@exact", b->model);
     b->direct = xasprintf("%s@target", b->model);
     return CMD_OK;
 }
@@ -296,6 +297,7 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     for (int i = 0; i < N_WAYS; i++)
         free(b.samples[i]);
     free(b.model);
+    free(b.exact);
     free(b.direct);
     prompts_finish(&b.prompts);
     client_finish(&b.client);
@@ -309,7 +311,8 @@ const struct cmd cmd_bench = {
     .name = "bench",
     .usage = "[options] | exact [options] | modes [FILE] [options] | pool [options]",
     .summary = "measure the proxy against its target alone, on the same prompts, in turn",
-    .help = "Asks a running proxy each prompt both ways (NAME and NAME@target), in turn, and prints medians and their "
+    .help = "Asks a running proxy each prompt both ways (NAME@exact and NAME@target), in turn, and prints medians and "
+            "their "
             "ratio.\n"
             "The ratio is the median over the pairs of (seconds of the target alone / seconds through the proxy).\n"
             "What `tightwad init` had estimated, and noted in the configuration, is shown beside it.\n\n"

@@ -12,6 +12,7 @@
 #include "cmd/cmd.h"
 #include "cmd/instance.h"
 #include "cmd/measure.h"
+#include "cmd/show-modes.h"
 #include "cmd/show-pool.h"
 #include "cmd/term.h"
 
@@ -122,11 +123,14 @@ static void print_status(const json_t *s)
         print_backend(b, colour);
     }
     if (json_is_true(json_object_get(s, "speculating")))
-        printf("speculating, answers are the target's %s; governor: %s", json_text(s, "exactness"),
+        printf("speculating, %sanswers are the target's %s; governor: %s",
+               strcmp(json_text(s, "mode"), "exact") == 0 ? "" : "exact ", json_text(s, "exactness"),
                json_text(s, "governor"));
     else
         printf("not speculating: %s", json_text(s, "why_not"));
-    printf("\n%" PRId64 " answered, %" PRId64 " failed, %" PRId64 " cancelled, %" PRId64 " refused; %" PRId64
+    printf("\n");
+    show_modes(s, colour);
+    printf("%" PRId64 " answered, %" PRId64 " failed, %" PRId64 " cancelled, %" PRId64 " refused; %" PRId64
            " running, %" PRId64 " queued\n",
            whole(s, "requests_ok"), whole(s, "requests_failed"), whole(s, "requests_cancelled"),
            whole(s, "requests_refused"), whole(s, "running"), whole(s, "queued"));

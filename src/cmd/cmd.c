@@ -19,6 +19,7 @@ extern const struct cmd cmd_chat;
 extern const struct cmd cmd_config;
 extern const struct cmd cmd_demo;
 extern const struct cmd cmd_doctor;
+extern const struct cmd cmd_gate;
 extern const struct cmd cmd_init;
 extern const struct cmd cmd_inspect;
 extern const struct cmd cmd_load;
@@ -44,6 +45,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_config,
     &cmd_demo,
     &cmd_doctor,
+    &cmd_gate,
     &cmd_init,
     &cmd_inspect,
     &cmd_load,

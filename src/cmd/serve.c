@@ -58,6 +58,7 @@ struct start {
     struct stat seen;       /* the file when it was last looked at */
     char *log;              /* the file that the log goes to without a terminal, NULL: there is no place for one */
     int ready_fd;           /* the starter of a daemon waits here; -1 */
+    bool gate;              /* to be turned on */
     const char *log_format; /* overrules the configuration; NULL */
     struct event *sigterm, *sigint, *sighup, *watch, *late, *patience, *held, *closer;
 };
@@ -423,7 +424,7 @@ static int begin(struct start *s, char **cause)
     s->sighup = add_event(s, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hup, 0);
     s->http = httpc_create(s->base);
     s->proxy = proxy_create(s->base, s->http, s->cfg, cause);
-    if (s->proxy == NULL)
+    if (s->proxy == NULL || (s->gate && proxy_set_gate(s->proxy, true, cause) != 0))
         return -1;
     if (config_target_is_pool(s->cfg))
         make_pool(s);
@@ -539,7 +540,7 @@ static int daemonise(struct start *s)
 
 static int load(struct start *s, const struct cmd_env *env, const struct serve_opts *opts, char **cause)
 {
-    *s = (struct start){.ready_fd = -1, .holder = -1, .log_format = opts->log_format};
+    *s = (struct start){.ready_fd = -1, .holder = -1, .log_format = opts->log_format, .gate = opts->gate};
     s->cfg = cmd_load_config(env, true);
     if (s->cfg == NULL)
         return CMD_FAILED;

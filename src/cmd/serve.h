@@ -13,6 +13,7 @@ struct serve_opts {
     /* In a process of its own in the background: serve returns once that listens and has told how drafters, target and
      * pool are. */
     bool daemon;
+    bool gate;              /* the quality gate is on, whatever the configuration says of that */
     const char *log_format; /* "text", "json", NULL: as the configuration says */
 };
 

@@ -1,0 +1,15 @@
+/* Consensus and the quality gate as `status` and `gate status` tell of them. */
+#ifndef TIGHTWAD_CMD_SHOW_MODES_H
+#define TIGHTWAD_CMD_SHOW_MODES_H
+
+#include <stdbool.h>
+
+#include <jansson.h>
+
+/* gate: of the status; its switch, counters, and a line for each agent. */
+void show_gate(const json_t *gate, bool colour);
+
+/* status: the whole one.  What the plain name means where there is a choice, then what is configured of both. */
+void show_modes(const json_t *status, bool colour);
+
+#endif
