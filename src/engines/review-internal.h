@@ -25,8 +25,9 @@ struct review {
     struct backend_session *session;
     struct review_tokens request, answer; /* in the verifier's tokens */
     bool has_request, has_answer;
-    float *logprobs; /* of the answer's tokens, and of its end where it has one */
-    size_t n_keep;   /* tokens that shall stay */
+    size_t own;    /* so many tokens at the beginning of the answer are the verifier's own first choice */
+    double *probs; /* of the answer's tokens, and of its end where it has one; NULL: not known yet */
+    size_t n_keep; /* tokens that shall stay */
     const char *why_keep;
     char *kept_text;
     size_t kept_len;
@@ -38,6 +39,7 @@ struct review {
     char *asked_about;     /* the text of a prompt that came as tokens; NULL: not needed, or not known yet */
     struct buf said;       /* the verdict's text */
     size_t said_most;      /* tokens that a verdict may have */
+    int64_t asked_us;      /* since when a chat is under way */
     bool said_all, scored; /* the verifier ended by itself; likelihood has approved */
 
     struct review_result result; /* in the making: counts, lowest */

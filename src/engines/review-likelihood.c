@@ -7,7 +7,12 @@
 #include "base/utf8.h"
 #include "engines/review-internal.h"
 
-enum { END_TOP = 20 }; /* alternatives among which the other tokens that end a generation are looked for */
+enum {
+    END_TOP = 20,   /* alternatives among which the other tokens that end a generation are looked for */
+    DOUBT_BACK = 8, /* so many tokens before an improbable one may have led to it */
+};
+
+static const double DOUBT = 0.5; /* a token below it is more likely wrong than right */
 
 static const struct backend_info *info_of(const struct review *r)
 {
@@ -34,12 +39,23 @@ static void see(struct review *r, double p, size_t at)
     }
 }
 
+/* The token at this place is improbable: what stands before it is kept, without those just before it that the verifier
+ * doubted as well. */
+static void keep_before(struct review *r, size_t at, const char *why)
+{
+    size_t keep = at;
+    for (size_t i = at; i > 0 && keep - i < DOUBT_BACK; i--)
+        if (r->probs[i - 1] < DOUBT)
+            keep = i - 1;
+    review_keep(r, keep, REVIEW_LIKELIHOOD, why);
+}
+
 /* All tokens of the text are likely; its end is p. */
 static void judge_end(struct review *r, double p)
 {
     see(r, p, r->answer.n);
     if (p < r->o.min_token_probability)
-        review_keep(r, r->answer.n, REVIEW_LIKELIHOOD, "the verifier would not have ended there");
+        keep_before(r, r->answer.n, "the verifier would not have ended there");
     else
         review_scored(r);
 }
@@ -90,7 +106,6 @@ static void on_score(void *arg, const struct backend_status *st, const float *lo
 {
     struct review *r = arg;
     double end = NAN;
-    (void)gaps;
     r->call = NULL;
     if (st->error != BACKEND_OK) {
         review_fail(r, REVIEW_LIKELIHOOD, st);
@@ -100,17 +115,21 @@ static void on_score(void *arg, const struct backend_status *st, const float *lo
     member_saw_prompt(r->o.verifier, st->elapsed_us, r->request.n + r->answer.n);
     r->result.passes++;
     size_t bad = r->answer.n;
+    r->probs = xcalloc(n, sizeof(*r->probs));
     for (size_t i = 0; i < n; i++) {
         double p = exp((double)logprobs[i]);
+        r->probs[i] = p;
         if (i == r->answer.n)
             end = p;
         else
             see(r, p, i);
+        if (i == r->own && i < r->answer.n && gaps[i] <= 0)
+            r->own++;
         if (i < bad && !(p >= r->o.min_token_probability))
             bad = i;
     }
     if (bad < r->answer.n)
-        review_keep(r, bad, REVIEW_LIKELIHOOD, "the verifier would not have written the next token");
+        keep_before(r, bad, "the verifier would not have written the next token");
     else if (r->o.finish != ANSWER_STOP)
         review_scored(r);
     else if (end >= r->o.min_token_probability)

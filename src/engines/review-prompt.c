@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "engines/review-internal.h"
 
@@ -15,39 +16,74 @@ static const char approve[] = "APPROVE";
 
 /* ---- the verdict is there ---- */
 
-static void on_correction(void *arg, const struct backend_status *st, const int32_t *tokens, size_t n)
+/* Without white space at either end. */
+static const char *trim(const char *text, size_t *len)
 {
-    struct review *r = arg;
-    size_t same = 0;
-    r->call = NULL;
-    if (st->error != BACKEND_OK) {
-        review_fail(r, REVIEW_PROMPT, st);
-        return;
+    static const char white[] = " \t\r\n";
+    while (*len > 0 && memchr(white, *text, sizeof(white) - 1) != NULL) {
+        text++;
+        --*len;
     }
-    while (same < n && same < r->answer.n && tokens[same] == r->answer.list[same])
-        same++;
-    review_keep(r, same, REVIEW_PROMPT, "the verifier corrects what follows");
+    while (*len > 0 && memchr(white, text[*len - 1], sizeof(white) - 1) != NULL)
+        --*len;
+    return text;
+}
+
+/* Whether a correction, as far as it is known, is the agent's own text or its beginning; whole: nothing may be missing.
+ */
+static bool is_the_answer(const struct review *r, const char *text, size_t len, bool whole)
+{
+    size_t own_len = r->o.len;
+    const char *own = trim(r->o.text, &own_len);
+    return (whole ? own_len == len : own_len >= len) && memcmp(own, text, len) == 0;
+}
+
+/* Likelihood has approved and the prompt does not: what of the answer is the verifier's own anyway is kept. */
+static void dispute(struct review *r, enum verdict v)
+{
+    if (r->own > 0)
+        review_keep(r, r->own, REVIEW_PROMPT, "likelihood approves, the prompt does not");
+    else
+        review_conclude(r, v == VERDICT_CORRECT ? VERDICT_REJECT : v, REVIEW_PROMPT,
+                        "likelihood approves, the prompt does not");
 }
 
 static void take_verdict(struct review *r)
 {
     size_t at, len;
     enum verdict v = verdict_parse(r->said.data, r->said.len, &at, &len);
+    if (!r->said_all && v != VERDICT_REJECT)
+        v = VERDICT_UNREADABLE;
     r->result.said = r->said.data;
     r->result.said_len = r->said.len;
-    if (!r->said_all) {
-        review_conclude(r, VERDICT_UNREADABLE, REVIEW_PROMPT, "the verdict has no end");
-    } else if (v != VERDICT_CORRECT) {
-        review_conclude(r, v, v == VERDICT_APPROVE && r->scored ? REVIEW_BOTH : REVIEW_PROMPT,
-                        v == VERDICT_UNREADABLE ? "the verdict is none" : "");
+    if (v == VERDICT_CORRECT && is_the_answer(r, r->said.data + at, len, true)) {
+        review_conclude(r, VERDICT_APPROVE, r->scored ? REVIEW_BOTH : REVIEW_PROMPT,
+                        "the correction is the answer itself");
+    } else if (v == VERDICT_APPROVE) {
+        review_conclude(r, v, r->scored ? REVIEW_BOTH : REVIEW_PROMPT, "");
     } else if (r->scored) {
-        /* Likelihood found nothing wrong: the verifier's own text decides from where the two part. */
-        r->call = backend_tokenize(r->o.verifier->backend, r->said.data + at, len, false, on_correction, r);
+        dispute(r, v);
     } else {
-        r->result.correction = r->said.data + at;
-        r->result.correction_len = len;
-        review_conclude(r, VERDICT_CORRECT, REVIEW_PROMPT, "");
+        if (v == VERDICT_CORRECT) {
+            r->result.correction = r->said.data + at;
+            r->result.correction_len = len;
+        }
+        review_conclude(r, v, REVIEW_PROMPT,
+                        v != VERDICT_UNREADABLE ? ""
+                        : r->said_all           ? "the verdict is none"
+                                                : "the verdict has no end");
     }
+}
+
+/* What was said until now decides already. */
+static bool heard_enough(const struct review *r)
+{
+    size_t at, len;
+    if (r->said_most == 0 || !verdict_open(r->said.data, r->said.len))
+        return true;
+    if (!r->scored || verdict_parse(r->said.data, r->said.len, &at, &len) != VERDICT_CORRECT)
+        return false;
+    return !is_the_answer(r, r->said.data + at, len, false);
 }
 
 static void on_said(void *arg, const struct backend_status *st)
@@ -77,6 +113,11 @@ static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
     r->result.tokens += (int64_t)n;
     for (size_t i = 0; i < n; i++)
         hear(r, &tokens[i]);
+    if (!r->said_all && heard_enough(r)) {
+        backend_cancel(r->call);
+        r->call = NULL;
+        take_verdict(r);
+    }
     return true;
 }
 
@@ -102,7 +143,7 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         return;
     }
     r->result.tokens++; /* the one after what it agreed with */
-    if (r->said_all) {
+    if (r->said_all || heard_enough(r)) {
         take_verdict(r);
         return;
     }
@@ -187,6 +228,14 @@ static bool on_chat_text(void *arg, const char *text, size_t len, json_t *logpro
     (void)logprobs;
     if (!buf_add(&r->said, text, len))
         r->said_most = 0; /* more than was asked for: no verdict */
+    if (heard_enough(r)) {
+        backend_cancel(r->call);
+        r->call = NULL;
+        member_ok(r->o.verifier, clock_us() - r->asked_us, 0);
+        r->result.passes++;
+        r->result.tokens = r->result.read = -1;
+        take_verdict(r);
+    }
     return true;
 }
 
@@ -211,6 +260,7 @@ static void ask_in_words(struct review *r, json_t *messages)
 {
     json_t *request =
         json_pack("{s:O,s:i,s:I}", "messages", messages, "temperature", 0, "max_tokens", (json_int_t)r->said_most);
+    r->asked_us = clock_us();
     r->call = backend_chat(r->o.verifier->backend, request, true,
                            member_stream_deadline_ms(r->o.verifier, r->o.len + strlen(r->o.prompt)), on_chat_text,
                            on_chat_done, r);

@@ -11,8 +11,6 @@
 #include "base/utf8.h"
 #include "engines/review-internal.h"
 
-enum { TAIL_TOKENS = 4 }; /* as many may have to go so that a text ends in a whole character */
-
 /* ---- the end ---- */
 
 static void release(struct review *r)
@@ -29,6 +27,7 @@ static void release(struct review *r)
     free(r->question.list);
     free(r->path.list);
     free(r->kept_text);
+    free(r->probs);
     free(r->asked_about);
     buf_finish(&r->said);
     free(r);

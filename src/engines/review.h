@@ -3,26 +3,29 @@
  *
  * likelihood: the verifier reads the request and the answer as if it had written the answer itself, in one pass, and
  *   the probability of each of its tokens is looked at (of the raw distribution, whatever the request's temperature).
- *   Approved when none is below min_token_probability, the end included where the agent ended by itself.  Else the
- *   tokens before the first such one are kept and the verifier is to write on from there (correct); when they are less
+ *   Approved when none is below min_token_probability, the end included where the agent ended by itself.  Else what
+ *   stands before the first such token is kept and the verifier is to write on from there (correct); when that is less
  *   than keep_share of the answer, it is rejected.  Nothing is generated.
- *   The answer's text is what is judged, tokenized by the verifier: which tokens the agent used does not matter.  An
- *   agent that was stopped by one of the request's stop strings did not end by itself; then the end is often
- * improbable, all of the text is kept, and the verifier writes its few tokens up to the stop string.
+ *   A mistake is often made a token or two before it shows, where the verifier already doubted: of the tokens just
+ *   before the improbable one those from the first doubted one on (below one half) are not kept either.
+ *   The answer's text is what is judged, in the verifier's own tokens: which ones the agent used does not matter.
+ *   An agent that one of the request's stop strings stopped did not end by itself, and its end is often improbable:
+ *   then the text is kept, and the verifier writes the few tokens up to the stop string.
  *
- * prompt: the verifier is asked, with the verification prompt as system message and
+ * prompt: the verifier is asked, with the verification prompt as system message, and as the user's
  *       Question: …
  *       Draft: …
- *   as the user's.  The question is the last message of the user's; what came before it in the request (other turns, a
- *   system message) stands above it, each message as "ROLE: …" under the line "Conversation:".  A verifier that
- * verifies is given APPROVE as a draft: if it agrees, that is one pass and nothing is generated; if not, it writes on
- * from there.  Others are asked as any chat.  The verdict must be whole (the verifier ended by itself) and is read by
- *   verdict.h.
+ *   The question is the last message of the user's; whatever else the request has (other turns, a system message)
+ *   stands above it, each message as "ROLE: …" under the line "Conversation:".  A verifier that can verify is given
+ *   APPROVE as a draft: if it agrees, that is one pass and nothing is generated; if not, it writes on from there.
+ *   Others are asked as in any chat.  The verdict must be whole (the verifier ended by itself); verdict.h reads it.  A
+ *   correction that is the agent's own text is an approval.
  *
- * both: likelihood first; only what it approves is asked about by prompt, so a review costs two passes at most where
- * the answer is good.  When likelihood approves and the prompt says CORRECT:, the tokens up to where the correction
- * departs from the answer are kept, under the same keep_share, and the verifier writes on: so its own text, and not a
- * text that it was talked into, is what the client gets. */
+ * both: likelihood first; only what it approves is asked about by prompt, so a good answer costs two passes.  Where
+ *   likelihood approves and the prompt does not, the verifier answers itself, but need not write again what it would
+ *   have written itself: the tokens at the beginning of the answer that are all its own first choice are kept, under
+ *   the same keep_share (correct; else reject).
+ */
 #ifndef TIGHTWAD_ENGINES_REVIEW_H
 #define TIGHTWAD_ENGINES_REVIEW_H
 
@@ -95,7 +98,7 @@ struct review_result {
     size_t said_len;
 
     unsigned passes; /* of the verifier over given tokens (score, verify), or chats */
-    int64_t tokens;  /* that the verifier generated; 0 for what it approves in one pass */
+    int64_t tokens;  /* that the verifier generated; 0 for what it approves in one pass; -1 unknown */
     int64_t read;    /* tokens that it was given to read, prompt and answer of each pass; -1 unknown */
     int64_t elapsed_us;
 };

@@ -1,6 +1,5 @@
 #include "engines/verdict.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -73,6 +72,26 @@ enum verdict verdict_parse(const char *text, size_t len, size_t *correction_at, 
     if (correction_len != NULL)
         *correction_len = (size_t)(end - rest);
     return VERDICT_CORRECT;
+}
+
+bool verdict_open(const char *text, size_t len)
+{
+    static const char *const words[] = {"APPROVE", "CORRECT:", "REJECT"};
+    const char *s = text, *end = text + len, *rest;
+    while (s < end && is_blank(*s))
+        s++;
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if ((size_t)(end - s) < strlen(words[i]) && memcmp(s, words[i], (size_t)(end - s)) == 0)
+            return true;
+    if (begins(s, end, "CORRECT:", &rest))
+        return true;
+    if (!begins(s, end, "APPROVE", &rest))
+        return false;
+    if (rest < end && *rest == '.')
+        rest++;
+    while (rest < end && is_white(*rest))
+        rest++;
+    return rest == end;
 }
 
 const char *verdict_name(enum verdict v)

@@ -16,6 +16,7 @@
 #ifndef TIGHTWAD_ENGINES_VERDICT_H
 #define TIGHTWAD_ENGINES_VERDICT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum verdict {
@@ -28,6 +29,10 @@ enum verdict {
 /* text: len bytes, of any kind.  VERDICT_CORRECT: *correction_at and *correction_len (each may be NULL) say where the
  * right answer stands in it, without white space around it; otherwise they are 0. */
 enum verdict verdict_parse(const char *text, size_t len, size_t *correction_at, size_t *correction_len);
+
+/* Whether text, the beginning of a verdict, can still become one that approves or corrects: there is no need to hear
+ * the rest of one that cannot.  (Of a rejection the whole word is waited for.) */
+bool verdict_open(const char *text, size_t len);
 
 /* "approve", "correct", "reject", "unreadable" */
 const char *verdict_name(enum verdict v);
