@@ -118,7 +118,9 @@ void wizard_plan_reset_models(struct wizard_plan *p)
     free(p->target_name);
     free(p->draft_name);
     p->target_name = p->draft_name = NULL;
+    enum advice_mode mode = p->wish.mode; /* was chosen in another step */
     p->wish = p->given;
+    p->wish.mode = mode;
     advise(p);
 }
 
@@ -181,6 +183,12 @@ void wizard_plan_set_drafter(struct wizard_plan *p, int model)
     if (p->advice->target >= 0)
         p->wish.target = p->advice->target;
     p->wish.drafter = model;
+    advise(p);
+}
+
+void wizard_plan_set_mode(struct wizard_plan *p, enum advice_mode mode)
+{
+    p->wish.mode = mode;
     advise(p);
 }
 

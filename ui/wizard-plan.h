@@ -41,6 +41,8 @@ int wizard_plan_set_memory(struct wizard_plan *p, size_t i, const char *text, ch
 /* Indices of the present advice's models; drafter ADVICE_NONE: none. */
 void wizard_plan_set_target(struct wizard_plan *p, int model);
 void wizard_plan_set_drafter(struct wizard_plan *p, int model);
+/* What the answers are to promise; stays when other models are chosen. */
+void wizard_plan_set_mode(struct wizard_plan *p, enum advice_mode mode);
 /* By name or path; "" takes back what was typed. */
 void wizard_plan_name_target(struct wizard_plan *p, const char *name);
 void wizard_plan_name_drafter(struct wizard_plan *p, const char *name);

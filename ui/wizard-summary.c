@@ -88,9 +88,16 @@ static void draw_who(const struct wizard *w, struct page *p)
         page_mark(p, THEME_DIM, "worker:   ", THEME_TEXT, "%s", w->plan.machine[a->worker[i]].name);
     for (size_t i = 0; i < a->n_drafters; i++) {
         const struct advice_model *m = &a->model[a->drafter[i]];
-        page_mark(p, THEME_DIM, "drafter:  ", THEME_TEXT, "%s%s%s%s", m->name, m->url != NULL ? " at " : "",
-                  m->url != NULL ? m->url : " on this machine", i > 0 ? " (stands by)" : "");
+        page_mark(p, THEME_DIM, "drafter:  ", THEME_TEXT, "%s%s%s", m->name, m->url != NULL ? " at " : "",
+                  m->url != NULL ? m->url : " on this machine");
     }
+    for (size_t i = 0; i < a->n_agents && a->mode == ADVICE_GATE; i++) {
+        const struct advice_model *m = &a->model[a->agent[i]];
+        page_mark(p, THEME_DIM, "agent:    ", THEME_TEXT, "%s at %s", m->name, m->url);
+    }
+    if (a->mode != ADVICE_EXACT)
+        page_mark(p, THEME_WARN, "answers:  ", THEME_TEXT, "approximate, by %s; NAME@exact is exact",
+                  a->mode == ADVICE_GATE ? "the quality gate" : "consensus");
     if (a->ngram)
         page_mark(p, THEME_DIM, "drafter:  ", THEME_TEXT, "the text itself (what repeats in it)");
 }

@@ -142,11 +142,13 @@ static void choose_pair(struct making *k)
     }
 }
 
-/* The drafters in the order of their worth: the chosen one, and those that run and could stand by. */
+/* The drafters in the order of their worth: the chosen one, and others that run, each on a machine of its own: all
+ * draft at once.  For consensus also such as have to be started, or share a machine. */
 static void choose_drafters(struct making *k)
 {
     struct advice *a = k->a;
     int order[ADVICE_MODELS_MAX + 8];
+    bool votes = k->wish->mode == ADVICE_CONSENSUS;
     if (a->target < 0 || k->wish->drafter == ADVICE_NONE)
         return;
     double score;
@@ -154,14 +156,10 @@ static void choose_drafters(struct making *k)
     if (best < 0)
         return;
     a->drafter[a->n_drafters++] = best;
-    bool chosen = k->wish->drafter >= 0 || k->wish->draft_url || k->wish->draft_name;
+    bool chosen = (k->wish->drafter >= 0 || k->wish->draft_url || k->wish->draft_name) && !votes;
     size_t n = chosen || a->n_models > ADVICE_MODELS_MAX ? 0 : advice_drafters_for(a, a->target, order);
     for (size_t i = 0; i < n && a->n_drafters < ADVICE_DRAFTERS_MAX; i++) {
-        const struct advice_model *m = &a->model[order[i]], *t = &a->model[a->target];
-        bool other = m->machine >= 0 && m->machine != t->machine;
-        for (size_t j = 0; j < a->n_drafters; j++)
-            other = other && m->machine != a->model[a->drafter[j]].machine;
-        if (other && m->source == ADVICE_RUNS && allowed(k, order[i], ADVICE_ROLE_DRAFTER))
+        if (making_joins(k, order[i], a->drafter, a->n_drafters, votes))
             a->drafter[a->n_drafters++] = order[i];
     }
 }
@@ -198,10 +196,8 @@ void making_choice(struct making *k)
     struct advice *a = k->a;
     choose_pair(k);
     choose_drafters(k);
-    if (a->target >= 0) {
+    if (a->target >= 0)
         making_pool_choice(k);
-        making_ports(k);
-    }
     /* What costs nothing: it drafts what repeats, where there is no model to draft. */
     a->ngram = a->target >= 0 && a->n_drafters == 0 && a->model[a->target].verifies && k->wish->drafter != ADVICE_NONE;
     choose_roles(k);

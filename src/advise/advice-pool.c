@@ -101,14 +101,21 @@ static int free_port(const struct making *k, int machine, const int *given, size
     return port;
 }
 
-/* Where servers will be that are still to be started. */
+/* Where the servers will be that are still to be started: target, drafters, then agents that are no drafters. */
 void making_ports(struct making *k)
 {
     struct advice *a = k->a;
-    int given[2 * (ADVICE_DRAFTERS_MAX + 1)];
-    size_t n = 0;
-    for (size_t i = 0; i <= a->n_drafters; i++) {
-        struct advice_model *m = i == 0 ? &a->model[a->target] : &a->model[a->drafter[i - 1]];
+    int all[1 + ADVICE_DRAFTERS_MAX + ADVICE_AGENTS_MAX], given[2 * ARRAY_LEN(all)];
+    size_t n = 0, n_all = 0;
+    all[n_all++] = a->target;
+    for (size_t i = 0; i < a->n_drafters; i++)
+        all[n_all++] = a->drafter[i];
+    for (size_t i = 0; i < a->n_agents; i++) {
+        if (!making_drafts(a, a->agent[i]))
+            all[n_all++] = a->agent[i];
+    }
+    for (size_t i = 0; i < n_all; i++) {
+        struct advice_model *m = &a->model[all[i]];
         bool beside = a->pooled && (m->source == ADVICE_HERE || !m->url); /* started with the pool */
         if (m->source == ADVICE_RUNS || m->source == ADVICE_API || beside || strcmp(m->backend, "node") != 0)
             continue;

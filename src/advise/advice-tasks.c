@@ -56,7 +56,7 @@ static void task_of_node(struct making *k, const struct advice_model *m, const c
     free(at);
 }
 
-static void task_of_model(struct making *k, const struct advice_model *m, bool target)
+static void task_of_model(struct making *k, const struct advice_model *m, const char *role)
 {
     if (m->source == ADVICE_NAMED && m->path && strncmp(m->path, "ollama:", 7) == 0) {
         char *name = shell_word(m->path + 7);
@@ -65,7 +65,7 @@ static void task_of_model(struct making *k, const struct advice_model *m, bool t
     }
     bool waits = m->source == ADVICE_NAMED || m->source == ADVICE_THERE || m->source == ADVICE_HERE;
     if (waits && m->url && m->path && strcmp(m->backend, "node") == 0)
-        task_of_node(k, m, target ? "the target" : "a drafter");
+        task_of_node(k, m, role);
 }
 
 static void task_of_workers(struct making *k)
@@ -160,6 +160,24 @@ static void task_of_drafter(struct making *k, const struct advice_model *t)
                     t->name);
 }
 
+/* Machines that could take part in what is wished for, and have nothing to do it with. */
+static void task_of_idle(struct making *k, const struct advice_model *t)
+{
+    bool gate = k->wish->mode == ADVICE_GATE;
+    const char *family = t->family ? t->family->id : gate ? "qwen3" : NULL;
+    double most = t->parameters > 0 ? (double)t->parameters / 1e9 : INFINITY;
+    for (size_t i = 0; family && i < k->n; i++) {
+        const struct advice_machine *m = &k->a->machine[i];
+        if ((int)i == t->machine || !m->known || m->role != ADVICE_ROLE_NONE || isnan(m->model_max) ||
+            !making_may(k, (int)i, ADVICE_ROLE_DRAFTER))
+            continue;
+        const struct offer *o = offer_of(family, fmin(m->model_max, gate ? most : most / 4));
+        if (o)
+            making_task(k, (int)i, xasprintf("ollama pull %s", o->name),
+                        gate ? "it could write as an agent, too" : "it could vote, too");
+    }
+}
+
 /* Nothing is there: what would be worth fetching. */
 static void task_of_beginning(struct making *k)
 {
@@ -183,10 +201,16 @@ void making_tasks(struct making *k)
         task_of_beginning(k);
         return;
     }
-    task_of_model(k, t, true);
+    task_of_model(k, t, "the target");
     task_of_workers(k);
     if (a->n_drafters == 0)
         task_of_drafter(k, t);
     for (size_t i = 0; i < a->n_drafters; i++)
-        task_of_model(k, &a->model[a->drafter[i]], false);
+        task_of_model(k, &a->model[a->drafter[i]], "a drafter");
+    for (size_t i = 0; a->mode == ADVICE_GATE && i < a->n_agents; i++) {
+        if (!making_drafts(a, a->agent[i]))
+            task_of_model(k, &a->model[a->agent[i]], "an agent");
+    }
+    if (k->wish->mode != ADVICE_EXACT)
+        task_of_idle(k, t);
 }

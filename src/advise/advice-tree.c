@@ -145,6 +145,47 @@ static enum advice_kind decide(struct making *k)
     return kind;
 }
 
+/* What the answers are to be is asked where the machines could do more than draft, or somebody has wished for it. */
+static void ask_what_is_promised(struct making *k)
+{
+    struct advice *a = k->a;
+    bool could = a->can[ADVICE_CONSENSUS] || a->can[ADVICE_GATE];
+    bool both = a->can[ADVICE_CONSENSUS] && a->can[ADVICE_GATE];
+    a->asks = a->target >= 0 && (k->wish->mode != ADVICE_EXACT || (a->kind == ADVICE_CROWD && could));
+    if (!a->asks)
+        return;
+    static const char question[] = "What are the answers to promise?";
+    if (a->mode == ADVICE_CONSENSUS)
+        turn(k, question, xstrdup("consensus, as wished: approximate, what the drafters agree on is not checked"));
+    else if (a->mode == ADVICE_GATE)
+        turn(k, question, xstrdup("the quality gate, as wished: approximate, agents write and the target reviews"));
+    else
+        turn(k, question,
+             xasprintf("to be exact, as long as nothing else is wished%s",
+                       both                       ? "; consensus and the quality gate are possible, and approximate"
+                       : a->can[ADVICE_CONSENSUS] ? "; consensus is possible, and approximate"
+                       : a->can[ADVICE_GATE]      ? "; the quality gate is possible, and approximate"
+                                                  : ""));
+}
+
+/* "2 agents": how many, and what. */
+static char *several_of(size_t n, const char *what)
+{
+    return xasprintf("%zu %s%s", n, what, n == 1 ? "" : "s");
+}
+
+static char *title_of_mode(const struct making *k, const char *kind, const char *where)
+{
+    const struct advice *a = k->a;
+    bool gate = a->mode == ADVICE_GATE;
+    char *who = several_of(gate ? a->n_agents : a->n_drafters, gate ? "agent" : "drafter");
+    char *text = xasprintf("%s: %s %s%s, %s on %s %s (approximate)", kind, who, gate ? "write" : "vote",
+                           gate && a->n_agents == 1 ? "s" : "", a->model[a->target].name, where,
+                           gate ? "reviews" : "checks what they do not agree on");
+    free(who);
+    return text;
+}
+
 static char *title(const struct making *k)
 {
     const struct advice *a = k->a;
@@ -154,6 +195,8 @@ static char *title(const struct making *k)
     const char *kind = a->kind == ADVICE_DIRECT && t ? "Ollama directly would do as well" : advice_kind_name(a->kind);
     if (!t)
         return xasprintf("%s, once there is a model", kind);
+    if (a->mode != ADVICE_EXACT)
+        return title_of_mode(k, kind, a->n_workers ? "several machines" : place(k, t));
     if (!d)
         return xasprintf("%s: %s on %s%s", kind, t->name, a->n_workers ? "several machines" : place(k, t),
                          a->ngram ? ", with drafts from the text itself" : "");
@@ -204,12 +247,37 @@ static void reason_of_kind(struct making *k)
         break;
     case ADVICE_CROWD:
         making_reason(
-            k, "Nothing but CPUs: they would be worth most as drafters that agree among themselves (consensus) or "
-               "as authors whose answers one model reviews (quality gate). This version has neither, so the "
-               "largest model answers and a small one drafts, which on CPUs often brings nothing; it is measured, "
-               "and left off where it does not pay.");
+            k, "Nothing but CPUs, of which each alone is slow. They can do three things for the largest model: draft, "
+               "all at once, which is exact, but brings little where checking a token costs what writing it does (it "
+               "is measured, and left off where it does not pay); agree among themselves, so that the large one is "
+               "not asked where they do (consensus); or write whole answers that it reviews (quality gate). The last "
+               "two are approximate: answers are then not always those of the large model.");
         break;
     }
+}
+
+static void reason_of_mode(struct making *k)
+{
+    const struct advice *a = k->a;
+    const struct advice_model *t = target_of(a);
+    const struct advice_estimate *e = &a->estimate;
+    if (a->mode == ADVICE_CONSENSUS)
+        making_reason(
+            k,
+            "Consensus: tokens that all drafters agree on come at their pace, and %s writes the rest. A share "
+            "of what it was not asked about is checked afterwards; where more than 2 %% of that is wrong, "
+            "answers are exact again.",
+            t->name);
+    if (a->mode == ADVICE_GATE)
+        making_reason(k,
+                      "Quality gate: the agents write whole answers, and %s reads each: it passes, is corrected, or is "
+                      "written anew. How often a wrong one passes is measured on a share of them.",
+                      t->name);
+    if (a->mode == ADVICE_GATE && !isnan(e->agents) && !isnan(e->reviewed))
+        making_reason(k,
+                      "Estimate: the agents write %.0f tokens/s together, %s reads %.0f of them a second, and alone "
+                      "writes %.0f. Where it has both to ask and to read, it reads half of that.",
+                      e->agents, t->name, e->reviewed, e->alone);
 }
 
 static void reason_of_pair(struct making *k)
@@ -267,8 +335,10 @@ static void reason_of_estimate(struct making *k)
 void making_path(struct making *k)
 {
     k->a->kind = decide(k);
+    ask_what_is_promised(k);
     k->a->title = title(k);
     reason_of_kind(k);
+    reason_of_mode(k);
     reason_of_pair(k);
     reason_of_estimate(k);
 }

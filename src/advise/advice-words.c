@@ -128,6 +128,28 @@ static void warn_of_secrets(struct making *k)
     }
 }
 
+static void warn_of_mode(struct making *k, const struct advice_model *t)
+{
+    const struct advice *a = k->a;
+    enum advice_mode wish = k->wish->mode;
+    if (!t)
+        return;
+    if (a->mode != ADVICE_EXACT)
+        making_warn(k, ADVICE_APPROXIMATE, xasprintf("ask for the model NAME@exact where it matters"),
+                    "answers are approximate: a client that asks for the plain name does not always get what %s would "
+                    "have written",
+                    t->name);
+    else if (wish == ADVICE_CONSENSUS)
+        making_warn(k, ADVICE_NOT_HERE, xstrdup("a second small model of the target's family, on any machine"),
+                    "there is no consensus here, so answers are exact: it takes a target that checks drafts, and two "
+                    "drafters that run or can be started");
+    else if (wish == ADVICE_GATE)
+        making_warn(k, ADVICE_NOT_HERE, xstrdup("a small model of any family, on any machine"),
+                    "there is no quality gate here, so answers are exact: it takes another server that writes answers, "
+                    "with a model no larger than %s",
+                    t->name);
+}
+
 /* ---- machines ---- */
 
 static char *why(const struct making *k, int i)
@@ -142,6 +164,13 @@ static char *why(const struct making *k, int i)
     const char *class = hardware_class_words(m->class);
     if (m->role == ADVICE_ROLE_WORKER)
         return xasprintf("lends its memory to the pool (%s)", class);
+    const char *agent = NULL;
+    for (size_t j = 0; a->mode == ADVICE_GATE && j < a->n_agents && !agent; j++)
+        agent = a->model[a->agent[j]].machine == i ? a->model[a->agent[j]].name : NULL;
+    if (agent && writes)
+        return xasprintf("has %s, and %s as an agent of the gate", writes, agent);
+    if (agent)
+        return xasprintf("has %s, an agent of the gate (%s)", agent, class);
     if (writes && drafts)
         return xasprintf("has %s and %s", writes, drafts);
     if (writes)
@@ -160,11 +189,7 @@ void making_words(struct making *k)
     for (size_t i = 0; i < k->n; i++)
         a->machine[i].why = why(k, (int)i);
     warn_of_secrets(k);
-    if (a->kind == ADVICE_CROWD)
-        making_warn(
-            k, ADVICE_LATER, NULL,
-            "consensus of several drafters and the quality gate are not in this version: what is written here is "
-            "the nearest that is");
+    warn_of_mode(k, t);
     if (!t)
         return;
     warn_of_memory(k, t);

@@ -64,6 +64,7 @@ struct advice *advice_make(const struct machine *list, size_t n, const struct ad
     making_machines(&k);
     making_models(&k);
     making_choice(&k);
+    making_modes(&k);
     making_path(&k);
     making_words(&k);
     making_tasks(&k);
@@ -125,6 +126,12 @@ const char *advice_kind_name(enum advice_kind k)
                                         "speculative proxy", "CPU drafts for the GPU", "local draft for an API",
                                         "combined",          "a crowd of CPUs"};
     return names[k];
+}
+
+const char *advice_mode_name(enum advice_mode m)
+{
+    static const char *const names[] = {"exact", "consensus", "gate"};
+    return names[m];
 }
 
 const char *advice_role_name(enum advice_role r)
@@ -204,7 +211,20 @@ char *advice_tell(const struct advice *a, const struct machine *list, const char
         return xstrdup("There is nothing to tell yet: no model was found.");
     const struct advice_model *t = &a->model[a->target], *d = a->n_drafters > 0 ? &a->model[a->drafter[0]] : NULL;
     char *head = xasprintf("Point the chat app at http://%s/v1 instead of Ollama's port 11434. ", endpoint), *text;
-    if (!d || !t->verifies) {
+    if (a->mode == ADVICE_GATE) {
+        text =
+            xasprintf("%sThe small models write, and %s on %s reviews every answer before it is passed on: most come "
+                      "unchanged, some are corrected or written anew. So answers may differ from those of before; "
+                      "the dashboard shows how often a wrong one passes. Whoever needs %s word for word asks for "
+                      "the model NAME@exact.",
+                      head, t->name, place(t, list), t->name);
+    } else if (a->mode == ADVICE_CONSENSUS) {
+        text =
+            xasprintf("%sWhere the small models agree, their words are taken; where they do not, %s on %s decides. So "
+                      "answers may differ from those of before; the dashboard shows how often. Whoever needs %s "
+                      "word for word asks for the model NAME@exact.",
+                      head, t->name, place(t, list), t->name);
+    } else if (!d || !t->verifies) {
         text = xasprintf("%sThe models and the answers are the same as before; %s answers, on %s.", head, t->name,
                          place(t, list));
     } else {

@@ -17,7 +17,8 @@
 
 enum {
     ADVICE_MODELS_MAX = 256, /* candidates that are looked at */
-    ADVICE_DRAFTERS_MAX = 4, /* the first drafts, the others stand by */
+    ADVICE_DRAFTERS_MAX = 4,
+    ADVICE_AGENTS_MAX = 8,
     ADVICE_WORKERS_MAX = 16, /* RPC servers that llama.cpp takes at once */
     ADVICE_NODE_PORT = 8081, /* where a node that is still to be started would listen */
     ADVICE_WORKER_PORT = 50052,
@@ -35,7 +36,15 @@ enum advice_kind {
     ADVICE_CPU_DRAFT, /* the same, where the drafting machines have no GPU */
     ADVICE_CLOUD,     /* a small model here drafts, an API verifies or answers */
     ADVICE_COMBINED,  /* the model fits on no machine: pooled over several, and a drafter */
-    ADVICE_CROWD,     /* nothing but CPUs: for consensus or a quality gate, which this version does not have */
+    ADVICE_CROWD,     /* nothing but CPUs: they draft, or vote (consensus), or write what one reviews (quality gate) */
+};
+
+/* What the answers promise. */
+enum advice_mode {
+    ADVICE_EXACT,     /* what the target alone would write; all others only make it faster */
+    ADVICE_CONSENSUS, /* approximate: where the drafters agree, the target is not asked */
+    ADVICE_GATE,      /* approximate: the others write whole answers, the target reviews each */
+    ADVICE_MODES
 };
 
 enum advice_role {
@@ -106,7 +115,8 @@ enum advice_trouble {
     ADVICE_NO_DRAFTER,
     ADVICE_DOES_NOT_PAY, /* by the estimate */
     ADVICE_SIZES,        /* drafter nearly as big as the target */
-    ADVICE_LATER,        /* what this version does not have */
+    ADVICE_APPROXIMATE,  /* so the answers will be */
+    ADVICE_NOT_HERE,     /* the mode that is wished for can't be had: they will be exact */
     ADVICE_SECRET,       /* a server wants a key or token */
 };
 
@@ -132,6 +142,8 @@ struct advice_estimate {
     double drafted;       /* with the drafter, drafting ahead (advise/estimate.h) */
     int64_t draft_tokens; /* the length of drafts that it is for; 0: none */
     double accepted;      /* share of drafted tokens that was reckoned with */
+    double agents;        /* tokens/s that the gate's agents write together */
+    double reviewed;      /* tokens/s of theirs that the target reads, each answer once */
     struct pair_outlook pair;
     char *basis; /* what it rests on, in a sentence */
 };
@@ -144,8 +156,13 @@ struct advice {
     struct advice_model *model; /* candidates, those that suit a target best first */
     size_t n_models;
     int target;                       /* ADVICE_NONE: nothing was found */
-    int drafter[ADVICE_DRAFTERS_MAX]; /* the first drafts */
+    int drafter[ADVICE_DRAFTERS_MAX]; /* all draft at once; the best one first */
     size_t n_drafters;
+    enum advice_mode mode;        /* approximate only where that was wished for */
+    bool can[ADVICE_MODES];       /* what can be had here */
+    bool asks;                    /* it is worth asking which is wanted */
+    int agent[ADVICE_AGENTS_MAX]; /* that could write for the gate, in any mode */
+    size_t n_agents;
     bool ngram;  /* drafts from the text itself, which needs no server */
     bool pooled; /* the target is a file here, over this machine's GPUs and the workers */
     int *worker; /* machines that lend to the pool, in the order that they are used */
@@ -171,7 +188,8 @@ struct advice_wish {
     const char *target_url, *draft_url;  /* servers that are given, by http://HOST:PORT */
     const char *cloud_url, *cloud_model; /* an API that is to be the target */
     const char *cloud_key;               /* the name of the variable with its key */
-    bool no_node;                        /* this machine has no tightwad-node: files here can't be served */
+    enum advice_mode mode;
+    bool no_node; /* this machine has no tightwad-node: files here can't be served */
 };
 
 /* Everything is left to the advice. */
@@ -193,6 +211,7 @@ double advice_trip(const struct advice_model *m);
 
 /* Static words: "speculative proxy", "target", "runs", … */
 const char *advice_kind_name(enum advice_kind k);
+const char *advice_mode_name(enum advice_mode m); /* "exact", "consensus", "gate": as `init --mode` has it */
 const char *advice_role_name(enum advice_role r);
 const char *advice_source_name(enum advice_source s);
 

@@ -19,6 +19,7 @@ struct making {
 void making_machines(struct making *k); /* what each has */
 void making_models(struct making *k);   /* the candidates, sorted */
 void making_choice(struct making *k);   /* target, drafters, workers, roles */
+void making_modes(struct making *k);    /* what the answers promise, agents */
 void making_path(struct making *k);     /* kind, title, path, reasons */
 void making_words(struct making *k);    /* warnings, what each machine does and why */
 void making_tasks(struct making *k);    /* what is still to be done */
@@ -49,6 +50,13 @@ void making_complete(struct making *k, struct advice_model *m);
 
 /* How a drafter suits the target, in doublings of what it brings; -INFINITY: not at all. */
 double making_drafter_score(const struct making *k, int target, int draft);
+
+/* Whether a model has a part beside the target and the n others: it is another server's, runs (wished: or can be
+ * started), and is on a machine of its own (wished: or shares one). */
+bool making_joins(const struct making *k, int model, const int *others, size_t n, bool wished);
+
+/* Whether that model is among the drafters. */
+bool making_drafts(const struct advice *a, int model);
 
 /* The fewest workers (ADVICE_WORKERS_MAX at most) that make up for what this machine lacks of need bytes,
  * or all that are wished for; returns the bytes that there are then.  A worker of which nothing is known is taken to

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "agent/token.h"
+#include "base/cause.h"
 #include "base/mem.h"
 #include "cmd/cmd.h"
 #include "cmd/cockpit.h"
@@ -64,6 +65,18 @@ static int take_model_path(struct given *g, const char *path, char **cause)
     return 0;
 }
 
+/* What the answers are to promise. */
+static int take_mode(struct advice_wish *w, const char *name, char **cause)
+{
+    for (int m = 0; name != NULL && m < ADVICE_MODES; m++) {
+        if (strcmp(name, advice_mode_name((enum advice_mode)m)) == 0) {
+            w->mode = (enum advice_mode)m;
+            return 0;
+        }
+    }
+    return name == NULL ? 0 : cause_set(cause, "--mode is exact, consensus or gate, not %s", name);
+}
+
 /* Servers that are given are asked what they are, whatever else is looked at; with both of them nothing else is. */
 static void take_servers(struct given *g)
 {
@@ -108,7 +121,8 @@ static int take(struct given *g, const struct cmd_args *args, char **cause)
     if (take_url(args, "target-url", &g->target_url, cause) != 0 ||
         take_url(args, "draft-url", &g->draft_url, cause) != 0 ||
         take_url(args, "api-url", &g->cloud_url, cause) != 0 ||
-        take_model_path(g, cmd_args_get(args, "model-path"), cause) != 0)
+        take_model_path(g, cmd_args_get(args, "model-path"), cause) != 0 ||
+        take_mode(w, cmd_args_get(args, "mode"), cause) != 0)
         return -1;
     if (cmd_args_has(args, "local") && g->scan.n_subnets + g->scan.n_hosts > 0) {
         *cause = xstrdup("--local is this machine alone: leave --subnet and --host out");
@@ -162,6 +176,8 @@ static const struct cmd_option options[] = {
     {0, "draft-url", "URL", "the drafter's server; with --target-url too, nothing is looked for"},
     {0, "host", "NAME[:PORT],…", "ask these machines, and no network unless --subnet names it"},
     {0, "local", NULL, "this machine alone"},
+    {0, "mode", "exact|consensus|gate",
+     "what answers promise; exact unless this says otherwise, the others are approximate"},
     {0, "model-path", "PATH", "a folder to look for models in, or the file that is to be the target"},
     {0, "subnet", "CIDR,…", "scan these networks instead of the local ones: 192.168.7.0/24"},
     {0, "target-model", "NAME", "this model answers; one that is not there yet is named with how to fetch it"},

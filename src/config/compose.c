@@ -117,6 +117,11 @@ static char *server_name(const struct compose *c, const struct advice_model *m)
         alike = alike || called_alike(c, d, m);
         twin = twin || (called_alike(c, d, m) && strcmp(d->name, m->name) == 0);
     }
+    for (size_t i = 0; i < c->a->n_agents; i++) {
+        const struct advice_model *x = &c->a->model[c->a->agent[i]];
+        alike = alike || called_alike(c, x, m);
+        twin = twin || (called_alike(c, x, m) && strcmp(x->name, m->name) == 0);
+    }
     if (!machine || twin)
         return NULL;
     return alike ? xasprintf("%s %s", machine, m->name) : xstrdup(machine);
@@ -219,7 +224,9 @@ static void put_drafters(struct compose *c)
         return;
     buf_adds(&c->out, "\n");
     put_comment(c, 2, 0,
-                n > 1   ? "The first that is healthy drafts, the others stand by. Each may be switched off at any time."
+                n > 1
+                    ? "All draft at once, and the target checks all of it in one pass: they only make it faster. Each "
+                      "may be switched off at any time."
                 : n > 0 ? "The small model only makes it faster: it may be switched off at any time."
                         : "Needs no server: drafts what the prompt and the answer so far repeat, at no cost.");
     put_section(c, 2, "drafters");
@@ -236,6 +243,47 @@ static void put_drafters(struct compose *c)
         buf_adds(&c->out, "    - type: ngram\n");
 }
 
+/* Off unless it was wished for, and there only where it could be switched on. */
+static void put_consensus(struct compose *c)
+{
+    const struct advice *a = c->a;
+    bool on = a->mode == ADVICE_CONSENSUS;
+    if (!on && !(a->asks && a->can[ADVICE_CONSENSUS] && a->n_drafters >= 2))
+        return;
+    buf_adds(&c->out, "\n");
+    put_comment(c, 2, 0,
+                "APPROXIMATE unless off: tokens that the drafters agree on are given out without the target. strict: "
+                "all must agree; majority: more than half; any_disagree: all, over a whole window. A share is checked "
+                "afterwards, and too many errors make it exact again. NAME@exact stays exact.");
+    put(c, 2, "consensus_mode", on ? "strict" : "off", on ? "approximate" : "exact");
+}
+
+/* Which of the models may be asked for whole answers; off unless it was wished for. */
+static void put_gate(struct compose *c)
+{
+    const struct advice *a = c->a;
+    bool on = a->mode == ADVICE_GATE;
+    if (!on && !(a->asks && a->can[ADVICE_GATE]))
+        return;
+    buf_adds(&c->out, "\n");
+    put_comment(
+        c, 0, 0,
+        "APPROXIMATE while it is on: the agents write whole answers, and the model above reviews each: approved "
+        "ones pass as they are, others it corrects or writes anew. NAME@exact stays exact.");
+    put_section(c, 0, "quality_gate");
+    put(c, 2, "enabled", on ? "true" : "false",
+        on ? "`tightwad gate stop` turns it off" : "`tightwad gate start` turns it on");
+    put_section(c, 2, "agents");
+    for (size_t i = 0; i < a->n_agents; i++) {
+        const struct advice_model *m = &a->model[a->agent[i]];
+        char *text = about(m);
+        put_comment(c, 4, 0, text);
+        free(text);
+        put_server(c, 4, m, true);
+    }
+    put(c, 2, "review", "auto", "what the reviewer can do; both ways with a node");
+}
+
 static void put_proxy(struct compose *c, const struct compose_opts *o)
 {
     const struct advice_model *t = target_of(c);
@@ -246,7 +294,10 @@ static void put_proxy(struct compose *c, const struct compose_opts *o)
     if (t && !c->a->pooled) {
         char *text = about(t);
         buf_adds(&c->out, "\n");
-        comment(c, 2, 0, "Every answer is what this model alone would have written: %s", text);
+        comment(c, 2, 0,
+                c->a->mode == ADVICE_EXACT ? "Every answer is what this model alone would have written: %s"
+                                           : "What is asked for as NAME@exact is what this model alone would write: %s",
+                text);
         free(text);
         put_section(c, 2, "target");
         put_server(c, 4, t, false);
@@ -256,6 +307,7 @@ static void put_proxy(struct compose *c, const struct compose_opts *o)
         buf_adds(&c->out, "\n");
         put_number(c, 2, "max_draft_tokens", 32, "the most; how long a draft is, is measured");
     }
+    put_consensus(c);
 }
 
 /* What drives the GPUs here. */
@@ -384,9 +436,10 @@ static void put_pool(struct compose *c)
     const char *backend = here ? pool_backend(here, is) : "auto";
     bool named = here && is->gpus > 0 && gpus_known(here);
     buf_adds(&c->out, "\n");
-    put_comment(c, 0, 0,
-                "The big model is run on this machine: `tightwad start` starts it, watches it, and starts it again. "
-                "Every answer is what it alone would have written.");
+    comment(c, 0, 0,
+            "The big model is run on this machine: `tightwad start` starts it, watches it, and starts it again. %s",
+            c->a->mode == ADVICE_EXACT ? "Every answer is what it alone would have written."
+                                       : "What is asked for as NAME@exact is what it alone would write.");
     put_section(c, 0, "coordinator");
     put(c, 2, "host", "127.0.0.1", "only the proxy needs to reach it");
     put_number(c, 2, "port", free_port(here), NULL);
@@ -406,6 +459,8 @@ char *compose_yaml(const struct advice *a, const struct machine *list, const str
     put_proxy(&c, o);
     if (a->pooled && target_of(&c))
         put_pool(&c);
+    if (target_of(&c))
+        put_gate(&c);
     return buf_steal(&c.out);
 }
 

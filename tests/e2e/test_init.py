@@ -197,6 +197,29 @@ def _(t):
     checked(t, os.path.join(t.folder, "home", ".config", "tightwad", "cluster.yaml"))
 
 
+@test("a wish for the gate: the file says approximate, and NAME is answered so; without one it is exact")
+def _(t):
+    big, small = t.node("target"), t.node("mid")
+    path = os.path.join(t.folder, "cluster.yaml")
+    given = ["--target-url", big.url, "--draft-url", small.url]
+    r = init(t, "-c", path, *given)
+    t.equal(r.code, 0, r)
+    t.check("approximate" not in (r.out + read(path)).lower(), r)
+    r = init(t, "-c", path, "--mode", "gate", *given)
+    t.equal(r.code, 0, r)
+    t.check("1 agent writes" in r.out and "answers are approximate" in r.out, r)
+    text = read(path)
+    t.check("# APPROXIMATE while it is on" in text and "enabled: true" in text and "NAME@exact" in text, text)
+    checked(t, path)
+    r = init(t, "-c", path, "--mode", "consensus", *given)  # one drafter can't vote
+    t.equal(r.code, 0, r)
+    t.check("there is no consensus here, so answers are exact" in " ".join(r.out.split()), r)
+    t.check("consensus_mode: strict" not in read(path), read(path))
+    r = init(t, "-c", path, "--mode", "quick", *given)
+    t.equal((r.code, r.out), (2, ""), r)
+    t.check("exact, consensus or gate" in r.err, r)
+
+
 @test("what can't be is said before anything is looked at")
 def _(t):
     for args, words in ((["--target-url", "ftp://x"], "--target-url"), (["--subnet", "everywhere"], "everywhere"),

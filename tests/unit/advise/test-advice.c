@@ -533,13 +533,190 @@ static void workers_tell_what_they_lend(void **state)
     finish(&s);
 }
 
-static void a_crowd_hears_what_is_not_there_yet(void **state)
+static const char *turn_of(const struct advice *a, const char *question)
+{
+    for (size_t i = 0; i < a->n_path; i++) {
+        if (strstr(a->path[i].question, question))
+            return a->path[i].answer;
+    }
+    return "";
+}
+
+static const char *warning_of(const struct advice *a, enum advice_trouble what)
+{
+    for (size_t i = 0; i < a->n_warnings; i++) {
+        if (a->warning[i].what == what)
+            return a->warning[i].text;
+    }
+    return "";
+}
+
+/* A node that checks drafts, and three machines with a small model each. */
+static void scene_crowd_of_nodes(struct scene *s, struct advice_wish *w)
+{
+    static const char *const small[] = {"qwen3:0.6b", "qwen3:1.7b", "qwen3:0.6b"};
+    add_node(add_cpu(s, MACHINE_HERE, "a", 32), 8081, "qwen3:14b");
+    for (size_t i = 0; i < ARRAY_LEN(small); i++)
+        add_node(add_cpu(s, MACHINE_AGENT, i == 0 ? "b" : i == 1 ? "c" : "d", 16), 8081, small[i]);
+}
+
+/* What a crowd could do is said; what is approximate is not chosen for anybody. */
+static void a_crowd_stays_exact_unless_wished(void **state)
 {
     struct scene s;
     struct advice *a = advice_of(&s, scene_crowd);
-    assert_true(warns(a, ADVICE_LATER));
-    assert_non_null(strstr(a->reason[0], "consensus"));
-    assert_non_null(strstr(a->reason[0], "quality gate"));
+    assert_int_equal(a->mode, ADVICE_EXACT);
+    assert_true(a->asks && a->can[ADVICE_GATE]);
+    assert_false(a->can[ADVICE_CONSENSUS]); /* an Ollama checks nothing */
+    assert_non_null(strstr(a->reason[0], "(consensus)"));
+    assert_non_null(strstr(a->reason[0], "(quality gate)"));
+    assert_non_null(strstr(a->reason[0], "approximate"));
+    assert_string_equal(
+        turn_of(a, "promise"),
+        "to be exact, as long as nothing else is wished; the quality gate is possible, and approximate");
+    assert_null(strstr(a->title, "approximate"));
+    assert_false(warns(a, ADVICE_APPROXIMATE));
+    char *text = advice_tell(a, s.list, "h:1", NULL);
+    assert_null(strstr(text, "may differ"));
+    free(text);
+    advice_destroy(a);
+    finish(&s);
+    a = advice_of(&s, scene_proxy); /* two machines with GPUs: there is nothing to ask */
+    assert_false(a->asks);
+    assert_string_equal(turn_of(a, "promise"), "");
+    advice_destroy(a);
+    finish(&s);
+}
+
+static void a_gate_of_those_that_write(void **state)
+{
+    struct scene s = {.n = 0};
+    struct advice_wish w;
+    advice_wish_init(&w);
+    scene_crowd_of_nodes(&s, &w);
+    add_cpu(&s, MACHINE_AGENT, "e", 16); /* has nothing yet */
+    w.mode = ADVICE_GATE;
+    struct advice *a = make(&s, &w);
+    assert_int_equal(a->kind, ADVICE_CROWD);
+    assert_int_equal(a->mode, ADVICE_GATE);
+    assert_int_equal(a->n_agents, 3);
+    for (size_t i = 0; i < a->n_agents; i++) {
+        assert_int_not_equal(a->agent[i], a->target);
+        assert_int_equal(a->machine[a->model[a->agent[i]].machine].role, ADVICE_ROLE_DRAFTER);
+    }
+    assert_non_null(strstr(a->title, "3 agents write, qwen3:14b on a reviews (approximate)"));
+    assert_non_null(strstr(warning_of(a, ADVICE_APPROXIMATE), "qwen3:14b"));
+    assert_non_null(strstr(turn_of(a, "promise"), "the quality gate, as wished: approximate"));
+    assert_true(a->estimate.agents > a->estimate.alone); /* three that are smaller */
+    assert_true(a->estimate.reviewed > a->estimate.alone);
+    assert_string_equal(a->task[a->n_tasks - 1].command, "ollama pull qwen3:1.7b");
+    assert_int_equal(a->task[a->n_tasks - 1].machine, 4);
+    char *text = advice_tell(a, s.list, "h:1", NULL);
+    assert_non_null(strstr(text, "may differ"));
+    assert_null(strstr(text, "same as before"));
+    free(text);
+    advice_destroy(a);
+    finish(&s);
+}
+
+static void consensus_of_those_that_draft(void **state)
+{
+    struct scene s = {.n = 0};
+    struct advice_wish w;
+    advice_wish_init(&w);
+    scene_crowd_of_nodes(&s, &w);
+    struct advice *a = make(&s, &w);
+    assert_int_equal(a->n_drafters, 3); /* all draft at once, exactly too */
+    assert_true(a->can[ADVICE_CONSENSUS] && a->can[ADVICE_GATE]);
+    assert_non_null(strstr(turn_of(a, "promise"), "consensus and the quality gate are possible"));
+    advice_destroy(a);
+    w.mode = ADVICE_CONSENSUS;
+    a = make(&s, &w);
+    assert_int_equal(a->mode, ADVICE_CONSENSUS);
+    assert_non_null(strstr(a->title, "3 drafters vote, qwen3:14b on a checks what they do not agree on (approximate)"));
+    assert_true(warns(a, ADVICE_APPROXIMATE));
+    advice_destroy(a);
+    finish(&s);
+}
+
+/* On one machine nobody is asked, but a wish counts: its servers vote and write side by side. */
+static void a_wish_counts_on_one_machine(void **state)
+{
+    struct scene s = {.n = 0};
+    struct advice_wish w;
+    advice_wish_init(&w);
+    struct machine *m = add_cpu(&s, MACHINE_HERE, "pc", 32);
+    add_node(m, 8081, "qwen3:8b");
+    add_node(m, 8082, "qwen3:0.6b");
+    add_node(m, 8083, "qwen3:1.7b");
+    struct advice *a = make(&s, &w);
+    assert_int_equal(a->n_drafters, 1);
+    assert_int_equal(a->mode, ADVICE_EXACT);
+    assert_false(a->asks);
+    advice_destroy(a);
+    w.mode = ADVICE_CONSENSUS;
+    a = make(&s, &w);
+    assert_int_equal(a->mode, ADVICE_CONSENSUS);
+    assert_int_equal(a->n_drafters, 2);
+    advice_destroy(a);
+    w.mode = ADVICE_GATE;
+    a = make(&s, &w);
+    assert_int_equal(a->mode, ADVICE_GATE);
+    assert_int_equal(a->n_agents, 2);
+    assert_true(a->asks);
+    advice_destroy(a);
+    finish(&s);
+}
+
+static void a_wish_that_can_not_be_had(void **state)
+{
+    struct scene s = {.n = 0};
+    struct advice_wish w;
+    advice_wish_init(&w);
+    scene_crowd(&s, &w);
+    w.mode = ADVICE_CONSENSUS;
+    struct advice *a = make(&s, &w);
+    assert_int_equal(a->mode, ADVICE_EXACT);
+    assert_non_null(strstr(warning_of(a, ADVICE_NOT_HERE), "answers are exact"));
+    assert_null(strstr(a->title, "approximate"));
+    assert_true(a->asks); /* what can be had is offered */
+    advice_destroy(a);
+    finish(&s);
+    advice_wish_init(&w);
+    scene_direct(&s, &w);
+    w.mode = ADVICE_GATE;
+    a = make(&s, &w);
+    assert_int_equal(a->mode, ADVICE_EXACT);
+    assert_non_null(strstr(warning_of(a, ADVICE_NOT_HERE), "there is no quality gate here"));
+    advice_destroy(a);
+    finish(&s);
+}
+
+/* Files there are served by nodes on ports of their own, once that is wished for. */
+static void agents_that_are_still_to_be_started(void **state)
+{
+    struct scene s = {.n = 0};
+    struct advice_wish w;
+    advice_wish_init(&w);
+    add_node(add_cpu(&s, MACHINE_HERE, "a", 32), 8081, "qwen3:8b");
+    struct machine *m = add_cpu(&s, MACHINE_AGENT, "b", 16);
+    add_model(m, "file", "Llama-3.2-1B-Q8_0.gguf", "/m/Llama-3.2-1B-Q8_0.gguf"); /* of any family */
+    add_service(m, SERVICE_NODE, 8081, "")->needs_secret = true;
+    struct advice *a = make(&s, &w);
+    bool was = a->can[ADVICE_GATE];
+    advice_destroy(a);
+    w.mode = ADVICE_GATE;
+    a = make(&s, &w);
+    assert_true(was || a->n_agents > 0);
+    const struct advice_model *agent = NULL;
+    for (size_t i = 0; i < a->n_agents; i++)
+        agent = a->model[a->agent[i]].source == ADVICE_THERE ? &a->model[a->agent[i]] : agent;
+    assert_non_null(agent);
+    assert_string_equal(agent->url, "http://192.168.1.2:8082");
+    bool told = false;
+    for (size_t i = 0; i < a->n_tasks; i++)
+        told |= strcmp(a->task[i].text, "serve it as an agent") == 0;
+    assert_true(told);
     advice_destroy(a);
     finish(&s);
 }
@@ -744,6 +921,8 @@ static void words(void **state)
         assert_true(*advice_kind_name((enum advice_kind)i));
     for (int i = 0; i < ADVICE_ROLES; i++)
         assert_true(*advice_role_name((enum advice_role)i));
+    for (int i = 0; i < ADVICE_MODES; i++)
+        assert_true(*advice_mode_name((enum advice_mode)i));
     for (int i = ADVICE_RUNS; i <= ADVICE_API; i++)
         assert_true(*advice_source_name((enum advice_source)i));
     struct scene s;
@@ -780,7 +959,12 @@ const struct CMUnitTest advice_tests[] = {
     cmocka_unit_test(servers_that_are_still_to_be_started),
     cmocka_unit_test(the_pool_takes_the_fewest_workers),
     cmocka_unit_test(workers_tell_what_they_lend),
-    cmocka_unit_test(a_crowd_hears_what_is_not_there_yet),
+    cmocka_unit_test(a_crowd_stays_exact_unless_wished),
+    cmocka_unit_test(a_gate_of_those_that_write),
+    cmocka_unit_test(consensus_of_those_that_draft),
+    cmocka_unit_test(a_wish_counts_on_one_machine),
+    cmocka_unit_test(a_wish_that_can_not_be_had),
+    cmocka_unit_test(agents_that_are_still_to_be_started),
     cmocka_unit_test(the_cloud_is_far),
     cmocka_unit_test(warnings),
     cmocka_unit_test(a_cpu_target_gains_nothing),

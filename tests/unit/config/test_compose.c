@@ -134,6 +134,97 @@ static void a_pool_with_workers(void **state)
     free(text);
 }
 
+/* Four CPUs with a node each. */
+static void crowd(struct machine list[4])
+{
+    static const char *const names[] = {"a", "b", "c", "d"}, *const models[] = {"qwen3:14b", "qwen3:0.6b", "qwen3:1.7b",
+                                                                                "qwen3:0.6b"};
+    for (int i = 0; i < 4; i++) {
+        machine(&list[i], i == 0 ? MACHINE_HERE : MACHINE_AGENT, names[i], "", 0);
+        if (i > 0)
+            snprintf(list[i].address, sizeof(list[i].address), "192.168.1.%d", 20 + i);
+        add_service(&list[i], SERVICE_NODE, 8081, models[i]);
+        add_model(&list[i], "node", models[i], NULL);
+    }
+}
+
+/* What is approximate is written down switched off, and says what it is. */
+static void a_crowd_is_exact(void **state)
+{
+    struct machine list[4];
+    char *text;
+    crowd(list);
+    struct config *c = composed(list, 4, NULL, &text);
+    assert_int_equal(c->proxy.n_drafters, 3);
+    assert_non_null(strstr(text, "All draft at once"));
+    assert_string_equal(c->proxy.consensus_mode, "off");
+    assert_non_null(strstr(text, "# APPROXIMATE unless off: "));
+    assert_true(c->gate.configured);
+    assert_false(c->gate.enabled);
+    assert_int_equal(c->gate.n_agents, 3);
+    assert_non_null(strstr(text, "# APPROXIMATE while it is on: "));
+    assert_non_null(strstr(text, "Every answer is what this model alone would have written"));
+    config_destroy(c);
+    free(text);
+}
+
+static void consensus_as_wished(void **state)
+{
+    struct machine list[4];
+    struct advice_wish w;
+    char *text;
+    crowd(list);
+    advice_wish_init(&w);
+    w.mode = ADVICE_CONSENSUS;
+    struct config *c = composed(list, 4, &w, &text);
+    assert_string_equal(c->proxy.consensus_mode, "strict");
+    assert_false(c->gate.enabled);
+    assert_null(strstr(text, "Every answer is what"));
+    config_destroy(c);
+    free(text);
+}
+
+static void a_gate_as_wished(void **state)
+{
+    struct machine list[4];
+    struct advice_wish w;
+    char *text;
+    crowd(list);
+    advice_wish_init(&w);
+    w.mode = ADVICE_GATE;
+    struct config *c = composed(list, 4, &w, &text);
+    assert_string_equal(c->proxy.consensus_mode, "off");
+    assert_true(c->gate.configured && c->gate.enabled);
+    assert_null(c->gate.verifier.url); /* the target */
+    assert_string_equal(c->gate.agents[0].backend, "node");
+    for (size_t i = 0; i < c->gate.n_agents; i++)
+        assert_string_not_equal(c->gate.agents[i].url, c->proxy.target.url);
+    config_destroy(c);
+    free(text);
+}
+
+/* Agents that share a machine have names of their own. */
+static void agents_side_by_side(void **state)
+{
+    struct machine list[1];
+    struct advice_wish w;
+    char *text;
+    machine(&list[0], MACHINE_HERE, "pc", "", 0);
+    for (int i = 0; i < 3; i++) {
+        const char *name = i == 0 ? "qwen3:8b" : i == 1 ? "qwen3:0.6b" : "qwen3:1.7b";
+        add_service(&list[0], SERVICE_NODE, 8081 + i, name);
+        add_model(&list[0], "node", name, NULL);
+    }
+    advice_wish_init(&w);
+    w.mode = ADVICE_GATE;
+    struct config *c = composed(list, 1, &w, &text);
+    assert_int_equal(c->gate.n_agents, 2);
+    assert_string_equal(c->gate.agents[0].name, "pc qwen3:1.7b");
+    assert_string_equal(c->gate.agents[1].name, "pc qwen3:0.6b");
+    config_destroy(c);
+    free(text);
+}
+
 static void nothing_drafts_but_the_text(void **state)
 {
     struct machine list[1];
@@ -366,6 +457,10 @@ static void where_it_goes(void **state)
 const struct CMUnitTest compose_tests[] = {
     cmocka_unit_test(a_proxy),
     cmocka_unit_test(a_pool_with_workers),
+    cmocka_unit_test(a_crowd_is_exact),
+    cmocka_unit_test(consensus_as_wished),
+    cmocka_unit_test(a_gate_as_wished),
+    cmocka_unit_test(agents_side_by_side),
     cmocka_unit_test(nothing_drafts_but_the_text),
     cmocka_unit_test(an_api_with_a_key),
     cmocka_unit_test(strangers_names),

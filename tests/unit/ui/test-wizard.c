@@ -359,7 +359,67 @@ static int in_utf8(void **state)
     return setlocale(LC_CTYPE, "C.UTF-8") == NULL;
 }
 
+/* Three machines without a card: the first with a large model in a node, the others with small ones. */
+static struct machine *three_cpus(void)
+{
+    static const char *const names[] = {"desk", "attic", "shed"}, *const models[] = {"qwen3:14b", "qwen3:1.7b",
+                                                                                     "qwen3:0.6b"};
+    struct machine *m = xcalloc(3, sizeof(*m));
+    for (size_t i = 0; i < 3; i++) {
+        machine_init(&m[i], i == 0 ? MACHINE_HERE : MACHINE_AGENT);
+        snprintf(m[i].name, sizeof(m[i].name), "%s", names[i]);
+        if (i > 0)
+            snprintf(m[i].address, sizeof(m[i].address), "192.168.7.%zu", 8 + i);
+        m[i].memory = 32 * GIB;
+        m[i].cpu.cores = 8;
+        struct machine_service *node = machine_add_service(&m[i]);
+        node->kind = SERVICE_NODE;
+        node->port = 8081;
+        snprintf(node->host, sizeof(node->host), "%s", i > 0 ? m[i].address : "127.0.0.1");
+        snprintf(node->model, sizeof(node->model), "%s", models[i]);
+    }
+    return m;
+}
+
+/* What is approximate is offered where it matters, chosen by nobody but the user, and said on every page after. */
+static void what_answers_promise_is_chosen(void **state)
+{
+    struct wizard w;
+    struct wizard_opts opts;
+    (void)state;
+    begin(&w, &opts);
+    wizard_go(&w, STEP_PATH);
+    char *text = shown(&w, 100, false);
+    assert_null(strstr(text, "What the answers are to promise")); /* there is a GPU */
+    free(text);
+    wizard_press(&w, 'g');
+    assert_int_equal(w.plan.advice->mode, ADVICE_EXACT);
+    wizard_plan_machines(&w.plan, three_cpus(), 3);
+    wizard_go(&w, STEP_PATH);
+    assert_shows(&w, "✓  e  exact");
+    assert_shows(&w, "·  c  consensus  approximate");
+    assert_shows(&w, "·  g  gate       approximate");
+    assert_int_equal(w.plan.advice->mode, ADVICE_EXACT);
+    wizard_press(&w, 'c');
+    assert_shows(&w, "✓  c  consensus  approximate");
+    assert_shows(&w, "2 drafters vote");
+    wizard_press(&w, 'g');
+    assert_shows(&w, "✓  g  gate       approximate");
+    wizard_plan_reset_models(&w.plan); /* other models, the same promise */
+    wizard_go(&w, STEP_SUMMARY);
+    assert_shows(&w, "agent:    qwen3:1.7b at http://192.168.7.9:8081");
+    assert_shows(&w, "answers:  approximate, by the quality gate; NAME@exact is exact");
+    wizard_go(&w, STEP_PATH);
+    wizard_press(&w, 'e');
+    wizard_go(&w, STEP_SUMMARY);
+    text = shown(&w, 100, false);
+    assert_null(strstr(text, "answers:  approximate"));
+    free(text);
+    wizard_finish(&w);
+}
+
 const struct CMUnitTest wizard_tests[] = {
+    cmocka_unit_test(what_answers_promise_is_chosen),
     cmocka_unit_test_setup(enter_goes_on_and_back_goes_back, in_utf8),
     cmocka_unit_test_setup(leaving_asks_once, in_utf8),
     cmocka_unit_test_setup(roles_change_and_come_back, in_utf8),
