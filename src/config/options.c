@@ -271,8 +271,8 @@ const struct option_section option_sections[] = {
     {"proxy.draft",
      "The small model that drafts, where there is one drafter. Without a drafter the target answers alone."},
     {"proxy.drafters[]",
-     "A list, where there are several drafters (at most 16): the first healthy one drafts, the others stand by. Either "
-     "`draft` or `drafters` is given, not both."},
+     "A list, where there are several drafters (at most 16): all that are healthy draft at once, and one that adds "
+     "too little to the others rests. Either `draft` or `drafters` is given, not both."},
     {"quality_gate", "Small models (agents) write whole answers, and the big one (the verifier) reviews each: it "
                      "passes, is corrected, or "
                      "is written anew. **Approximate**: an approved answer is an agent's, not the target's own. With "
