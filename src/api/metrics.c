@@ -4,34 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/metrics-modes.h"
+#include "api/metrics-text.h"
 #include "base/mem.h"
-#include "base/utf8.h"
 
 enum { METRICS_MAX = 256 * 1024 };
-
-enum metric_type { COUNTER, GAUGE };
-
-/* What the bytes at an offset are. */
-enum field {
-    FIELD_U64,
-    FIELD_U32,
-    FIELD_BOOL,
-    FIELD_DOUBLE, /* NAN: unknown */
-    FIELD_I64,    /* below 0: unknown */
-    FIELD_HEALTH, /* up 1, down 0, unknown: no sample */
-    FIELD_SIZE,
-};
-
-/* A row is one family.  Of several rows with one name only the first has help: the others are further samples. */
-struct metric {
-    const char *name;
-    const char *help;
-    enum metric_type type;
-    enum field field;
-    size_t offset;
-    double scale;      /* to the base unit */
-    const char *label; /* further label of this sample, `result="ok"`, or NULL */
-};
 
 #define OF_SNAPSHOT(f) offsetof(struct snapshot, f)
 #define OF_BACKEND(f) offsetof(struct snapshot_backend, f)
@@ -113,6 +90,12 @@ static const struct metric drafter_metrics[] = {
      OF_BACKEND(drafted), 1},
     {"tightwad_backend_accepted_tokens_total", "Its drafted tokens that the target agreed with.", COUNTER, FIELD_U64,
      OF_BACKEND(accepted), 1},
+    {"tightwad_backend_offered_total", "Rounds in which it had a draft to offer.", COUNTER, FIELD_U64,
+     OF_BACKEND(offered), 1},
+    {"tightwad_backend_wins_total", "Rounds in which no other one had drafted further along the answer.", COUNTER,
+     FIELD_U64, OF_BACKEND(wins), 1},
+    {"tightwad_backend_resting", "1 when it is not asked for now, because it adds too little to the others.", GAUGE,
+     FIELD_BOOL, OF_BACKEND(resting), 1},
 };
 
 #define OF_MACHINE(f) offsetof(struct snapshot_machine, f)
@@ -166,182 +149,70 @@ static const struct metric events_metrics[] = {
      offsetof(struct events_counters, skipped), 1},
 };
 
-/* NAN when unknown. */
-static double field_value(const struct metric *m, const void *from)
-{
-    const char *at = (const char *)from + m->offset;
-    switch (m->field) {
-    case FIELD_U64:
-        return (double)*(const uint64_t *)(const void *)at;
-    case FIELD_U32:
-        return *(const uint32_t *)(const void *)at;
-    case FIELD_SIZE:
-        return (double)*(const size_t *)(const void *)at;
-    case FIELD_BOOL:
-        return *(const bool *)(const void *)at;
-    case FIELD_DOUBLE:
-        return *(const double *)(const void *)at;
-    case FIELD_I64: {
-        int64_t n = *(const int64_t *)(const void *)at;
-        return n < 0 ? NAN : (double)n;
-    }
-    case FIELD_HEALTH: {
-        enum snapshot_health h = *(const enum snapshot_health *)(const void *)at;
-        return h == HEALTH_UNKNOWN ? NAN : h == HEALTH_UP;
-    }
-    }
-    return NAN;
-}
-
-/* A label's value: backslash, quote and newline are escaped. */
-static bool add_escaped(struct buf *out, const char *s)
-{
-    for (; *s; s++) {
-        bool ok = *s == '\n' ? buf_adds(out, "\\n")
-                             : (*s != '\\' && *s != '"' ? true : buf_addc(out, '\\')) && buf_addc(out, *s);
-        if (!ok)
-            return false;
-    }
-    return true;
-}
-
-static bool add_label(struct buf *out, const char *name, const char *value, bool first)
-{
-    struct buf valid; /* the format is UTF-8, names of models may have been cut anywhere */
-    buf_init(&valid, 4096);
-    bool ok = utf8_add_repaired(&valid, value, strlen(value)) && buf_printf(out, "%s%s=\"", first ? "" : ",", name) &&
-              add_escaped(out, valid.data) && buf_addc(out, '"');
-    buf_finish(&valid);
-    return ok;
-}
-
-static bool add_head(struct buf *out, const struct metric *m)
-{
-    return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name,
-                      m->type == COUNTER ? "counter" : "gauge");
-}
-
-static bool add_value(struct buf *out, double value)
-{
-    return buf_printf(out, " %.15g\n", value);
-}
-
-static bool write_table(struct buf *out, const struct metric *table, size_t n, const void *from)
-{
-    for (size_t i = 0; i < n; i++) {
-        const struct metric *m = &table[i];
-        double value = field_value(m, from) * m->scale;
-        if (isnan(value))
-            continue;
-        if (m->help && !add_head(out, m))
-            return false;
-        if (!buf_adds(out, m->name) || (m->label && !buf_printf(out, "{%s}", m->label)) || !add_value(out, value))
-            return false;
-    }
-    return true;
-}
-
-/* One of several things that have the same metrics. */
-struct series {
-    const void *from;
-    struct buf labels; /* role="target",… */
-};
-
-static bool write_series(struct buf *out, const struct metric *table, size_t n, const struct series *series,
-                         size_t n_series)
-{
-    bool ok = true;
-    for (size_t i = 0; i < n; i++) {
-        const struct metric *m = &table[i];
-        bool headed = false;
-        for (size_t j = 0; j < n_series && ok; j++) {
-            double value = field_value(m, series[j].from) * m->scale;
-            if (isnan(value))
-                continue;
-            ok = (headed || add_head(out, m)) && buf_printf(out, "%s{%s}", m->name, series[j].labels.data) &&
-                 add_value(out, value);
-            headed = true;
-        }
-    }
-    return ok;
-}
-
-static struct buf *begin_series(struct series *s, const void *from)
-{
-    s->from = from;
-    buf_init(&s->labels, 4096);
-    return &s->labels;
-}
-
-static void finish_series(struct series *s, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        buf_finish(&s[i].labels);
-}
-
 static bool write_backends(struct buf *out, const struct snapshot *s)
 {
-    struct series all[SNAPSHOT_BACKENDS] = {{0}}, drafters[SNAPSHOT_BACKENDS] = {{0}};
+    struct metric_series all[SNAPSHOT_BACKENDS] = {{0}}, drafters[SNAPSHOT_BACKENDS] = {{0}};
     size_t n = 0, n_drafters = 0;
     bool ok = true;
     for (size_t i = 0; i < s->n_backends; i++) {
         const struct snapshot_backend *b = &s->backend[i];
-        struct buf *labels = begin_series(&all[n], b);
-        ok = ok && add_label(labels, "role", b->role == ROLE_TARGET ? "target" : "drafter", true) &&
-             add_label(labels, "name", b->name, false) && add_label(labels, "kind", b->kind, false);
+        struct buf *labels = metrics_begin_series(&all[n], b);
+        ok = ok && metrics_label(labels, "role", b->role == ROLE_TARGET ? "target" : "drafter", true) &&
+             metrics_label(labels, "name", b->name, false) && metrics_label(labels, "kind", b->kind, false);
         if (b->role == ROLE_DRAFTER)
             drafters[n_drafters++] = all[n]; /* shares the labels */
         n++;
     }
-    ok = ok && write_series(out, backend_metrics, ARRAY_LEN(backend_metrics), all, n) &&
-         write_series(out, drafter_metrics, ARRAY_LEN(drafter_metrics), drafters, n_drafters);
-    finish_series(all, n);
+    ok = ok && metrics_series(out, backend_metrics, ARRAY_LEN(backend_metrics), all, n) &&
+         metrics_series(out, drafter_metrics, ARRAY_LEN(drafter_metrics), drafters, n_drafters);
+    metrics_finish_series(all, n);
     return ok;
 }
 
 static bool label_machine(struct buf *labels, const struct snapshot_machine *m)
 {
-    return add_label(labels, "machine", m->name, true) && add_label(labels, "address", m->address, false);
+    return metrics_label(labels, "machine", m->name, true) && metrics_label(labels, "address", m->address, false);
 }
 
 static bool write_machines(struct buf *out, const struct snapshot *s)
 {
-    struct series machines[SNAPSHOT_MACHINES] = {{0}}, gpus[SNAPSHOT_MACHINES * SNAPSHOT_GPUS] = {{0}};
+    struct metric_series machines[SNAPSHOT_MACHINES] = {{0}}, gpus[SNAPSHOT_MACHINES * SNAPSHOT_GPUS] = {{0}};
     size_t n = 0, n_gpus = 0;
     bool ok = true;
     for (size_t i = 0; i < s->n_machines; i++) {
         const struct snapshot_machine *m = &s->machine[i];
-        ok = label_machine(begin_series(&machines[n++], m), m) && ok;
+        ok = label_machine(metrics_begin_series(&machines[n++], m), m) && ok;
         for (size_t k = 0; k < m->n_gpus; k++) {
-            struct buf *labels = begin_series(&gpus[n_gpus++], &m->gpu[k]);
+            struct buf *labels = metrics_begin_series(&gpus[n_gpus++], &m->gpu[k]);
             char number[24];
             snprintf(number, sizeof(number), "%zu", k);
-            ok = label_machine(labels, m) && add_label(labels, "gpu", number, false) &&
-                 add_label(labels, "name", m->gpu[k].name, false) && ok;
+            ok = label_machine(labels, m) && metrics_label(labels, "gpu", number, false) &&
+                 metrics_label(labels, "name", m->gpu[k].name, false) && ok;
         }
     }
-    ok = ok && write_series(out, machine_metrics, ARRAY_LEN(machine_metrics), machines, n) &&
-         write_series(out, gpu_metrics, ARRAY_LEN(gpu_metrics), gpus, n_gpus);
-    finish_series(machines, n);
-    finish_series(gpus, n_gpus);
+    ok = ok && metrics_series(out, machine_metrics, ARRAY_LEN(machine_metrics), machines, n) &&
+         metrics_series(out, gpu_metrics, ARRAY_LEN(gpu_metrics), gpus, n_gpus);
+    metrics_finish_series(machines, n);
+    metrics_finish_series(gpus, n_gpus);
     return ok;
 }
 
 static bool write_info(struct buf *out, const struct snapshot *s)
 {
     return buf_adds(out, "# HELP tightwad_info What runs: always 1.\n# TYPE tightwad_info gauge\ntightwad_info{") &&
-           add_label(out, "version", s->version, true) && add_label(out, "model", s->model, false) &&
-           add_label(out, "exactness", s->exactness, false) && buf_adds(out, "} 1\n");
+           metrics_label(out, "version", s->version, true) && metrics_label(out, "model", s->model, false) &&
+           metrics_label(out, "exactness", s->exactness, false) && metrics_label(out, "mode", s->mode, false) &&
+           buf_adds(out, "} 1\n");
 }
 
 bool metrics_write(struct buf *out, const struct snapshot *s, const struct httpd_counters *http,
                    const struct events_counters *events)
 {
-    return write_info(out, s) && write_table(out, snapshot_metrics, ARRAY_LEN(snapshot_metrics), s) &&
-           (!s->pool.configured || write_table(out, pool_metrics, ARRAY_LEN(pool_metrics), &s->pool)) &&
-           write_backends(out, s) && write_machines(out, s) &&
-           write_table(out, http_metrics, ARRAY_LEN(http_metrics), http) &&
-           write_table(out, events_metrics, ARRAY_LEN(events_metrics), events);
+    return write_info(out, s) && metrics_table(out, snapshot_metrics, ARRAY_LEN(snapshot_metrics), s) &&
+           (!s->pool.configured || metrics_table(out, pool_metrics, ARRAY_LEN(pool_metrics), &s->pool)) &&
+           write_backends(out, s) && metrics_modes(out, s) && write_machines(out, s) &&
+           metrics_table(out, http_metrics, ARRAY_LEN(http_metrics), http) &&
+           metrics_table(out, events_metrics, ARRAY_LEN(events_metrics), events);
 }
 
 static void handle_metrics(struct httpd_request *r, void *arg)

@@ -183,6 +183,7 @@ static const struct field gate_rows[] = {
     Q(AS_U64, cached),
     Q(AS_U64, retries),
     Q(AS_U64, unreadable),
+    Q(AS_U64, agent_tokens),
     Q(AS_U64, tokens),
     Q(AS_U64, target_tokens),
     Q(AS_U64, shadowed),

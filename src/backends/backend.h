@@ -99,6 +99,10 @@ typedef void backend_probe_cb(void *arg, const struct backend_status *st, const 
 typedef void backend_tokens_cb(void *arg, const struct backend_status *st, const int32_t *tokens, size_t n);
 typedef void backend_text_cb(void *arg, const struct backend_status *st, const char *text, size_t len);
 
+/* What each of the tokens asked about is in an answer, as a verdict would give it: its text, or the end of it. */
+typedef void backend_pieces_cb(void *arg, const struct backend_status *st, const struct backend_token *tokens,
+                               size_t n);
+
 struct backend_draft {
     const int32_t *tokens;
     const float *probs; /* the drafter's own probability of each, NAN where unknown; may be NULL */
@@ -193,6 +197,9 @@ struct backend_ops {
                                      backend_tokens_cb *cb, void *arg);
     struct backend_call *(*detokenize)(struct backend *b, const int32_t *tokens, size_t n, backend_text_cb *cb,
                                        void *arg);
+    /* Tells what each token is.  Without a single trip to the model: no work that waits for other work. */
+    struct backend_call *(*pieces)(struct backend *b, const int32_t *tokens, size_t n, backend_pieces_cb *cb,
+                                   void *arg);
     /* messages → the tokens of the rendered prompt. */
     struct backend_call *(*render)(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg);
     /* Renders messages (or tokenizes text where messages is NULL) and opens a session on it in one trip. */
@@ -258,6 +265,8 @@ struct backend_call *backend_tokenize(struct backend *b, const char *text, size_
                                       backend_tokens_cb *cb, void *arg);
 struct backend_call *backend_detokenize(struct backend *b, const int32_t *tokens, size_t n, backend_text_cb *cb,
                                         void *arg);
+struct backend_call *backend_pieces(struct backend *b, const int32_t *tokens, size_t n, backend_pieces_cb *cb,
+                                    void *arg);
 struct backend_call *backend_render(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg);
 /* The prompt of a request and the target's session for it: one trip where the server can, else two.  Where the kind has
  * no sessions or cannot tokenize the callback gets BACKEND_UNSUPPORTED. */

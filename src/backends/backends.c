@@ -135,6 +135,16 @@ struct backend_call *backend_detokenize(struct backend *b, const int32_t *tokens
     return c;
 }
 
+struct backend_call *backend_pieces(struct backend *b, const int32_t *tokens, size_t n, backend_pieces_cb *cb,
+                                    void *arg)
+{
+    if (b->ops->pieces != NULL)
+        return b->ops->pieces(b, tokens, n, cb, arg);
+    struct backend_call *c = unsupported(b, NULL, CALL_PIECES, "tell the texts of single tokens", arg);
+    c->cb.pieces = cb;
+    return c;
+}
+
 struct backend_call *backend_render(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg)
 {
     if (b->ops->render != NULL)

@@ -163,6 +163,9 @@ static void call_back_error(struct backend_call *c, const struct backend_status 
     case CALL_TEXT:
         c->cb.text(c->arg, st, "", 0);
         break;
+    case CALL_PIECES:
+        c->cb.pieces(c->arg, st, NULL, 0);
+        break;
     case CALL_START:
         c->cb.start(c->arg, st, NULL, NULL, 0);
         break;
@@ -245,6 +248,14 @@ void call_end_text(struct backend_call *c, const char *text, size_t len)
     struct backend_status st = call_status(c, BACKEND_OK, "");
     call_unlink(c);
     c->cb.text(c->arg, &st, text, len);
+    call_free(c);
+}
+
+void call_end_pieces(struct backend_call *c, const struct backend_token *tokens, size_t n)
+{
+    struct backend_status st = call_status(c, BACKEND_OK, "");
+    call_unlink(c);
+    c->cb.pieces(c->arg, &st, tokens, n);
     call_free(c);
 }
 

@@ -11,6 +11,7 @@ enum call_kind {
     CALL_PROBE,
     CALL_TOKENS,
     CALL_TEXT,
+    CALL_PIECES,
     CALL_START,
     CALL_DRAFT,
     CALL_VERIFY,
@@ -35,6 +36,7 @@ struct backend_call {
         backend_probe_cb *probe;
         backend_tokens_cb *tokens;
         backend_text_cb *text;
+        backend_pieces_cb *pieces;
         backend_start_cb *start;
         backend_draft_cb *draft;
         backend_verify_cb *verify;
@@ -109,6 +111,7 @@ void call_fail_later(struct backend_call *c, enum backend_error e, const char *f
 void call_end_probe(struct backend_call *c);
 void call_end_tokens(struct backend_call *c, const int32_t *tokens, size_t n);
 void call_end_text(struct backend_call *c, const char *text, size_t len);
+void call_end_pieces(struct backend_call *c, const struct backend_token *tokens, size_t n);
 void call_end_start(struct backend_call *c, struct backend_session *s, const int32_t *tokens, size_t n);
 void call_end_draft(struct backend_call *c, const struct backend_draft *d);
 void call_end_verify(struct backend_call *c, const struct backend_verdict *v);

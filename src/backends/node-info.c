@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "backends/node.h"
+#include "backends/wire.h"
 #include "base/cause.h"
 #include "base/json.h"
 #include "base/mem.h"
@@ -140,6 +141,74 @@ struct backend_call *node_detokenize(struct backend *b, const int32_t *tokens, s
     c->cb.text = cb;
     call_post(c, "/v1/node/detokenize", json_pack("{s:o}", "tokens", json_tokens(tokens, n)), on_text);
     return c;
+}
+
+struct pieces_call {
+    struct backend_call c;
+    int32_t *tokens; /* asked about */
+    size_t n;
+};
+
+static void release_pieces(struct backend_call *c)
+{
+    free(((struct pieces_call *)c)->tokens);
+}
+
+static bool ends(const struct backend_info *info, int32_t token)
+{
+    for (size_t i = 0; i < info->n_eog; i++) {
+        if (info->eog[i] == token)
+            return true;
+    }
+    return false;
+}
+
+static int read_pieces(const struct pieces_call *p, const json_t *o, struct wire_tokens *t, char **cause)
+{
+    const json_t *pieces = json_object_get(o, "pieces");
+    const struct backend_info *info = &p->c.b->info;
+    if (json_array_size(pieces) != p->n)
+        return cause_set(cause, "%zu texts for %zu tokens", json_array_size(pieces), p->n);
+    for (size_t i = 0; i < p->n; i++) {
+        bool end = ends(info, p->tokens[i]);
+        if (wire_tokens_add(t, p->tokens[i], end ? NULL : json_array_get(pieces, i), end, NULL, info->n_vocab, cause) <
+            0)
+            return -1;
+    }
+    return 0;
+}
+
+static void on_pieces(struct backend_call *c, const struct httpc_result *r)
+{
+    struct wire_tokens t;
+    char *cause = NULL;
+    json_t *o = call_reply_object(c, r);
+    if (o == NULL)
+        return;
+    wire_tokens_init(&t);
+    int ok = read_pieces((struct pieces_call *)c, o, &t, &cause);
+    json_decref(o);
+    if (ok < 0)
+        call_fail(c, BACKEND_BROKEN, "%s: %s", c->b->cfg.url, cause);
+    else
+        call_end_pieces(c, t.list, t.n);
+    free(cause);
+    wire_tokens_finish(&t);
+}
+
+struct backend_call *node_pieces(struct backend *b, const int32_t *tokens, size_t n, backend_pieces_cb *cb, void *arg)
+{
+    struct pieces_call *p = call_create(sizeof(*p), b, NULL, CALL_PIECES, CALL_TIMEOUT_MS, arg);
+    p->c.cb.pieces = cb;
+    p->c.release = release_pieces;
+    p->tokens = xmemdup(tokens, n * sizeof(*tokens));
+    p->n = n;
+    if (b->info.eog == NULL)
+        call_fail_later(&p->c, BACKEND_UNSUPPORTED, "%s does not say which tokens end an answer", b->cfg.url);
+    else
+        call_post(&p->c, "/v1/node/detokenize", json_pack("{s:o,s:b}", "tokens", json_tokens(tokens, n), "special", 0),
+                  on_pieces);
+    return &p->c;
 }
 
 struct backend_call *node_render(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg)

@@ -374,6 +374,7 @@ const struct backend_ops backend_node_ops = {
     .probe = node_probe,
     .tokenize = node_tokenize,
     .detokenize = node_detokenize,
+    .pieces = node_pieces,
     .render = node_render,
     .session_start = node_session_start,
     .session_open = node_session_open,

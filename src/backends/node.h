@@ -96,6 +96,7 @@ struct backend_call *node_tokenize(struct backend *b, const char *text, size_t l
                                    void *arg);
 struct backend_call *node_detokenize(struct backend *b, const int32_t *tokens, size_t n, backend_text_cb *cb,
                                      void *arg);
+struct backend_call *node_pieces(struct backend *b, const int32_t *tokens, size_t n, backend_pieces_cb *cb, void *arg);
 struct backend_call *node_render(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg);
 /* The fingerprint of the first n tokens of the vocabulary, as text. */
 struct backend_call *node_vocab_prefix(struct backend *b, int32_t n, backend_text_cb *cb, void *arg);

@@ -5,6 +5,7 @@
 #include "backends/openai.h"
 #include "backends/wire.h"
 #include "base/json.h"
+#include "base/mem.h"
 
 const char *openai_tokenize_path(enum openai_dialect d)
 {
@@ -97,6 +98,45 @@ struct backend_call *openai_detokenize(struct backend *b, const int32_t *tokens,
     call_post(c, ((struct openai *)b->state)->dialect == OPENAI_NODE ? "/v1/node/detokenize" : "/detokenize", body,
               on_text);
     return c;
+}
+
+struct pieces_call {
+    struct backend_call c;
+    int32_t *tokens; /* asked about */
+    size_t n;
+};
+
+static void release_pieces(struct backend_call *c)
+{
+    free(((struct pieces_call *)c)->tokens);
+}
+
+/* All texts were read when the vocabulary was found. */
+static void tell_pieces(struct backend_call *c)
+{
+    const struct pieces_call *p = (struct pieces_call *)c;
+    const struct openai *o = c->b->state;
+    struct wire_tokens t;
+    bool ok = o->piece != NULL;
+    wire_tokens_init(&t);
+    for (size_t i = 0; i < p->n && ok; i++)
+        ok = openai_add_token(o, NULL, p->tokens[i], -1, &t);
+    if (ok)
+        call_end_pieces(c, t.list, t.n);
+    else
+        call_fail(c, BACKEND_UNSUPPORTED, "%s does not tell the texts of single tokens", c->b->cfg.url);
+    wire_tokens_finish(&t);
+}
+
+struct backend_call *openai_pieces(struct backend *b, const int32_t *tokens, size_t n, backend_pieces_cb *cb, void *arg)
+{
+    struct pieces_call *p = call_create(sizeof(*p), b, NULL, CALL_PIECES, CALL_TIMEOUT_MS, arg);
+    p->c.cb.pieces = cb;
+    p->c.release = release_pieces;
+    p->tokens = xmemdup(tokens, n * sizeof(*tokens));
+    p->n = n;
+    call_defer(&p->c, tell_pieces);
+    return &p->c;
 }
 
 /* llama-server renders to text, which is then tokenized. */

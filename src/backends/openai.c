@@ -308,6 +308,7 @@ const struct backend_ops backend_openai_ops = {
     .probe = probe,
     .tokenize = openai_tokenize,
     .detokenize = openai_detokenize,
+    .pieces = openai_pieces,
     .render = openai_render,
     .verify = openai_verify,
     .score = openai_score,

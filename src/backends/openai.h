@@ -53,6 +53,8 @@ struct backend_call *openai_tokenize(struct backend *b, const char *text, size_t
                                      backend_tokens_cb *cb, void *arg);
 struct backend_call *openai_detokenize(struct backend *b, const int32_t *tokens, size_t n, backend_text_cb *cb,
                                        void *arg);
+struct backend_call *openai_pieces(struct backend *b, const int32_t *tokens, size_t n, backend_pieces_cb *cb,
+                                   void *arg);
 struct backend_call *openai_render(struct backend *b, const json_t *messages, backend_tokens_cb *cb, void *arg);
 /* The body of a request to a dialect's tokenize; its path. */
 json_t *openai_tokenize_body(const struct backend *b, enum openai_dialect d, const char *text, size_t len,

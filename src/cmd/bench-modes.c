@@ -199,6 +199,12 @@ void modes_print(const struct modes *m, FILE *to)
             "\npasses, read, written: forward passes of the target, tokens in them, and tokens that it wrote itself.\n"
             "identical: to the target alone, byte for byte.%s\n",
             approximate ? "  consensus, gate and draft are approximate: they promise nothing of the kind." : "");
+    for (size_t i = 0; i < m->n; i++) {
+        const struct modes_row *r = &m->row[i];
+        if (r->otherwise > 0)
+            fprintf(to, "%s: %zu of %zu answers were served in another mode (`tightwad status` says why).\n", r->mode,
+                    r->otherwise, r->answers);
+    }
     if (m->n > 1 && !m->row[0].counted)
         fprintf(to, "The target's own counters could not be read: passes are as the proxy knows them.\n");
 }
@@ -227,6 +233,7 @@ static json_t *row_json(const struct modes *m, const struct modes_row *r)
     json_object_set_new(o, "answers", whole((int64_t)r->answers));
     json_object_set_new(o, "identical", whole((int64_t)r->identical));
     json_object_set_new(o, "identical_share", real(share(r->identical, r->answers)));
+    json_object_set_new(o, "served_otherwise", whole((int64_t)r->otherwise));
     json_object_set_new(o, "known", whole((int64_t)r->known));
     json_object_set_new(o, "right", r->known > 0 ? whole((int64_t)r->right) : json_null());
     json_object_set_new(o, "right_share", real(share(r->right, r->known)));

@@ -29,6 +29,7 @@ struct modes_row {
     struct modes_work work;
     bool counted; /* work was counted by the target's node, and not by the proxy */
     size_t answers, identical, known, right;
+    size_t otherwise; /* answers that were served in another mode than this one */
 };
 
 struct modes {

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -355,6 +356,22 @@ static void take_pieces(struct run *r, const json_t *o)
     }
 }
 
+static void take_word(char *to, size_t size, const json_t *about, const char *key)
+{
+    const char *word = json_string_value(json_object_get(about, key));
+    if (word != NULL)
+        snprintf(to, size, "%s", word);
+}
+
+/* How it was served. */
+static void take_about(struct client_answer *a, const json_t *o)
+{
+    const json_t *about = json_object_get(o, "tightwad");
+    take_word(a->mode, sizeof(a->mode), about, "mode");
+    take_word(a->outcome, sizeof(a->outcome), about, "gate");
+    take_word(a->agent, sizeof(a->agent), about, "agent");
+}
+
 static void on_event(void *arg, const char *data, size_t len)
 {
     struct run *r = arg;
@@ -374,6 +391,7 @@ static void on_event(void *arg, const char *data, size_t len)
         fail(r, "%s", error != NULL ? error : "the server broke off with an error that has no words");
     take_time(r, o);
     take_pieces(r, o);
+    take_about(r->answer, o);
     take_choice(r, o, "delta");
     take_usage(r->answer, o);
     take_timings(r->answer, o);
@@ -403,6 +421,7 @@ static void on_done(void *arg, const struct httpc_result *res)
         json_t *o = json_parse_object(res->body, res->len, NULL);
         if (json_object_get(o, "choices") == NULL)
             fail(r, "%s answered something that is no chat completion: %.80s", r->client->url, res->body);
+        take_about(r->answer, o);
         take_choice(r, o, "message");
         take_usage(r->answer, o);
         r->answer->first_seconds = NAN;

@@ -57,6 +57,8 @@ struct client_answer {
     char *finish;                                                /* "stop", "length", NULL unknown */
     int64_t prompt_tokens, completion_tokens, drafted, accepted; /* -1: not told */
     int64_t by_drafter, by_target; /* tokens of the answer by who wrote them; -1: not told */
+    char mode[16], outcome[16];    /* as it was really served: "exact", …; of a gate: "approved", …; "" not told */
+    char agent[64];                /* who wrote it for a gate; "" not told */
     double seconds, first_seconds; /* from the request to the end, and to the first text (NAN: none, not streamed) */
     /* Generation alone: the time from the first text's arrival to the end of the answer, and the tokens that came in
      * it. What came together with the first text is in neither, so a round's worth of it does not count as time saved.

@@ -164,6 +164,7 @@ static void keep(struct bench *b, struct modes_row *r, size_t prompt, struct cli
 {
     struct client_answer *want = &b->want[prompt];
     r->answers++;
+    r->otherwise += a->mode[0] != '\0' && strcmp(a->mode, r->mode) != 0;
     *by = *by < 0 || a->by_target < 0 ? -1 : *by + a->by_target;
     if (b->prompts.answer != NULL && b->prompts.answer[prompt] != NULL) {
         r->known++;

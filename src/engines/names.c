@@ -212,18 +212,6 @@ int proxy_set_default_mode(struct proxy *p, const char *mode, char **cause)
     return 0;
 }
 
-int proxy_set_consensus(struct proxy *p, const char *mode, char **cause)
-{
-    static const char *const known[] = {"off", "strict", "majority", "any_disagree"};
-    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-        if (strcmp(known[i], mode) == 0) {
-            put(&p->settings.consensus_mode, mode);
-            return 0;
-        }
-    }
-    return cause_set(cause, "the consensus mode is off, strict, majority or any_disagree; not %s", mode);
-}
-
 static bool differs(const char *a, const char *b)
 {
     return a == NULL || strcmp(a, b) != 0;

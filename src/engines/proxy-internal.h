@@ -3,6 +3,7 @@
 #define TIGHTWAD_ENGINES_PROXY_INTERNAL_H
 
 #include "base/ngram.h"
+#include "engines/consensus.h"
 #include "engines/engine.h"
 #include "engines/proxy-pool.h"
 
@@ -69,6 +70,7 @@ struct proxy {
     void *held_idle_arg;
     int64_t predict; /* longest answer to a request that names no length; CONFIG_AUTO */
     struct governor governor;
+    struct consensus consensus;
     struct ngram_record quotes; /* what the text itself was worth as a drafter */
     struct proxy_hooks hooks;
     struct proxy_listener *listeners;

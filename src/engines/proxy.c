@@ -163,6 +163,7 @@ struct proxy *proxy_create(struct event_base *base, struct httpc *http, const st
     p->next_id = 1;
     p->predict = CONFIG_AUTO;
     governor_init(&p->governor);
+    consensus_init(&p->consensus);
     p->config_path = xstrdup(cfg->path);
     take_settings(p, &cfg->proxy);
     p->pump = event_new(base, -1, 0, on_pump, p);
@@ -191,6 +192,7 @@ void proxy_destroy(struct proxy *p)
     if (p == NULL)
         return;
     proxy_stop_answers(p);
+    consensus_finish(&p->consensus);
     gate_destroy(p->gate);
     for (size_t i = 0; i < p->n_leaving; i++)
         member_destroy(p->leaving[i]);

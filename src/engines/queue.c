@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "engines/gate.h"
 #include "engines/names.h"
+#include "engines/consensus.h"
 #include "engines/proxy-internal.h"
 
 static void append(struct answer_list *l, struct proxy_answer *a)
@@ -208,7 +209,11 @@ static bool by_tokens(const struct proxy *p, const struct backend_caps *caps, co
 void proxy_answer_run(struct proxy_answer *a)
 {
     a->state = REQUEST_PREFILL;
-    a->runner = by_tokens(a->proxy, &a->target->backend->info.caps, &a->req) ? &speculate_runner : &relay_runner;
+    if (a->mode == PROXY_CONSENSUS && !consensus_serves(a))
+        a->mode = PROXY_EXACT;
+    a->runner = a->mode == PROXY_CONSENSUS                                     ? &consensus_runner
+                : by_tokens(a->proxy, &a->target->backend->info.caps, &a->req) ? &speculate_runner
+                                                                               : &relay_runner;
     a->runner->start(a);
 }
 
@@ -221,8 +226,6 @@ static void start(struct proxy *p, struct proxy_answer *a, struct member *m)
     take_slot(a, p->target);
     if (a->mode == PROXY_GATE)
         gate_begins_direct(a);
-    else if (proxy_mode_is_approximate(a->mode)) /* what a mode can't serve is served exactly */
-        a->mode = PROXY_EXACT;
     proxy_answer_run(a);
 }
 

@@ -331,6 +331,7 @@ void proxy_fill_snapshot(struct proxy *p)
     s->pool = (struct snapshot_pool){.progress = NAN, .load_ms = NAN, .pause_ms = NAN, .retry_ms = -1, .reclaimed = -1};
     if (p->pool != NULL)
         p->pool->fill(p->pool_arg, &s->pool);
+    consensus_fill(p, &s->consensus);
     if (p->fill_machines != NULL)
         p->fill_machines(p->fill_machines_arg, s);
     gate_fill(p, &s->gate); /* it asks what the machines draw */

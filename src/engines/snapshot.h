@@ -167,6 +167,7 @@ struct snapshot_gate {
     uint64_t cached;                /* served from an earlier approval */
     uint64_t retries;               /* agents that were replaced by another */
     uint64_t unreadable;            /* verdicts that could not be read, which count as rejections */
+    uint64_t agent_tokens;          /* given to clients and written by agents: approved, kept, unreviewed, cached */
     uint64_t tokens, target_tokens; /* given to clients; written by the target (verdicts and corrections too) */
     uint64_t shadowed, false_approved;
     double shadow_low, shadow_high; /* 95 % interval of their ratio, NAN before the first */

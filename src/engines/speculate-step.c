@@ -33,7 +33,7 @@ static bool may_draft(const struct speculation *s)
 {
     const struct proxy_answer *a = s->a;
     const struct backend_caps *caps = &a->target->backend->info.caps;
-    if (a->mode != PROXY_EXACT || !caps->verify || proxy_draft_cap(a->proxy) == 0)
+    if (a->mode == PROXY_TARGET || a->mode == PROXY_DRAFT || !caps->verify || proxy_draft_cap(a->proxy) == 0)
         return false;
     return !caps->verify_greedy_only || a->req.sampling.temperature == 0;
 }
@@ -286,7 +286,7 @@ void spec_step(struct speculation *s)
     }
     struct drafting *d = spec_drafting(s);
     bool quoter = may_draft(s) && proxy_pick_quoter(a->proxy) != NULL;
-    if (d == NULL && !quoter && a->mode == PROXY_EXACT && proxy_draft_cap(a->proxy) != 0 &&
+    if (d == NULL && !quoter && a->mode != PROXY_TARGET && a->mode != PROXY_DRAFT && proxy_draft_cap(a->proxy) != 0 &&
         !proxy_settings(a->proxy)->fallback_on_draft_failure && a->target->backend->info.caps.verify) {
         proxy_answer_fail(a, 503, "server_error", "draft_unavailable",
                           "no drafter can be used, and fallback_on_draft_failure is off");

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "engines/prompt.h"
 
 #define TO(state) (1u << (state))
 /* Work may follow on work in any order: drafts go stale, streams are broken off.  The ends may not be left. */
@@ -80,36 +81,12 @@ void spec_lose(struct speculation *s, const struct backend_status *st)
 /* False when the prompt can't be served; the answer has failed then. */
 static bool take_prompt(struct speculation *s, const int32_t *tokens, size_t n)
 {
-    struct proxy_answer *a = s->a;
-    const struct backend_info *info = &a->target->backend->info;
-    s->n_ctx = info->n_ctx > 0 ? (size_t)info->n_ctx : 0;
-    if (n == 0) {
-        proxy_answer_fail(a, 400, "invalid_request_error", NULL, "the prompt is empty");
+    if (!prompt_take(s->a, tokens, n, &s->n_ctx))
         return false;
-    }
-    if (s->n_ctx != 0 && n >= s->n_ctx) {
-        proxy_answer_fail(a, 400, "invalid_request_error", "context_length_exceeded",
-                          "the prompt has %zu tokens, and the context of %s holds %zu", n, info->model, s->n_ctx);
-        return false;
-    }
     s->n_path = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (tokens[i] < 0 || (info->n_vocab > 0 && tokens[i] >= info->n_vocab)) {
-            proxy_answer_fail(a, 400, "invalid_request_error", "invalid_token",
-                              "prompt: token %d is not in the vocabulary of %s (%d tokens)", (int)tokens[i],
-                              info->model, (int)info->n_vocab);
-            return false;
-        }
+    for (size_t i = 0; i < n; i++)
         spec_push(s, tokens[i]);
-    }
     s->prompt_len = n;
-    if (a->req.max_tokens < 0) {
-        a->req.max_tokens = proxy_default_tokens(a->proxy);
-        if (s->n_ctx != 0 && a->req.max_tokens > (int64_t)(s->n_ctx - n))
-            a->req.max_tokens = (int64_t)(s->n_ctx - n);
-    }
-    a->text = answer_create((const char *const *)a->req.stops, a->req.n_stops, a->req.max_tokens);
-    proxy_answer_tell_start(a, (int64_t)n);
     return true;
 }
 
@@ -200,6 +177,20 @@ void speculate_from(struct proxy_answer *a, const int32_t *prompt, size_t n_prom
         spec_step(s);
     else
         spec_finish(s);
+}
+
+void speculate_go_on(struct proxy_answer *a, struct backend_session *session, int32_t *path, size_t n_path,
+                     size_t prompt_len)
+{
+    const struct backend_info *info = &a->target->backend->info;
+    struct speculation *s = create(a);
+    a->runner = &speculate_runner;
+    s->session = session;
+    s->path = path;
+    s->n_path = s->path_size = n_path;
+    s->prompt_len = prompt_len;
+    s->n_ctx = info->n_ctx > 0 ? (size_t)info->n_ctx : 0;
+    spec_step(s);
 }
 
 static void spec_resume(struct proxy_answer *a)

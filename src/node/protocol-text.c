@@ -27,13 +27,14 @@ void protocol_on_tokenize(struct server *s, struct httpd_request *r)
 
 void protocol_on_detokenize(struct server *s, struct httpd_request *r)
 {
-    static const char *const keys[] = {"tokens", NULL};
+    static const char *const keys[] = {"tokens", "special", NULL};
     json_t *o = protocol_body(r, keys);
+    bool special = true;
     int32_t *tokens;
     size_t n;
     if (o == NULL)
         return;
-    int rc = protocol_tokens(s, r, o, "tokens", true, &tokens, &n);
+    int rc = protocol_bool(r, o, "special", &special) != 0 ? -1 : protocol_tokens(s, r, o, "tokens", true, &tokens, &n);
     json_decref(o);
     if (rc != 0)
         return;
@@ -42,7 +43,7 @@ void protocol_on_detokenize(struct server *s, struct httpd_request *r)
     buf_init(&text, TEXT_MAX);
     for (size_t i = 0; i < n; i++) {
         size_t len;
-        const char *piece = node_model_piece(node_core_model(s->core), tokens[i], true, &len);
+        const char *piece = node_model_piece(node_core_model(s->core), tokens[i], special, &len);
         json_array_append_new(pieces, json_piece(piece, len));
         (void)buf_add(&text, piece, len);
     }

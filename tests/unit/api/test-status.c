@@ -19,6 +19,7 @@ static void fill(struct snapshot *s)
                            .version = "0.1.0",
                            .model = "m\"x\\y\n",
                            .listen = "here",
+                           .mode = "exact",
                            .speculating = true,
                            .exactness = "byte for byte",
                            .max_draft_tokens = 32,
@@ -70,6 +71,8 @@ static void fill(struct snapshot *s)
                                               .calls = 34,
                                               .drafted = 35,
                                               .accepted = 36,
+                                              .wins = 38,
+                                              .offered = 39,
                                               .tokens_per_second = 37,
                                               .call_ms = NAN};
     s->request[0] = (struct snapshot_request){.id = 41,
@@ -270,7 +273,8 @@ static void metrics_use_base_units(void **state)
     buf_init(&out, 262144);
     assert_true(metrics_write(&out, s, &(struct httpd_counters){.requests = 61, .connections = 2},
                               &(struct events_counters){.readers = 3, .skipped = 4}));
-    has_line(out.data, "tightwad_info{version=\"0.1.0\",model=\"m\\\"x\\\\y\\n\",exactness=\"byte for byte\"} 1");
+    has_line(out.data,
+             "tightwad_info{version=\"0.1.0\",model=\"m\\\"x\\\\y\\n\",exactness=\"byte for byte\",mode=\"exact\"} 1");
     has_line(out.data, "tightwad_uptime_seconds 3");
     has_line(out.data, "# TYPE tightwad_drafted_tokens_total counter");
     has_line(out.data, "tightwad_drafted_tokens_total 12");
@@ -280,6 +284,9 @@ static void metrics_use_base_units(void **state)
     has_line(out.data, "tightwad_backend_up{role=\"target\",name=\"big\",kind=\"node\"} 1");
     has_line(out.data, "tightwad_backend_round_trip_seconds{role=\"target\",name=\"big\",kind=\"node\"} 0.0015");
     has_line(out.data, "tightwad_backend_accepted_tokens_total{role=\"drafter\",name=\"small\",kind=\"ollama\"} 36");
+    has_line(out.data, "tightwad_backend_wins_total{role=\"drafter\",name=\"small\",kind=\"ollama\"} 38");
+    has_line(out.data, "tightwad_backend_offered_total{role=\"drafter\",name=\"small\",kind=\"ollama\"} 39");
+    has_line(out.data, "tightwad_backend_resting{role=\"drafter\",name=\"small\",kind=\"ollama\"} 0");
     has_line(out.data, "tightwad_http_requests_total 61");
     has_line(out.data, "tightwad_events_skipped_total 4");
     has_line(out.data, "tightwad_machine_memory_used_bytes{machine=\"here\",address=\"\"} 62");

@@ -33,6 +33,8 @@ extern const struct CMUnitTest names_tests[];
 extern const size_t names_test_count;
 extern const struct CMUnitTest verdict_tests[];
 extern const size_t verdict_test_count;
+extern const struct CMUnitTest vote_tests[];
+extern const size_t vote_test_count;
 
 struct list {
     struct CMUnitTest *tests;
@@ -62,6 +64,7 @@ int main(void)
     add(&all, speculate_tests, speculate_test_count);
     add(&all, names_tests, names_test_count);
     add(&all, verdict_tests, verdict_test_count);
+    add(&all, vote_tests, vote_test_count);
     int failed = _cmocka_run_group_tests("engines", all.tests, all.n, NULL, NULL);
     free(all.tests);
     return failed;
