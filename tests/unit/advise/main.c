@@ -6,8 +6,9 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest advice_tests[], fold_tests[], hardware_tests[], pairs_tests[], split_tests[];
-extern const size_t advice_count, fold_count, hardware_tests_count, pairs_count, split_count;
+extern const struct CMUnitTest advice_tests[], fold_tests[], hardware_tests[], modes_tests[], pairs_tests[],
+    split_tests[];
+extern const size_t advice_count, fold_count, hardware_tests_count, modes_count, pairs_count, split_count;
 
 enum { TESTS_MAX = 128 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -24,6 +25,7 @@ int main(void)
     add(advice_tests, advice_count);
     add(fold_tests, fold_count);
     add(hardware_tests, hardware_tests_count);
+    add(modes_tests, modes_count);
     add(pairs_tests, pairs_count);
     add(split_tests, split_count);
     return _cmocka_run_group_tests("advise", all, count, NULL, NULL);

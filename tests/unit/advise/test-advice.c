@@ -12,112 +12,7 @@
 
 #include "advise/advice.h"
 #include "base/mem.h"
-
-#define GIB (INT64_C(1) << 30)
-
-enum { MACHINES = 8 };
-
-struct scene {
-    struct machine list[MACHINES];
-    size_t n;
-};
-
-static struct machine *add_machine(struct scene *s, enum machine_origin origin, const char *name)
-{
-    struct machine *m = &s->list[s->n++];
-    machine_init(m, origin);
-    snprintf(m->name, sizeof(m->name), "%s", name);
-    if (origin != MACHINE_HERE)
-        snprintf(m->address, sizeof(m->address), "192.168.1.%zu", s->n);
-    return m;
-}
-
-static struct machine *add_cpu(struct scene *s, enum machine_origin origin, const char *name, int gib)
-{
-    struct machine *m = add_machine(s, origin, name);
-    m->memory = gib * GIB;
-    m->cpu.cores = 8;
-    return m;
-}
-
-static struct machine *add_box(struct scene *s, enum machine_origin origin, const char *name, const char *card, int gib)
-{
-    struct machine *m = add_cpu(s, origin, name, 32);
-    struct machine_gpu *g = machine_add_gpu(m);
-    g->vendor = GPU_NVIDIA;
-    g->memory = gib < 0 ? -1 : gib * GIB;
-    snprintf(g->name, sizeof(g->name), "%s", card);
-    return m;
-}
-
-static void add_model(struct machine *m, const char *from, const char *name, const char *path)
-{
-    struct machine_model *x = machine_add_model(m);
-    x->name = xstrdup(name);
-    x->from = xstrdup(from);
-    x->path = xstrdup(path);
-}
-
-static struct machine_service *add_service(struct machine *m, enum service_kind kind, int port, const char *model)
-{
-    struct machine_service *s = machine_add_service(m);
-    s->kind = kind;
-    s->port = port;
-    s->rtt_us = 300;
-    machine_text(s->host, sizeof(s->host), m->address[0] ? m->address : "127.0.0.1");
-    snprintf(s->model, sizeof(s->model), "%s", model);
-    return s;
-}
-
-static void add_node(struct machine *m, int port, const char *model)
-{
-    add_service(m, SERVICE_NODE, port, model);
-    add_model(m, "node", model, NULL);
-}
-
-static void add_ollama(struct machine *m, const char *model)
-{
-    add_service(m, SERVICE_OLLAMA, 11434, "");
-    add_model(m, "ollama", model, NULL);
-}
-
-static void finish(struct scene *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        machine_finish(&s->list[i]);
-    s->n = 0;
-}
-
-static bool warns(const struct advice *a, enum advice_trouble what)
-{
-    for (size_t i = 0; i < a->n_warnings; i++) {
-        if (a->warning[i].what == what)
-            return true;
-    }
-    return false;
-}
-
-/* What holds for every advice. */
-static struct advice *make(const struct scene *s, const struct advice_wish *w)
-{
-    struct advice *a = advice_make(s->list, s->n, w);
-    assert_non_null(a->title);
-    assert_true(a->n_path > 0 && a->n_reasons > 0);
-    assert_int_equal(a->n_machines, s->n);
-    for (size_t i = 0; i < a->n_machines; i++)
-        assert_true(a->machine[i].why && a->machine[i].hardware);
-    for (size_t i = 0; i < a->n_path; i++)
-        assert_true(*a->path[i].question && *a->path[i].answer);
-    for (size_t i = 0; i < a->n_models; i++) {
-        assert_non_null(a->model[i].name);
-        assert_true(a->model[i].url || a->model[i].path);
-        assert_true(a->model[i].verifies == !a->model[i].cannot);
-    }
-    assert_true(a->target < (int)a->n_models);
-    for (size_t i = 0; i < a->n_drafters; i++)
-        assert_true(a->drafter[i] >= 0 && a->drafter[i] != a->target);
-    return a;
-}
+#include "scene.h"
 
 static const char *target_name(const struct advice *a)
 {
@@ -133,44 +28,44 @@ static const char *drafter_name(const struct advice *a)
 
 static void scene_direct(struct scene *s, struct advice_wish *w)
 {
-    struct machine *m = add_box(s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 3060", 12);
-    add_model(m, "file", "Qwen3-8B-Q4_K_M.gguf", "/models/Qwen3-8B-Q4_K_M.gguf");
+    struct machine *m = scene_box(s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 3060", 12);
+    scene_model(m, "file", "Qwen3-8B-Q4_K_M.gguf", "/models/Qwen3-8B-Q4_K_M.gguf");
 }
 
 static void scene_direct_cpu(struct scene *s, struct advice_wish *w)
 {
-    add_model(add_cpu(s, MACHINE_HERE, "pc", 16), "file", "Qwen3-1.7B-Q8_0.gguf", "/m/Qwen3-1.7B-Q8_0.gguf");
+    scene_model(scene_cpu(s, MACHINE_HERE, "pc", 16), "file", "Qwen3-1.7B-Q8_0.gguf", "/m/Qwen3-1.7B-Q8_0.gguf");
 }
 
 static void scene_pool(struct scene *s, struct advice_wish *w)
 {
-    struct machine *m = add_box(s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 3060", 12);
+    struct machine *m = scene_box(s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 3060", 12);
     struct machine_gpu *second = machine_add_gpu(m);
     *second = m->gpu[0];
-    add_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/models/Qwen3-32B-Q4_K_M.gguf");
+    scene_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/models/Qwen3-32B-Q4_K_M.gguf");
 }
 
 static void scene_proxy(struct scene *s, struct advice_wish *w)
 {
-    add_node(add_box(s, MACHINE_AGENT, "big", "NVIDIA GeForce RTX 4090", 24), 8081, "qwen3:32b");
-    add_node(add_box(s, MACHINE_HERE, "small", "NVIDIA GeForce GTX 1070", 8), 8081, "qwen3:1.7b");
+    scene_node(scene_box(s, MACHINE_AGENT, "big", "NVIDIA GeForce RTX 4090", 24), 8081, "qwen3:32b");
+    scene_node(scene_box(s, MACHINE_HERE, "small", "NVIDIA GeForce GTX 1070", 8), 8081, "qwen3:1.7b");
 }
 
 static void scene_proxy_seen(struct scene *s, struct advice_wish *w)
 {
-    add_node(add_machine(s, MACHINE_SEEN, "192.168.1.1"), 8081, "qwen3:32b");
-    add_ollama(add_machine(s, MACHINE_SEEN, "192.168.1.2"), "qwen3:1.7b");
+    scene_node(scene_machine(s, MACHINE_SEEN, "192.168.1.1"), 8081, "qwen3:32b");
+    scene_ollama(scene_machine(s, MACHINE_SEEN, "192.168.1.2"), "qwen3:1.7b");
 }
 
 static void scene_cpu_draft(struct scene *s, struct advice_wish *w)
 {
-    add_node(add_box(s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24), 8081, "qwen3:32b");
-    add_ollama(add_cpu(s, MACHINE_AGENT, "old", 16), "qwen3:0.6b");
+    scene_node(scene_box(s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24), 8081, "qwen3:32b");
+    scene_ollama(scene_cpu(s, MACHINE_AGENT, "old", 16), "qwen3:0.6b");
 }
 
 static void scene_cloud(struct scene *s, struct advice_wish *w)
 {
-    add_ollama(add_box(s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 2070", 8), "qwen3:8b");
+    scene_ollama(scene_box(s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 2070", 8), "qwen3:8b");
     w->cloud_url = "https://api.example.com";
     w->cloud_model = "qwen3.5:397b";
     w->cloud_key = "API_KEY";
@@ -178,18 +73,18 @@ static void scene_cloud(struct scene *s, struct advice_wish *w)
 
 static void scene_combined(struct scene *s, struct advice_wish *w)
 {
-    struct machine *m = add_box(s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 4090", 24);
-    add_model(m, "file", "Qwen2.5-72B-Q4_K_M.gguf", "/models/Qwen2.5-72B-Q4_K_M.gguf");
-    add_service(add_box(s, MACHINE_AGENT, "other", "NVIDIA GeForce RTX 3090", 24), SERVICE_WORKER, 50052, "");
-    add_service(add_box(s, MACHINE_AGENT, "third", "NVIDIA GeForce RTX 3090", 24), SERVICE_WORKER, 50052, "");
-    add_ollama(add_cpu(s, MACHINE_AGENT, "old", 16), "qwen2.5:3b");
+    struct machine *m = scene_box(s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 4090", 24);
+    scene_model(m, "file", "Qwen2.5-72B-Q4_K_M.gguf", "/models/Qwen2.5-72B-Q4_K_M.gguf");
+    scene_service(scene_box(s, MACHINE_AGENT, "other", "NVIDIA GeForce RTX 3090", 24), SERVICE_WORKER, 50052, "");
+    scene_service(scene_box(s, MACHINE_AGENT, "third", "NVIDIA GeForce RTX 3090", 24), SERVICE_WORKER, 50052, "");
+    scene_ollama(scene_cpu(s, MACHINE_AGENT, "old", 16), "qwen2.5:3b");
 }
 
 static void scene_crowd(struct scene *s, struct advice_wish *w)
 {
-    add_ollama(add_cpu(s, MACHINE_HERE, "a", 16), "qwen3:4b");
-    add_ollama(add_cpu(s, MACHINE_AGENT, "b", 16), "qwen3:0.6b");
-    add_cpu(s, MACHINE_AGENT, "c", 8);
+    scene_ollama(scene_cpu(s, MACHINE_HERE, "a", 16), "qwen3:4b");
+    scene_ollama(scene_cpu(s, MACHINE_AGENT, "b", 16), "qwen3:0.6b");
+    scene_cpu(s, MACHINE_AGENT, "c", 8);
 }
 
 static void scene_nothing(struct scene *s, struct advice_wish *w)
@@ -198,7 +93,7 @@ static void scene_nothing(struct scene *s, struct advice_wish *w)
 
 static void scene_unknown(struct scene *s, struct advice_wish *w)
 {
-    add_machine(s, MACHINE_HERE, "who");
+    scene_machine(s, MACHINE_HERE, "who");
 }
 
 static void scene_given(struct scene *s, struct advice_wish *w)
@@ -209,9 +104,9 @@ static void scene_given(struct scene *s, struct advice_wish *w)
 
 static void scene_two_here(struct scene *s, struct advice_wish *w)
 {
-    struct machine *m = add_cpu(s, MACHINE_HERE, "pc", 16);
-    add_node(m, 8081, "target");
-    add_node(m, 8082, "small");
+    struct machine *m = scene_cpu(s, MACHINE_HERE, "pc", 16);
+    scene_node(m, 8081, "target");
+    scene_node(m, 8082, "small");
     for (size_t i = 0; i < m->n_models; i++) {
         snprintf(m->model[i].vocab, sizeof(m->model[i].vocab), "aaaa");
         snprintf(m->model[i].architecture, sizeof(m->model[i].architecture), "llama");
@@ -248,12 +143,12 @@ static void decisions(void **state)
         struct advice_wish w;
         advice_wish_init(&w);
         rows[i].scene(&s, &w);
-        struct advice *a = make(&s, &w);
+        struct advice *a = scene_advice(&s, &w);
         if (a->kind != rows[i].kind || strcmp(target_name(a), rows[i].target) != 0 ||
             strcmp(drafter_name(a), rows[i].drafter) != 0)
             fail_msg("%s: %s, %s, %s", rows[i].what, advice_kind_name(a->kind), target_name(a), drafter_name(a));
         advice_destroy(a);
-        finish(&s);
+        scene_finish(&s);
     }
 }
 
@@ -263,7 +158,7 @@ static struct advice *advice_of(struct scene *s, void scene(struct scene *, stru
     advice_wish_init(&w);
     s->n = 0;
     scene(s, &w);
-    return make(s, &w);
+    return scene_advice(s, &w);
 }
 
 /* One GPU: said honestly, with what would still help. */
@@ -277,7 +172,7 @@ static void one_gpu_is_told_the_truth(void **state)
     assert_int_equal(a->n_tasks, 1); /* a small one to pull */
     assert_string_equal(a->task[0].command, "ollama pull qwen3:0.6b");
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void a_small_file_drafts_beside_the_big_one(void **state)
@@ -287,9 +182,9 @@ static void a_small_file_drafts_beside_the_big_one(void **state)
     advice_wish_init(&w);
     s.n = 0;
     scene_direct(&s, &w);
-    add_model(&s.list[0], "file", "Qwen3-0.6B-Q8_0.gguf", "/models/Qwen3-0.6B-Q8_0.gguf");
-    add_model(&s.list[0], "file", "nomic-embed-text.gguf", "/models/nomic-embed-text.gguf");
-    struct advice *a = make(&s, &w);
+    scene_model(&s.list[0], "file", "Qwen3-0.6B-Q8_0.gguf", "/models/Qwen3-0.6B-Q8_0.gguf");
+    scene_model(&s.list[0], "file", "nomic-embed-text.gguf", "/models/nomic-embed-text.gguf");
+    struct advice *a = scene_advice(&s, &w);
     assert_int_equal(a->kind, ADVICE_DIRECT);
     assert_int_equal(a->n_models, 2); /* what embeds does not write */
     assert_string_equal(drafter_name(a), "Qwen3-0.6B-Q8_0.gguf");
@@ -297,10 +192,10 @@ static void a_small_file_drafts_beside_the_big_one(void **state)
     assert_false(a->ngram);
     w.no_node = true; /* nothing could serve a file */
     advice_destroy(a);
-    a = make(&s, &w);
+    a = scene_advice(&s, &w);
     assert_int_equal(a->target, ADVICE_NONE);
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void what_is_to_be_fetched_fits_beside_it(void **state)
@@ -310,7 +205,7 @@ static void what_is_to_be_fetched_fits_beside_it(void **state)
     assert_int_equal(a->n_tasks, 1); /* of 24 GB 20 are taken: no room for 8B */
     assert_string_equal(a->task[0].command, "ollama pull qwen3:4b");
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void roles_of_the_proxy(void **state)
@@ -337,50 +232,50 @@ static void roles_of_the_proxy(void **state)
     struct advice_wish w;
     advice_wish_init(&w);
     w.role = swapped;
-    a = make(&s, &w);
+    a = scene_advice(&s, &w);
     assert_string_equal(target_name(a), "qwen3:1.7b");
     assert_string_equal(drafter_name(a), "none"); /* a bigger one does not draft */
     assert_int_equal(a->machine[0].role, ADVICE_ROLE_DRAFTER);
     advice_destroy(a);
     const enum advice_role alone[] = {ADVICE_ROLE_AUTO, ADVICE_ROLE_NONE};
     w.role = alone;
-    a = make(&s, &w);
+    a = scene_advice(&s, &w);
     assert_string_equal(target_name(a), "qwen3:32b");
     assert_int_equal(a->n_drafters, 0);
-    assert_true(warns(a, ADVICE_NO_DRAFTER) && a->ngram);
+    assert_true(scene_warns(a, ADVICE_NO_DRAFTER) && a->ngram);
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 /* In a container, or in the home of another user: the server tells of its models, and nobody else can read them. */
 static void models_that_only_ollama_can_read(void **state)
 {
     struct scene s = {.n = 0};
-    add_ollama(add_box(&s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24), "qwen3:32b");
+    scene_ollama(scene_box(&s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24), "qwen3:32b");
     struct advice_wish w;
     advice_wish_init(&w);
-    struct advice *a = make(&s, &w);
+    struct advice *a = scene_advice(&s, &w);
     assert_int_equal(a->n_models, 1);
     assert_int_equal(a->model[a->target].source, ADVICE_RUNS);
     assert_string_equal(a->model[a->target].backend, "ollama");
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void models_can_be_chosen(void **state)
 {
     struct scene s = {.n = 0};
-    struct machine *m = add_box(&s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24);
-    add_service(m, SERVICE_OLLAMA, 11434, "");
-    add_model(m, "ollama", "qwen3:32b", "/ollama/blobs/32");
-    add_model(m, "ollama", "qwen3:14b", "/ollama/blobs/14");
-    add_model(m, "ollama", "llama3.2:3b", "/ollama/blobs/3");
-    struct machine *o = add_box(&s, MACHINE_AGENT, "old", "NVIDIA GeForce GTX 1070", 8);
-    add_ollama(o, "qwen3:1.7b");
-    add_model(o, "ollama", "qwen3:0.6b", NULL);
+    struct machine *m = scene_box(&s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24);
+    scene_service(m, SERVICE_OLLAMA, 11434, "");
+    scene_model(m, "ollama", "qwen3:32b", "/ollama/blobs/32");
+    scene_model(m, "ollama", "qwen3:14b", "/ollama/blobs/14");
+    scene_model(m, "ollama", "llama3.2:3b", "/ollama/blobs/3");
+    struct machine *o = scene_box(&s, MACHINE_AGENT, "old", "NVIDIA GeForce GTX 1070", 8);
+    scene_ollama(o, "qwen3:1.7b");
+    scene_model(o, "ollama", "qwen3:0.6b", NULL);
     struct advice_wish w;
     advice_wish_init(&w);
-    struct advice *a = make(&s, &w);
+    struct advice *a = scene_advice(&s, &w);
     /* On this machine Ollama's own files can be served by a node, which checks drafts. */
     assert_int_equal(a->model[a->target].source, ADVICE_HERE);
     assert_string_equal(a->model[a->target].path, "ollama:qwen3:32b");
@@ -395,33 +290,33 @@ static void models_can_be_chosen(void **state)
     for (size_t i = 0; i < a->n_models; i++)
         llama = strcmp(a->model[i].name, "llama3.2:3b") == 0 ? (int)i : llama;
     w.drafter = llama; /* by somebody who wants it so */
-    struct advice *b = make(&s, &w);
+    struct advice *b = scene_advice(&s, &w);
     assert_string_equal(drafter_name(b), "llama3.2:3b");
-    assert_true(warns(b, ADVICE_OTHER_FAMILY));
+    assert_true(scene_warns(b, ADVICE_OTHER_FAMILY));
     assert_true(b->estimate.accepted == 0.03);
     advice_destroy(b);
     w.drafter = ADVICE_NONE;
-    b = make(&s, &w);
+    b = scene_advice(&s, &w);
     assert_int_equal(b->n_drafters, 0);
     assert_false(b->ngram);
     advice_destroy(b);
     advice_wish_init(&w);
     w.target_name = "qwen3:14b";
-    b = make(&s, &w);
+    b = scene_advice(&s, &w);
     assert_string_equal(target_name(b), "qwen3:14b");
     advice_destroy(b);
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void models_that_are_still_to_be_fetched(void **state)
 {
     struct scene s = {.n = 0};
-    add_box(&s, MACHINE_AGENT, "big", "NVIDIA GeForce RTX 4090", 24);
-    add_service(add_box(&s, MACHINE_HERE, "old", "NVIDIA GeForce GTX 1060", 6), SERVICE_OLLAMA, 11434, "");
+    scene_box(&s, MACHINE_AGENT, "big", "NVIDIA GeForce RTX 4090", 24);
+    scene_service(scene_box(&s, MACHINE_HERE, "old", "NVIDIA GeForce GTX 1060", 6), SERVICE_OLLAMA, 11434, "");
     struct advice_wish w;
     advice_wish_init(&w);
-    struct advice *a = make(&s, &w);
+    struct advice *a = scene_advice(&s, &w);
     assert_int_equal(a->target, ADVICE_NONE);
     assert_int_equal(a->n_tasks, 1);
     assert_int_equal(a->task[0].machine, 0);
@@ -429,7 +324,7 @@ static void models_that_are_still_to_be_fetched(void **state)
     advice_destroy(a);
     w.target_name = "qwen3:32b";
     w.draft_name = "qwen3:1.7b";
-    a = make(&s, &w);
+    a = scene_advice(&s, &w);
     assert_string_equal(target_name(a), "qwen3:32b");
     assert_int_equal(a->model[a->target].machine, 0);
     assert_string_equal(a->model[a->target].url, "http://192.168.1.1:8081");
@@ -441,28 +336,28 @@ static void models_that_are_still_to_be_fetched(void **state)
     advice_destroy(a);
     w.target_name = "/models/other.gguf"; /* a file of this machine */
     w.draft_name = NULL;
-    a = make(&s, &w);
+    a = scene_advice(&s, &w);
     assert_string_equal(target_name(a), "other.gguf");
     assert_true(a->pooled);
     assert_string_equal(a->model[a->target].path, "/models/other.gguf");
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 /* What is still to be started gets a port of its own, and whoever is to start it is told how. */
 static void servers_that_are_still_to_be_started(void **state)
 {
     struct scene s = {.n = 0};
-    struct machine *big = add_box(&s, MACHINE_AGENT, "big", "NVIDIA GeForce RTX 4090", 24);
-    add_service(big, SERVICE_AGENT, 9191, "");
-    add_service(big, SERVICE_LLAMACPP, 8081, "")->needs_secret = true; /* the usual port is taken */
-    add_model(big, "file", "Qwen3-32B-Q4_K_M.gguf", "/models/my Qwen3-32B-Q4_K_M.gguf");
-    struct machine *here = add_box(&s, MACHINE_HERE, "small", "NVIDIA GeForce GTX 1070", 8);
-    add_model(here, "file", "Qwen3-1.7B-Q8_0.gguf", "/m/Qwen3-1.7B-Q8_0.gguf");
+    struct machine *big = scene_box(&s, MACHINE_AGENT, "big", "NVIDIA GeForce RTX 4090", 24);
+    scene_service(big, SERVICE_AGENT, 9191, "");
+    scene_service(big, SERVICE_LLAMACPP, 8081, "")->needs_secret = true; /* the usual port is taken */
+    scene_model(big, "file", "Qwen3-32B-Q4_K_M.gguf", "/models/my Qwen3-32B-Q4_K_M.gguf");
+    struct machine *here = scene_box(&s, MACHINE_HERE, "small", "NVIDIA GeForce GTX 1070", 8);
+    scene_model(here, "file", "Qwen3-1.7B-Q8_0.gguf", "/m/Qwen3-1.7B-Q8_0.gguf");
     struct advice_wish w;
     advice_wish_init(&w);
     w.target_name = "Qwen3-32B-Q4_K_M.gguf";
-    struct advice *a = make(&s, &w);
+    struct advice *a = scene_advice(&s, &w);
     assert_string_equal(target_name(a), "Qwen3-32B-Q4_K_M.gguf");
     assert_false(a->pooled);
     assert_string_equal(a->model[a->target].url, "http://192.168.1.1:8082");
@@ -476,13 +371,13 @@ static void servers_that_are_still_to_be_started(void **state)
     advice_destroy(a);
 
     /* Both on the other machine: two ports. */
-    add_model(big, "file", "Qwen3-4B-Q8_0.gguf", "/models/Qwen3-4B-Q8_0.gguf");
+    scene_model(big, "file", "Qwen3-4B-Q8_0.gguf", "/models/Qwen3-4B-Q8_0.gguf");
     w.draft_name = "Qwen3-4B-Q8_0.gguf";
-    a = make(&s, &w);
+    a = scene_advice(&s, &w);
     assert_string_equal(a->model[a->target].url, "http://192.168.1.1:8082");
     assert_string_equal(a->model[a->drafter[0]].url, "http://192.168.1.1:8083");
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void the_pool_takes_the_fewest_workers(void **state)
@@ -502,223 +397,35 @@ static void the_pool_takes_the_fewest_workers(void **state)
     struct advice_wish w;
     advice_wish_init(&w);
     w.role = roles;
-    a = make(&s, &w);
+    a = scene_advice(&s, &w);
     assert_int_equal(a->n_workers, 0);
-    assert_true(warns(a, ADVICE_TOO_BIG));
+    assert_true(scene_warns(a, ADVICE_TOO_BIG));
     assert_true(a->model[a->target].missing > 10 * GIB);
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void workers_tell_what_they_lend(void **state)
 {
     struct scene s = {.n = 0};
-    struct machine *m = add_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 4090", 24);
-    add_model(m, "file", "Qwen2.5-72B-Q4_K_M.gguf", "/models/Qwen2.5-72B-Q4_K_M.gguf");
-    add_service(add_machine(&s, MACHINE_SEEN, "small"), SERVICE_WORKER, 50052, "")->memory = 8 * GIB;
-    add_service(add_machine(&s, MACHINE_SEEN, "large"), SERVICE_WORKER, 50052, "")->memory = 48 * GIB;
-    struct advice *a = make(&s, NULL);
+    struct machine *m = scene_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 4090", 24);
+    scene_model(m, "file", "Qwen2.5-72B-Q4_K_M.gguf", "/models/Qwen2.5-72B-Q4_K_M.gguf");
+    scene_service(scene_machine(&s, MACHINE_SEEN, "small"), SERVICE_WORKER, 50052, "")->memory = 8 * GIB;
+    scene_service(scene_machine(&s, MACHINE_SEEN, "large"), SERVICE_WORKER, 50052, "")->memory = 48 * GIB;
+    struct advice *a = scene_advice(&s, NULL);
     assert_int_equal(a->kind, ADVICE_COMBINED);
     assert_int_equal(a->n_workers, 1);
     assert_int_equal(a->worker[0], 2);
     assert_int_equal(a->machine[2].class, HARDWARE_TARGET);
     assert_string_equal(a->machine[1].hardware, "lends 8 GB");
-    assert_false(warns(a, ADVICE_TOO_BIG));
+    assert_false(scene_warns(a, ADVICE_TOO_BIG));
     advice_destroy(a);
     s.list[2].service[0].memory_free = 4 * GIB; /* somebody uses the rest */
-    a = make(&s, NULL);
+    a = scene_advice(&s, NULL);
     assert_int_equal(a->n_workers, 2);
-    assert_true(warns(a, ADVICE_TOO_BIG));
+    assert_true(scene_warns(a, ADVICE_TOO_BIG));
     advice_destroy(a);
-    finish(&s);
-}
-
-static const char *turn_of(const struct advice *a, const char *question)
-{
-    for (size_t i = 0; i < a->n_path; i++) {
-        if (strstr(a->path[i].question, question))
-            return a->path[i].answer;
-    }
-    return "";
-}
-
-static const char *warning_of(const struct advice *a, enum advice_trouble what)
-{
-    for (size_t i = 0; i < a->n_warnings; i++) {
-        if (a->warning[i].what == what)
-            return a->warning[i].text;
-    }
-    return "";
-}
-
-/* A node that checks drafts, and three machines with a small model each. */
-static void scene_crowd_of_nodes(struct scene *s, struct advice_wish *w)
-{
-    static const char *const small[] = {"qwen3:0.6b", "qwen3:1.7b", "qwen3:0.6b"};
-    add_node(add_cpu(s, MACHINE_HERE, "a", 32), 8081, "qwen3:14b");
-    for (size_t i = 0; i < ARRAY_LEN(small); i++)
-        add_node(add_cpu(s, MACHINE_AGENT, i == 0 ? "b" : i == 1 ? "c" : "d", 16), 8081, small[i]);
-}
-
-/* What a crowd could do is said; what is approximate is not chosen for anybody. */
-static void a_crowd_stays_exact_unless_wished(void **state)
-{
-    struct scene s;
-    struct advice *a = advice_of(&s, scene_crowd);
-    assert_int_equal(a->mode, ADVICE_EXACT);
-    assert_true(a->asks && a->can[ADVICE_GATE]);
-    assert_false(a->can[ADVICE_CONSENSUS]); /* an Ollama checks nothing */
-    assert_non_null(strstr(a->reason[0], "(consensus)"));
-    assert_non_null(strstr(a->reason[0], "(quality gate)"));
-    assert_non_null(strstr(a->reason[0], "approximate"));
-    assert_string_equal(
-        turn_of(a, "promise"),
-        "to be exact, as long as nothing else is wished; the quality gate is possible, and approximate");
-    assert_null(strstr(a->title, "approximate"));
-    assert_false(warns(a, ADVICE_APPROXIMATE));
-    char *text = advice_tell(a, s.list, "h:1", NULL);
-    assert_null(strstr(text, "may differ"));
-    free(text);
-    advice_destroy(a);
-    finish(&s);
-    a = advice_of(&s, scene_proxy); /* two machines with GPUs: there is nothing to ask */
-    assert_false(a->asks);
-    assert_string_equal(turn_of(a, "promise"), "");
-    advice_destroy(a);
-    finish(&s);
-}
-
-static void a_gate_of_those_that_write(void **state)
-{
-    struct scene s = {.n = 0};
-    struct advice_wish w;
-    advice_wish_init(&w);
-    scene_crowd_of_nodes(&s, &w);
-    add_cpu(&s, MACHINE_AGENT, "e", 16); /* has nothing yet */
-    w.mode = ADVICE_GATE;
-    struct advice *a = make(&s, &w);
-    assert_int_equal(a->kind, ADVICE_CROWD);
-    assert_int_equal(a->mode, ADVICE_GATE);
-    assert_int_equal(a->n_agents, 3);
-    for (size_t i = 0; i < a->n_agents; i++) {
-        assert_int_not_equal(a->agent[i], a->target);
-        assert_int_equal(a->machine[a->model[a->agent[i]].machine].role, ADVICE_ROLE_DRAFTER);
-    }
-    assert_non_null(strstr(a->title, "3 agents write, qwen3:14b on a reviews (approximate)"));
-    assert_non_null(strstr(warning_of(a, ADVICE_APPROXIMATE), "qwen3:14b"));
-    assert_non_null(strstr(turn_of(a, "promise"), "the quality gate, as wished: approximate"));
-    assert_true(a->estimate.agents > a->estimate.alone); /* three that are smaller */
-    assert_true(a->estimate.reviewed > a->estimate.alone);
-    assert_string_equal(a->task[a->n_tasks - 1].command, "ollama pull qwen3:1.7b");
-    assert_int_equal(a->task[a->n_tasks - 1].machine, 4);
-    char *text = advice_tell(a, s.list, "h:1", NULL);
-    assert_non_null(strstr(text, "may differ"));
-    assert_null(strstr(text, "same as before"));
-    free(text);
-    advice_destroy(a);
-    finish(&s);
-}
-
-static void consensus_of_those_that_draft(void **state)
-{
-    struct scene s = {.n = 0};
-    struct advice_wish w;
-    advice_wish_init(&w);
-    scene_crowd_of_nodes(&s, &w);
-    struct advice *a = make(&s, &w);
-    assert_int_equal(a->n_drafters, 3); /* all draft at once, exactly too */
-    assert_true(a->can[ADVICE_CONSENSUS] && a->can[ADVICE_GATE]);
-    assert_non_null(strstr(turn_of(a, "promise"), "consensus and the quality gate are possible"));
-    advice_destroy(a);
-    w.mode = ADVICE_CONSENSUS;
-    a = make(&s, &w);
-    assert_int_equal(a->mode, ADVICE_CONSENSUS);
-    assert_non_null(strstr(a->title, "3 drafters vote, qwen3:14b on a checks what they do not agree on (approximate)"));
-    assert_true(warns(a, ADVICE_APPROXIMATE));
-    advice_destroy(a);
-    finish(&s);
-}
-
-/* On one machine nobody is asked, but a wish counts: its servers vote and write side by side. */
-static void a_wish_counts_on_one_machine(void **state)
-{
-    struct scene s = {.n = 0};
-    struct advice_wish w;
-    advice_wish_init(&w);
-    struct machine *m = add_cpu(&s, MACHINE_HERE, "pc", 32);
-    add_node(m, 8081, "qwen3:8b");
-    add_node(m, 8082, "qwen3:0.6b");
-    add_node(m, 8083, "qwen3:1.7b");
-    struct advice *a = make(&s, &w);
-    assert_int_equal(a->n_drafters, 1);
-    assert_int_equal(a->mode, ADVICE_EXACT);
-    assert_false(a->asks);
-    advice_destroy(a);
-    w.mode = ADVICE_CONSENSUS;
-    a = make(&s, &w);
-    assert_int_equal(a->mode, ADVICE_CONSENSUS);
-    assert_int_equal(a->n_drafters, 2);
-    advice_destroy(a);
-    w.mode = ADVICE_GATE;
-    a = make(&s, &w);
-    assert_int_equal(a->mode, ADVICE_GATE);
-    assert_int_equal(a->n_agents, 2);
-    assert_true(a->asks);
-    advice_destroy(a);
-    finish(&s);
-}
-
-static void a_wish_that_can_not_be_had(void **state)
-{
-    struct scene s = {.n = 0};
-    struct advice_wish w;
-    advice_wish_init(&w);
-    scene_crowd(&s, &w);
-    w.mode = ADVICE_CONSENSUS;
-    struct advice *a = make(&s, &w);
-    assert_int_equal(a->mode, ADVICE_EXACT);
-    assert_non_null(strstr(warning_of(a, ADVICE_NOT_HERE), "answers are exact"));
-    assert_null(strstr(a->title, "approximate"));
-    assert_true(a->asks); /* what can be had is offered */
-    advice_destroy(a);
-    finish(&s);
-    advice_wish_init(&w);
-    scene_direct(&s, &w);
-    w.mode = ADVICE_GATE;
-    a = make(&s, &w);
-    assert_int_equal(a->mode, ADVICE_EXACT);
-    assert_non_null(strstr(warning_of(a, ADVICE_NOT_HERE), "there is no quality gate here"));
-    advice_destroy(a);
-    finish(&s);
-}
-
-/* Files there are served by nodes on ports of their own, once that is wished for. */
-static void agents_that_are_still_to_be_started(void **state)
-{
-    struct scene s = {.n = 0};
-    struct advice_wish w;
-    advice_wish_init(&w);
-    add_node(add_cpu(&s, MACHINE_HERE, "a", 32), 8081, "qwen3:8b");
-    struct machine *m = add_cpu(&s, MACHINE_AGENT, "b", 16);
-    add_model(m, "file", "Llama-3.2-1B-Q8_0.gguf", "/m/Llama-3.2-1B-Q8_0.gguf"); /* of any family */
-    add_service(m, SERVICE_NODE, 8081, "")->needs_secret = true;
-    struct advice *a = make(&s, &w);
-    bool was = a->can[ADVICE_GATE];
-    advice_destroy(a);
-    w.mode = ADVICE_GATE;
-    a = make(&s, &w);
-    assert_true(was || a->n_agents > 0);
-    const struct advice_model *agent = NULL;
-    for (size_t i = 0; i < a->n_agents; i++)
-        agent = a->model[a->agent[i]].source == ADVICE_THERE ? &a->model[a->agent[i]] : agent;
-    assert_non_null(agent);
-    assert_string_equal(agent->url, "http://192.168.1.2:8082");
-    bool told = false;
-    for (size_t i = 0; i < a->n_tasks; i++)
-        told |= strcmp(a->task[i].text, "serve it as an agent") == 0;
-    assert_true(told);
-    advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void the_cloud_is_far(void **state)
@@ -726,13 +433,13 @@ static void the_cloud_is_far(void **state)
     struct scene s;
     struct advice *a = advice_of(&s, scene_cloud);
     assert_non_null(strstr(a->reason[0], "50 ms"));
-    assert_true(warns(a, ADVICE_CANNOT_VERIFY));
+    assert_true(scene_warns(a, ADVICE_CANNOT_VERIFY));
     assert_string_equal(a->model[a->target].key, "API_KEY");
     assert_string_equal(a->model[a->target].backend, "openai");
     assert_int_equal(a->estimate.pair.basis, PAIR_PROVEN);
-    assert_false(warns(a, ADVICE_OTHER_FAMILY));
+    assert_false(scene_warns(a, ADVICE_OTHER_FAMILY));
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 /* ---- warnings ---- */
@@ -740,104 +447,104 @@ static void the_cloud_is_far(void **state)
 static void warnings(void **state)
 {
     struct scene s = {.n = 0};
-    struct machine *big = add_box(&s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24);
-    add_node(big, 8081, "qwen3:32b-q8_0");
-    struct machine *old = add_cpu(&s, MACHINE_AGENT, "old", 16);
-    add_node(old, 8081, "qwen3:8b-q2_k");
+    struct machine *big = scene_box(&s, MACHINE_HERE, "big", "NVIDIA GeForce RTX 4090", 24);
+    scene_node(big, 8081, "qwen3:32b-q8_0");
+    struct machine *old = scene_cpu(&s, MACHINE_AGENT, "old", 16);
+    scene_node(old, 8081, "qwen3:8b-q2_k");
     old->service[0].rtt_us = 12000;
-    struct advice *a = make(&s, NULL);
-    assert_true(warns(a, ADVICE_QUANTISATION));
-    assert_true(warns(a, ADVICE_SLOW_DRAFTER)); /* 2.9 GB over 26 GB/s */
+    struct advice *a = scene_advice(&s, NULL);
+    assert_true(scene_warns(a, ADVICE_QUANTISATION));
+    assert_true(scene_warns(a, ADVICE_SLOW_DRAFTER)); /* 2.9 GB over 26 GB/s */
     assert_true(a->model[a->drafter[0]].alone < 15);
-    assert_true(warns(a, ADVICE_LATENCY));
-    assert_false(warns(a, ADVICE_OTHER_FAMILY) || warns(a, ADVICE_UNSURE_FAMILY) || warns(a, ADVICE_MOE) ||
-                 warns(a, ADVICE_CANNOT_VERIFY) || warns(a, ADVICE_SECRET));
+    assert_true(scene_warns(a, ADVICE_LATENCY));
+    assert_false(scene_warns(a, ADVICE_OTHER_FAMILY) || scene_warns(a, ADVICE_UNSURE_FAMILY) ||
+                 scene_warns(a, ADVICE_MOE) || scene_warns(a, ADVICE_CANNOT_VERIFY) || scene_warns(a, ADVICE_SECRET));
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 
     s.n = 0;
-    add_ollama(add_box(&s, MACHINE_AGENT, "big", "NVIDIA GeForce RTX 4090", 24), "qwen3:30b-a3b");
-    add_service(add_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 3060", 12), SERVICE_LLAMACPP, 8080,
-                "Qwen2.5-1.5B-Q8_0");
+    scene_ollama(scene_box(&s, MACHINE_AGENT, "big", "NVIDIA GeForce RTX 4090", 24), "qwen3:30b-a3b");
+    scene_service(scene_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 3060", 12), SERVICE_LLAMACPP, 8080,
+                  "Qwen2.5-1.5B-Q8_0");
     s.list[1].service[0].needs_secret = true;
-    a = make(&s, NULL);
+    a = scene_advice(&s, NULL);
     assert_string_equal(target_name(a), "qwen3:30b-a3b");
-    assert_true(warns(a, ADVICE_MOE) && warns(a, ADVICE_CANNOT_VERIFY) && warns(a, ADVICE_SECRET));
-    assert_true(warns(a, ADVICE_UNSURE_FAMILY)); /* qwen2.5 beside qwen3 */
+    assert_true(scene_warns(a, ADVICE_MOE) && scene_warns(a, ADVICE_CANNOT_VERIFY) && scene_warns(a, ADVICE_SECRET));
+    assert_true(scene_warns(a, ADVICE_UNSURE_FAMILY)); /* qwen2.5 beside qwen3 */
     for (size_t i = 0; i < a->n_warnings; i++) {
         if (a->warning[i].what == ADVICE_CANNOT_VERIFY)
             assert_non_null(strstr(a->warning[i].fix, "tightwad node -m ollama:qwen3:30b-a3b"));
     }
     assert_true(isnan(a->estimate.drafted));
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 
     s.n = 0;
-    add_service(add_machine(&s, MACHINE_SEEN, "big"), SERVICE_LLAMACPP, 8080, "Qwen3-8B-Q4_K_M");
-    add_node(add_cpu(&s, MACHINE_HERE, "pc", 64), 8081, "qwen3:4.5b");
-    a = make(&s, NULL);
-    assert_true(warns(a, ADVICE_SLOTS) && warns(a, ADVICE_SIZES));
+    scene_service(scene_machine(&s, MACHINE_SEEN, "big"), SERVICE_LLAMACPP, 8080, "Qwen3-8B-Q4_K_M");
+    scene_node(scene_cpu(&s, MACHINE_HERE, "pc", 64), 8081, "qwen3:4.5b");
+    a = scene_advice(&s, NULL);
+    assert_true(scene_warns(a, ADVICE_SLOTS) && scene_warns(a, ADVICE_SIZES));
     assert_true(isnan(a->estimate.alone)); /* nothing is known of that machine */
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void a_cpu_target_gains_nothing(void **state)
 {
     struct scene s = {.n = 0};
-    add_node(add_cpu(&s, MACHINE_HERE, "a", 64), 8081, "qwen3:8b");
-    add_node(add_cpu(&s, MACHINE_AGENT, "b", 64), 8081, "qwen3:4b");
-    struct advice *a = make(&s, NULL);
-    assert_true(warns(a, ADVICE_DOES_NOT_PAY));
+    scene_node(scene_cpu(&s, MACHINE_HERE, "a", 64), 8081, "qwen3:8b");
+    scene_node(scene_cpu(&s, MACHINE_AGENT, "b", 64), 8081, "qwen3:4b");
+    struct advice *a = scene_advice(&s, NULL);
+    assert_true(scene_warns(a, ADVICE_DOES_NOT_PAY));
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 /* A CPU could hold the larger one, and would write a token a second. */
 static void a_target_that_is_too_slow_is_not_chosen(void **state)
 {
     struct scene s = {.n = 0};
-    struct machine *m = add_cpu(&s, MACHINE_HERE, "pc", 64);
-    add_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/m/Qwen3-32B-Q4_K_M.gguf");
-    add_node(add_box(&s, MACHINE_AGENT, "gpu", "NVIDIA GeForce RTX 3060", 12), 8081, "qwen3:14b");
-    struct advice *a = make(&s, NULL);
+    struct machine *m = scene_cpu(&s, MACHINE_HERE, "pc", 64);
+    scene_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/m/Qwen3-32B-Q4_K_M.gguf");
+    scene_node(scene_box(&s, MACHINE_AGENT, "gpu", "NVIDIA GeForce RTX 3060", 12), 8081, "qwen3:14b");
+    struct advice *a = scene_advice(&s, NULL);
     assert_string_equal(target_name(a), "qwen3:14b");
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 
     s.n = 0;
-    m = add_cpu(&s, MACHINE_HERE, "pc", 64);
-    add_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/m/Qwen3-32B-Q4_K_M.gguf");
-    add_model(m, "file", "Qwen3-4B-Q4_K_M.gguf", "/m/Qwen3-4B-Q4_K_M.gguf");
+    m = scene_cpu(&s, MACHINE_HERE, "pc", 64);
+    scene_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/m/Qwen3-32B-Q4_K_M.gguf");
+    scene_model(m, "file", "Qwen3-4B-Q4_K_M.gguf", "/m/Qwen3-4B-Q4_K_M.gguf");
     struct advice_wish w;
     advice_wish_init(&w);
-    a = make(&s, &w);
+    a = scene_advice(&s, &w);
     assert_string_equal(target_name(a), "Qwen3-4B-Q4_K_M.gguf");
     advice_destroy(a);
     w.target_name = "Qwen3-32B-Q4_K_M.gguf"; /* unless somebody wants it so */
-    a = make(&s, &w);
+    a = scene_advice(&s, &w);
     assert_string_equal(target_name(a), "Qwen3-32B-Q4_K_M.gguf");
     assert_true(a->estimate.alone < 2);
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void a_drafter_without_room_computes_on_the_cpu(void **state)
 {
     struct scene s = {.n = 0};
-    struct machine *m = add_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 4090", 24);
-    add_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/m/Qwen3-32B-Q4_K_M.gguf");
-    add_model(m, "file", "Qwen3-8B-Q4_K_M.gguf", "/m/Qwen3-8B-Q4_K_M.gguf");
-    struct advice *a = make(&s, NULL);
+    struct machine *m = scene_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce RTX 4090", 24);
+    scene_model(m, "file", "Qwen3-32B-Q4_K_M.gguf", "/m/Qwen3-32B-Q4_K_M.gguf");
+    scene_model(m, "file", "Qwen3-8B-Q4_K_M.gguf", "/m/Qwen3-8B-Q4_K_M.gguf");
+    struct advice *a = scene_advice(&s, NULL);
     assert_string_equal(drafter_name(a), "Qwen3-8B-Q4_K_M.gguf");
-    assert_true(warns(a, ADVICE_DOES_NOT_PAY)); /* 19 and 5 GB in 24: the 8B model drafts at 5 tokens/s */
+    assert_true(scene_warns(a, ADVICE_DOES_NOT_PAY)); /* 19 and 5 GB in 24: the 8B model drafts at 5 tokens/s */
     double with = a->estimate.drafted;
     m->gpu[0].memory = 48 * GIB;
     advice_destroy(a);
-    a = make(&s, NULL);
+    a = scene_advice(&s, NULL);
     assert_true(a->estimate.drafted > with && a->estimate.drafted > a->estimate.alone);
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 /* ---- edges ---- */
@@ -845,27 +552,27 @@ static void a_drafter_without_room_computes_on_the_cpu(void **state)
 static void what_is_unknown_stays_unknown(void **state)
 {
     struct scene s = {.n = 0};
-    struct machine *m = add_box(&s, MACHINE_HERE, "pc", "a card", -1);
-    add_model(m, "file", "thing.gguf", "/m/thing.gguf");
+    struct machine *m = scene_box(&s, MACHINE_HERE, "pc", "a card", -1);
+    scene_model(m, "file", "thing.gguf", "/m/thing.gguf");
     m->memory = -1;
     m->cpu.cores = -1;
-    struct advice *a = make(&s, NULL);
+    struct advice *a = scene_advice(&s, NULL);
     assert_int_equal(a->machine[0].memory, -1);
     assert_int_equal(a->machine[0].class, HARDWARE_UNKNOWN);
     assert_true(isnan(a->machine[0].gbps) && isnan(a->machine[0].model_max));
     assert_int_equal(a->kind, ADVICE_DIRECT);
     assert_true(isnan(a->estimate.alone) && isnan(a->estimate.drafted));
     assert_int_equal(a->model[0].missing, -1);
-    assert_false(warns(a, ADVICE_TOO_BIG));
+    assert_false(scene_warns(a, ADVICE_TOO_BIG));
     assert_non_null(strstr(a->machine[0].hardware, "memory not known"));
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void several_gpus_of_different_sizes(void **state)
 {
     struct scene s = {.n = 0};
-    struct machine *m = add_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce GTX 1060", 6);
+    struct machine *m = scene_box(&s, MACHINE_HERE, "pc", "NVIDIA GeForce GTX 1060", 6);
     struct machine_gpu *g = machine_add_gpu(m);
     g->vendor = GPU_NVIDIA;
     g->memory = 24 * GIB;
@@ -874,7 +581,7 @@ static void several_gpus_of_different_sizes(void **state)
     g->vendor = GPU_INTEL; /* the processor's own */
     g->unified = true;
     snprintf(g->name, sizeof(g->name), "Intel UHD Graphics");
-    struct advice *a = make(&s, NULL);
+    struct advice *a = scene_advice(&s, NULL);
     assert_int_equal(a->machine[0].gpus, 2);
     assert_int_equal(a->machine[0].memory, 30 * GIB);
     assert_int_equal(a->machine[0].largest, 24 * GIB);
@@ -882,22 +589,22 @@ static void several_gpus_of_different_sizes(void **state)
     assert_int_equal(a->kind, ADVICE_POOL);
     assert_string_equal(a->machine[0].hardware, "2 x GTX 1060 and others, 30 GB");
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void unified_memory_is_the_machines(void **state)
 {
     struct scene s = {.n = 0};
-    struct machine *m = add_box(&s, MACHINE_TYPED, "mac", "Apple M2 Max", -1);
+    struct machine *m = scene_box(&s, MACHINE_TYPED, "mac", "Apple M2 Max", -1);
     m->memory = 64 * GIB;
     m->gpu[0].vendor = GPU_APPLE;
     m->gpu[0].unified = true;
-    struct advice *a = make(&s, NULL);
+    struct advice *a = scene_advice(&s, NULL);
     assert_int_equal(a->machine[0].memory, 48 * GIB);
     assert_int_equal(a->machine[0].class, HARDWARE_TARGET);
     assert_true(a->machine[0].gbps == 400);
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
 }
 
 static void words(void **state)
@@ -943,7 +650,7 @@ static void words(void **state)
     assert_true(!strstr(text, "nan") && !strstr(text, "sooner"));
     free(text);
     advice_destroy(a);
-    finish(&s);
+    scene_finish(&s);
     advice_destroy(NULL);
 }
 
@@ -959,12 +666,6 @@ const struct CMUnitTest advice_tests[] = {
     cmocka_unit_test(servers_that_are_still_to_be_started),
     cmocka_unit_test(the_pool_takes_the_fewest_workers),
     cmocka_unit_test(workers_tell_what_they_lend),
-    cmocka_unit_test(a_crowd_stays_exact_unless_wished),
-    cmocka_unit_test(a_gate_of_those_that_write),
-    cmocka_unit_test(consensus_of_those_that_draft),
-    cmocka_unit_test(a_wish_counts_on_one_machine),
-    cmocka_unit_test(a_wish_that_can_not_be_had),
-    cmocka_unit_test(agents_that_are_still_to_be_started),
     cmocka_unit_test(the_cloud_is_far),
     cmocka_unit_test(warnings),
     cmocka_unit_test(a_cpu_target_gains_nothing),
