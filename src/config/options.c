@@ -144,8 +144,9 @@ const struct option option_table[] = {
      .help = "Whether the gate answers from the start; `tightwad gate start` and `stop` turn it on and off."},
     {.key = "quality_gate.routing", AT(gate.routing), .type = OPTION_ENUM, .names = routing_names, .def = "least_busy",
      .reloadable = true,
-     .help = "Which agent writes the answer: the one with the fewest requests, each in turn, or two of them, of which the "
-             "first answer counts (`race`)."},
+     .help = "Which agent writes the answer. `least_busy`: the one with the fewest requests, and of equals the one whose "
+             "answers passed most often. `round_robin`: each in turn. `race`: all that are free and that no other request "
+             "waits for; the first whole answer counts."},
     {.key = "quality_gate.review", AT(gate.review), .type = OPTION_ENUM, .names = review_names, .def = "auto",
      .reloadable = true,
      .help = "How an answer is reviewed. `prompt`: the verifier is asked and says APPROVE, CORRECT or REJECT. "

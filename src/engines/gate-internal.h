@@ -26,6 +26,7 @@ struct agent {
     bool leaving;    /* removed: destroyed at the end of the loop turn */
     int64_t busy_us; /* time that it has written, over all answers */
     uint64_t answers, failures, approved, corrected, rejected, shadowed, false_approved;
+    struct gate_record record;   /* since it came up: it may be another model then */
     struct stats_ring answer_us; /* of whole answers */
     struct stats_ring byte_us;   /* the same by the byte */
 };

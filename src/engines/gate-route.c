@@ -8,6 +8,7 @@ static const char *const names[] = {
     [GATE_ROUND_ROBIN] = "round_robin", [GATE_LEAST_BUSY] = "least_busy", [GATE_RACE] = "race"};
 
 enum {
+    RECORD_AHEAD = 4,                 /* good answers that an agent is trusted to have written before */
     PATIENCE_RECORD = 8,              /* answers that make a record */
     PATIENCE_FLOOR_US = 10 * 1000000, /* what is given up sooner was perhaps only slow */
     PATIENCE_AHEAD = 64,              /* bytes that may be on their way */
@@ -33,10 +34,24 @@ static bool is_free(const struct gate_seat *s)
     return s->usable && !s->tried && s->busy < s->slots;
 }
 
-/* Whether a has less of its slots taken than b. */
-static bool less_busy(const struct gate_seat *a, const struct gate_seat *b)
+void gate_record_add(struct gate_record *r, bool approved)
 {
-    return (uint64_t)a->busy * b->slots < (uint64_t)b->busy * a->slots;
+    r->approved[r->written++ % GATE_RECORD] = approved;
+}
+
+double gate_record_share(const struct gate_record *r)
+{
+    size_t n = r->written < GATE_RECORD ? r->written : GATE_RECORD, passed = 0;
+    for (size_t i = 0; i < n; i++)
+        passed += r->approved[i];
+    return (double)(passed + RECORD_AHEAD) / (double)(n + RECORD_AHEAD);
+}
+
+/* Whether a is the better choice: it has less of its slots taken than b, or as much and the better record. */
+static bool is_better(const struct gate_seat *a, const struct gate_seat *b)
+{
+    uint64_t x = (uint64_t)a->busy * b->slots, y = (uint64_t)b->busy * a->slots;
+    return x != y ? x < y : a->record > b->record;
 }
 
 size_t gate_route(enum gate_routing how, const struct gate_seat *seats, size_t n, size_t last)
@@ -50,7 +65,7 @@ size_t gate_route(enum gate_routing how, const struct gate_seat *seats, size_t n
             continue;
         if (how != GATE_LEAST_BUSY)
             return i;
-        if (best == n || less_busy(&seats[i], &seats[best]))
+        if (best == n || is_better(&seats[i], &seats[best]))
             best = i;
     }
     return best;

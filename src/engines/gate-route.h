@@ -10,8 +10,10 @@
 
 enum gate_routing {
     GATE_ROUND_ROBIN, /* each in turn */
-    GATE_LEAST_BUSY,  /* the one with the smallest share of its slots taken; in turn where that is equal */
-    GATE_RACE,        /* as many as are free, in turn; the first whole answer is reviewed */
+    /* The one with the smallest share of its slots taken; where that is equal, the one whose answers passed most often;
+     * where that is equal too, in turn. */
+    GATE_LEAST_BUSY,
+    GATE_RACE, /* as many as are free, in turn; the first whole answer is reviewed */
 };
 
 /* NULL or an unknown word: GATE_LEAST_BUSY. */
@@ -23,7 +25,18 @@ struct gate_seat {
     bool usable;          /* up, without a penalty, not paused */
     bool tried;           /* it has failed this request already */
     uint32_t busy, slots; /* answers that it writes; that it can write at once */
+    double record;        /* as gate_record_share tells */
 };
+
+/* How the newest answers of an agent were judged. */
+enum { GATE_RECORD = 64 };
+struct gate_record {
+    bool approved[GATE_RECORD];
+    size_t written; /* verdicts ever */
+};
+void gate_record_add(struct gate_record *r, bool approved);
+/* The share of them that passed, with some good ones beforehand, so that a new agent is tried: 0..1. */
+double gate_record_share(const struct gate_record *r);
 
 /* The agent that is to write; n: all that could are busy.  last: who was chosen before (n: nobody yet). */
 size_t gate_route(enum gate_routing how, const struct gate_seat *seats, size_t n, size_t last);

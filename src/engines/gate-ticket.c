@@ -94,8 +94,10 @@ static void count_tokens(struct gate *g, const struct proxy_answer *a)
 static void count_agent(struct gate *g, const struct gate_ticket *t)
 {
     struct agent *agent = gate_agent_by_id(g, t->agent_id);
-    if (agent == NULL)
+    bool reviewed = t->outcome == OUTCOME_APPROVED || t->outcome == OUTCOME_CORRECTED || t->outcome == OUTCOME_REJECTED;
+    if (agent == NULL || !reviewed)
         return;
+    gate_record_add(&agent->record, t->outcome == OUTCOME_APPROVED);
     agent->approved += t->outcome == OUTCOME_APPROVED;
     agent->corrected += t->outcome == OUTCOME_CORRECTED;
     agent->rejected += t->outcome == OUTCOME_REJECTED;

@@ -43,8 +43,10 @@ size_t gate_seats(const struct gate *g, const uint64_t *tried, size_t n_tried, s
 {
     for (size_t i = 0; i < g->n_agents; i++) {
         const struct agent *agent = g->agent[i];
-        out[i] = (struct gate_seat){
-            .usable = gate_agent_usable(agent), .busy = agent->busy, .slots = gate_agent_slots(agent)};
+        out[i] = (struct gate_seat){.usable = gate_agent_usable(agent),
+                                    .busy = agent->busy,
+                                    .slots = gate_agent_slots(agent),
+                                    .record = gate_record_share(&agent->record)};
         for (size_t k = 0; k < n_tried; k++)
             out[i].tried = out[i].tried || tried[k] == agent->id;
     }
@@ -191,6 +193,10 @@ void gate_member_changed(struct gate *g, const struct member *m)
     if (m == g->verifier)
         g->verifier_down_us = member_up(m) ? 0 : g->verifier_down_us != 0 ? g->verifier_down_us : clock_us();
     /* What comes back may be another model than before. */
+    for (size_t i = 0; i < g->n_agents; i++) {
+        if (g->agent[i]->m == m && !member_up(m))
+            g->agent[i]->record = (struct gate_record){0};
+    }
     if (m == gate_verifier(g) || m == g->p->target)
         gate_cache_clear(g->cache);
     if (m == g->p->target && !member_up(m))

@@ -17,6 +17,8 @@ extern const struct CMUnitTest proxy_pool_tests[];
 extern const size_t proxy_pool_count;
 extern const struct CMUnitTest command_tests[];
 extern const size_t command_test_count;
+extern const struct CMUnitTest gate_tests[];
+extern const size_t gate_count;
 extern const struct CMUnitTest governor_tests[];
 extern const size_t governor_test_count;
 extern const struct CMUnitTest line_tests[];
@@ -56,6 +58,7 @@ int main(void)
     add(&all, proxy_tests, proxy_count);
     add(&all, proxy_pool_tests, proxy_pool_count);
     add(&all, command_tests, command_test_count);
+    add(&all, gate_tests, gate_count);
     add(&all, governor_tests, governor_test_count);
     add(&all, line_tests, line_test_count);
     add(&all, hosts_tests, hosts_test_count);
