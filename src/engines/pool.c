@@ -14,7 +14,7 @@
 #include "engines/pool-internal.h"
 
 enum {
-    GRACE_MS = 3000,         /* between SIGTERM and SIGKILL */
+    GRACE_MS = 10000, /* between SIGTERM and SIGKILL, which stock workers in the middle of a reply do not survive */
     BACKOFF_FIRST_MS = 1000, /* before the second start in a row, doubled each time */
     BACKOFF_MOST_MS = 60 * 1000,
     WAIT_WORKER_MS = 1000,       /* between two looks for a worker that the model ran on and can't do without */

@@ -151,12 +151,16 @@ class Viewer:
 
     def choose(self, words):
         """The line of a list."""
+        def marked():
+            found = re.search(r"▸ *(.*?) *│", self.term.text())
+            return found.group(1) if found else ""
+        wait_until("a list", marked, 10)
         for _ in range(10):
-            if re.search(r"▸ *" + re.escape(words), self.term.text()):
+            if marked().startswith(words):
                 return self.enter()
-            before = self.term.text()
+            before = marked()
             self.term.keys("Down")
-            wait_until("the mark to move", lambda: self.term.text() != before, 5)
+            wait_until("the mark to move", lambda: marked() not in ("", before), 10)
         raise Failure("no line %r in\n%s" % (words, self.term.text()))
 
     def effect(self, what, condition, timeout=20):
