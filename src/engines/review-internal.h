@@ -45,6 +45,7 @@ struct review {
     struct review_result result; /* in the making: counts, lowest */
 };
 
+/* Makes t these n tokens; adds n more. */
 void review_tokens_set(struct review_tokens *t, const int32_t *list, size_t n);
 void review_tokens_add(struct review_tokens *t, const int32_t *list, size_t n);
 

@@ -37,6 +37,8 @@ extern const struct CMUnitTest verdict_tests[];
 extern const size_t verdict_test_count;
 extern const struct CMUnitTest vote_tests[];
 extern const size_t vote_test_count;
+extern const struct CMUnitTest review_tests[];
+extern const size_t review_test_count;
 
 struct list {
     struct CMUnitTest *tests;
@@ -68,6 +70,7 @@ int main(void)
     add(&all, names_tests, names_test_count);
     add(&all, verdict_tests, verdict_test_count);
     add(&all, vote_tests, vote_test_count);
+    add(&all, review_tests, review_test_count);
     int failed = _cmocka_run_group_tests("engines", all.tests, all.n, NULL, NULL);
     free(all.tests);
     return failed;

@@ -43,6 +43,24 @@ static void verdict_approves(void **state)
         assert_int_equal(parse(good[i]), VERDICT_APPROVE);
 }
 
+/* What can still become a verdict that is not a rejection is heard on, and nothing else. */
+static void verdict_is_open(void **state)
+{
+    static const char *const open[] = {"",          " ", "A",       "APPROV",   "APPROVE",    "APPROVE.", "APPROVE\n",
+                                       "APPROVE. ", "C", "CORRECT", "CORRECT:", "CORRECT: 4", "R",        "REJEC"};
+    static const char *const shut[] = {"a",         "I",          "\n",         "AB",        "APPROVED",
+                                       "APPROVE x", "APPROVE..",  "APPROVE\nR", "CORRECT 4", "1, 2, 3",
+                                       "REJECT",    "REJECT: so", "`"};
+    for (size_t i = 0; i < ARRAY_LEN(open); i++)
+        assert_true(verdict_open(open[i], strlen(open[i])));
+    for (size_t i = 0; i < ARRAY_LEN(shut); i++) {
+        assert_false(verdict_open(shut[i], strlen(shut[i])));
+        enum verdict v = verdict_parse(shut[i], strlen(shut[i]), NULL, NULL);
+        assert_true(v == VERDICT_REJECT || v == VERDICT_UNREADABLE);
+    }
+    assert_false(verdict_open("A\0", 2));
+}
+
 /* What must not pass, and is no rejection in words either. */
 static void verdict_adversarial(void **state)
 {
@@ -261,5 +279,6 @@ static void verdict_one_byte(void **state)
 const struct CMUnitTest verdict_tests[] = {
     cmocka_unit_test(verdict_approves), cmocka_unit_test(verdict_adversarial), cmocka_unit_test(verdict_rejects),
     cmocka_unit_test(verdict_corrects), cmocka_unit_test(verdict_large),       cmocka_unit_test(verdict_one_byte),
+    cmocka_unit_test(verdict_is_open),
 };
 const size_t verdict_test_count = ARRAY_LEN(verdict_tests);
