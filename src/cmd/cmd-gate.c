@@ -78,8 +78,7 @@ static int turn(struct client *c, const struct cmd_args *args, bool on)
     if (on)
         printf("the quality gate is on: what it answers is approximate; NAME@exact stays exact\n");
     else
-        printf(
-            "the quality gate is off: what asked for it is served exactly; `tightwad gate start` turns it on again\n");
+        printf("the quality gate is off: NAME@gate is served exactly; `tightwad gate start` turns it on again\n");
     return CMD_OK;
 }
 

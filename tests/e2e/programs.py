@@ -370,7 +370,7 @@ class Pool(Proxy):
             m = {"path": m} if isinstance(m, str) else dict(m)
             models.append(dict(m, name=name, path=model_path(m["path"])))
         models[0]["default"] = True
-        all_of_it = {"proxy": proxy, "coordinator": coordinator, "models": models}
+        all_of_it = dict({"proxy": proxy, "coordinator": coordinator, "models": models}, **self.gate_section())
         if self.workers:
             at = [w if isinstance(w, tuple) else ("127.0.0.1", w if isinstance(w, int) else w.port) for w in self.workers]
             all_of_it["workers"] = [{"host": host, "name": "w%d" % i, "gpus": [dict(self.vram, name="lent", rpc_port=port)]}

@@ -95,6 +95,7 @@ class Stream:
         self.sock = self.conn.sock  # http.client lets go of it when the reply ends with the connection
         self.reply = self.conn.getresponse()
         self.status = self.reply.status
+        self.comments = 0  # lines of them so far
 
     def lines(self):
         while True:
@@ -113,6 +114,8 @@ class Stream:
                 name, data = None, []
             elif line.startswith(b"data:"):
                 data.append(line[5:].lstrip(b" "))
+            elif line.startswith(b":"):
+                self.comments += 1
             elif line.startswith(b"event:"):
                 name = line[6:].strip().decode()
 
@@ -163,6 +166,9 @@ class Answer:
         self.first_seconds = None
         self.seconds = None
         self.model = None
+        self.headers = {}       # of the reply
+        self.about = {}         # its "tightwad" object
+        self.waits = 0          # comments that came before its text
 
     def key(self):
         """What two servers must agree on."""
@@ -180,7 +186,7 @@ def complete(base, body, chat=True, timeout=120.0, headers=None, on_chunk=None):
     a, begun = Answer(), time.monotonic()
     if not body.get("stream"):
         r = post(url, body, headers, timeout)
-        a.status, a.seconds = r.status, time.monotonic() - begun
+        a.status, a.headers, a.seconds = r.status, r.headers, time.monotonic() - begun
         o = r.json()
         if "error" in o:
             a.error = o["error"]
@@ -188,12 +194,13 @@ def complete(base, body, chat=True, timeout=120.0, headers=None, on_chunk=None):
         c = o["choices"][0]
         a.text = c["message"]["content"] if chat else c["text"]
         a.finish, a.usage, a.model = c["finish_reason"], o.get("usage"), o.get("model")
-        a.seed = (o.get("tightwad") or {}).get("seed")
+        a.about = o.get("tightwad") or {}
+        a.seed = a.about.get("seed")
         a.logprobs = (c.get("logprobs") or {}).get("content", c.get("logprobs"))
         a.done = True
         return a
     with Stream(url, body, headers, timeout) as s:
-        a.status = s.status
+        a.status, a.headers = s.status, s.reply.headers
         if s.status != 200:
             a.error = json.loads(s.reply.read() or b"{}").get("error")
             return a
@@ -205,7 +212,9 @@ def complete(base, body, chat=True, timeout=120.0, headers=None, on_chunk=None):
             if "error" in o:
                 a.error = o["error"]
                 break
-            a.model = o.get("model", a.model)
+            a.model, a.waits = o.get("model", a.model), s.comments
+            if "seed" in o.get("tightwad", {}):
+                a.about = o["tightwad"]
             if o.get("usage"):
                 a.usage = o["usage"]
             for c in o.get("choices", []):
