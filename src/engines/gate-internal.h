@@ -73,7 +73,8 @@ struct gate {
     size_t n_shadows;
     struct stats_ring target_token_us; /* by what answers that it wrote took */
     int64_t review_us, shadow_us;      /* time of the target's that reviews and checks took */
-    uint64_t requests, outcomes[OUTCOMES], errors, retries, unreadable, tokens, target_tokens, shadowed, false_approved;
+    uint64_t requests, outcomes[OUTCOMES], errors, retries, unreadable, agent_tokens, tokens, target_tokens, shadowed,
+        false_approved;
 };
 
 /* ---- gate.c ---- */

@@ -85,7 +85,9 @@ static void count_tokens(struct gate *g, const struct proxy_answer *a)
 {
     const struct gate_ticket *t = a->gate;
     int64_t written = t->target_us != 0 && a->tokens > t->kept ? a->tokens - t->kept : 0;
+    bool rewritten = t->outcome == OUTCOME_CORRECTED && t->target_us == 0; /* the text is the verdict's */
     g->tokens += (uint64_t)a->tokens;
+    g->agent_tokens += rewritten ? 0 : (uint64_t)(a->tokens - written);
     g->target_tokens += (uint64_t)(written + t->target_tokens);
     if (written >= RATE_TOKENS && a->ended_us > t->target_us)
         stats_ring_add(&g->target_token_us, (double)(a->ended_us - t->target_us) / (double)written);

@@ -118,6 +118,7 @@ void gate_fill(const struct proxy *p, struct snapshot_gate *out)
         .unreviewed = g->outcomes[OUTCOME_UNREVIEWED],
         .cached = g->outcomes[OUTCOME_CACHED],
         .retries = g->retries,
+        .agent_tokens = g->agent_tokens,
         .unreadable = g->unreadable,
         .tokens = g->tokens,
         .target_tokens = g->target_tokens,
