@@ -16,7 +16,7 @@
 #include "cmd/cmd.h"
 #include "cmd/cockpit.h"
 #include "cmd/demo-drawer.h"
-#include "cmd/demo-show.h"
+#include "cmd/demo-modes.h"
 #include "cmd/self.h"
 #include "cmd/term.h"
 #include "engines/pool.h"
@@ -24,8 +24,9 @@
 extern const struct cmd cmd_demo;
 
 static const struct cmd_option options[] = {
+    {0, "mode", "MODE", "what it shows: exact (as without), tree, consensus, gate"},
     {0, "no-ui", NULL, "do not offer the dashboard"},
-    {0, "once", NULL, "end after the questions: 0 if every answer was the target's own"},
+    {0, "once", NULL, "end after the questions: 0 if the mode did what it promises"},
     {'p', "port", "PORT", "where the proxy listens (8088, or a free port if that is taken)"},
     {0},
 };
@@ -41,13 +42,15 @@ enum {
 
 /* A fair home network's delay: long enough to be what decides the speed, short enough to load in seconds. */
 static const struct drawer_link worker_link = {.given = true, .delay_ms = 4},
-                                drafter_link = {.given = true, .delay_ms = 2};
+                                helper_link = {.given = true, .delay_ms = 2};
 
 struct demo {
     struct stack stack;
     struct drawer drawer;
     struct stack_program *proxy; /* which runs the target's node, the pool's coordinator */
-    char *target, *drafter;      /* model files */
+    const struct demo_mode *mode;
+    char *target, *helper[DEMO_HELPERS]; /* model files */
+    size_t n_helpers;
     int port, coordinator_port;
     char *config;
     struct event *look;
@@ -56,19 +59,45 @@ struct demo {
     int exit_code;
 };
 
+/* The only drafter is called that. */
+static const char *helper_name(const struct demo *d, size_t i)
+{
+    return d->n_helpers > 1 ? d->mode->helpers[i] : "drafter";
+}
+
+static char *helpers_text(const struct demo *d)
+{
+    char *list = xstrdup("");
+    for (size_t i = 0; i < d->n_helpers; i++) {
+        char *longer = xasprintf("%s    - {name: %s, url: 'http://%s', backend: node}\n", list, helper_name(d, i),
+                                 d->drawer.drafter_at[i]);
+        free(list);
+        list = longer;
+    }
+    return list;
+}
+
 static char *config_text(const struct demo *d)
 {
     const char *w1 = strrchr(d->drawer.worker_at[0], ':') + 1, *w2 = strrchr(d->drawer.worker_at[1], ':') + 1;
-    return xasprintf("# Written by `tightwad demo`; an edit takes effect at once, and the file goes with the demo.\n"
-                     "proxy:\n  host: 127.0.0.1\n  port: %d\n  drafters:\n"
-                     "    - {name: drafter, url: 'http://%s', backend: node}\n"
-                     "coordinator:\n  host: 127.0.0.1\n  port: %d\n  backend: cpu\n  slots: %d\n  threads: 1\n"
-                     "  extra_args: [--tensor-split, '1,1']  # so small a model would fit on one worker\n"
-                     "workers:\n"
-                     "  - {host: 127.0.0.1, name: worker 1, gpus: [{rpc_port: %s}]}\n"
-                     "  - {host: 127.0.0.1, name: worker 2, gpus: [{rpc_port: %s}]}\n"
-                     "models:\n  target: {path: '%s', ctx_size: %d, draft: drafter}\n",
-                     d->port, d->drawer.drafter_at[0], d->coordinator_port, SLOTS, w1, w2, d->target, CTX);
+    const struct demo_mode *m = d->mode;
+    char *helpers = helpers_text(d);
+    char *text =
+        xasprintf("# Written by `tightwad demo`; an edit takes effect at once, and the file goes with the demo.\n"
+                  "proxy:\n  host: 127.0.0.1\n  port: %d\n%s%s%s"
+                  "%s%s%s%s"
+                  "coordinator:\n  host: 127.0.0.1\n  port: %d\n  backend: cpu\n  slots: %d\n  threads: 1\n"
+                  "  extra_args: [--tensor-split, '1,1']  # so small a model would fit on one worker\n"
+                  "workers:\n"
+                  "  - {host: 127.0.0.1, name: worker 1, gpus: [{rpc_port: %s}]}\n"
+                  "  - {host: 127.0.0.1, name: worker 2, gpus: [{rpc_port: %s}]}\n"
+                  "models:\n  target: {path: '%s', ctx_size: %d%s}\n",
+                  d->port, m->proxy, m->agents ? "" : "  drafters:\n", m->agents ? "" : helpers,
+                  m->agents ? "quality_gate:\n" : "", m->agents ? m->gate : "", m->agents ? "  agents:\n" : "",
+                  m->agents ? helpers : "", d->coordinator_port, SLOTS, w1, w2, d->target, CTX,
+                  d->n_helpers == 1 ? ", draft: drafter" : "");
+    free(helpers);
+    return text;
 }
 
 static int pick_port(struct demo *d, int wanted, char **cause)
@@ -100,9 +129,28 @@ static void print_part(const char *what, const char *fmt, ...)
     free(text);
 }
 
-static bool speculates(const json_t *status)
+/* Whether every entry of the list is up. */
+static bool all_up(const json_t *list)
 {
-    return json_is_true(json_object_get(status, "speculating"));
+    size_t i;
+    json_t *one;
+    json_array_foreach(list, i, one)
+    {
+        const char *health = json_string_value(json_object_get(one, "health"));
+        if (health == NULL || strcmp(health, "up") != 0)
+            return false;
+    }
+    return true;
+}
+
+/* The target and all that help it; with drafters, that they are of use. */
+static bool is_ready(const json_t *status)
+{
+    const json_t *backends = json_object_get(status, "backends");
+    const json_t *agents = json_object_get(json_object_get(status, "gate"), "agents");
+    bool drafters = json_array_size(backends) > 1;
+    return json_array_size(backends) > 0 && all_up(backends) && all_up(agents) &&
+           (!drafters || json_is_true(json_object_get(status, "speculating")));
 }
 
 static int start_proxy(struct demo *d, char **cause)
@@ -121,28 +169,48 @@ static int start_proxy(struct demo *d, char **cause)
     if (d->proxy == NULL)
         return -1;
     d->proxy->address = xasprintf("127.0.0.1:%d", d->port);
-    return stack_wait_http(&d->stack, d->proxy, "/v1/tightwad/status", speculates, READY_MS, cause);
+    return stack_wait_http(&d->stack, d->proxy, "/v1/tightwad/status", is_ready, READY_MS, cause);
+}
+
+/* "the tiny demo models `numbers` and `words`, nodes of their own, behind 2 ms one way each" */
+static void print_helpers(const struct demo *d)
+{
+    const char *const *names = d->mode->helpers;
+    char *list = xstrdup("");
+    for (size_t i = 0; i < d->n_helpers; i++) {
+        const char *before = i == 0 ? "" : i + 1 < d->n_helpers ? ", " : " and ";
+        char *longer = xasprintf("%s%s`%s`", list, before, names[i]);
+        free(list);
+        list = longer;
+    }
+    bool one = d->n_helpers == 1;
+    print_part(d->mode->agents ? "agents"
+               : one           ? "drafter"
+                               : "drafters",
+               "the tiny demo model%s %s, %s, behind %g ms one way%s", one ? "" : "s", list,
+               one ? "a node of its own" : "nodes of their own", helper_link.delay_ms, one ? "" : " each");
+    free(list);
 }
 
 static int start_all(struct demo *d, char **cause)
 {
     struct drawer_opts o = {.target = d->target,
-                            .drafters = &d->drafter,
-                            .n_drafters = 1,
+                            .drafters = d->helper,
+                            .n_drafters = d->n_helpers,
                             .n_workers = N_WORKERS,
                             .link = worker_link,
-                            .drafter_link = drafter_link,
+                            .drafter_link = helper_link,
                             .ctx = CTX,
                             .slots = SLOTS,
                             .threads = 1};
     if (drawer_start(&d->drawer, &d->stack, &o, cause) != 0)
         return -1;
     print_part("workers", "two on this machine, each behind an emulated link of %g ms one way", worker_link.delay_ms);
-    print_part("drafter", "the tiny demo model `small`, a node of its own, behind %g ms one way",
-               drafter_link.delay_ms);
+    print_helpers(d);
     if (start_proxy(d, cause) != 0)
         return -1;
-    print_part("target", "the demo model `target`, 8 times as big, half of its layers on each worker");
+    print_part("target", "the demo model `target`, %sbig, half of its layers on each worker",
+               d->n_helpers == 1 ? "8 times as " : "");
     print_part("listening", "http://%s/v1, OpenAI-compatible", d->proxy->address);
     return 0;
 }
@@ -233,14 +301,16 @@ static void stay_up(struct demo *d)
 static void show(struct demo *d, char **cause)
 {
     struct client *c = &d->stack.client;
-    bool identical = false;
+    bool held = false;
     free(c->url);
     c->url = xasprintf("http://%s", d->proxy->address);
-    if (demo_show(c, &identical, cause) != 0) {
+    if (d->mode->show(c, &held, cause) != 0) {
         d->exit_code = CMD_FAILED;
         return;
     }
-    d->exit_code = identical ? CMD_OK : CMD_FAILED;
+    d->exit_code = held ? CMD_OK : CMD_FAILED;
+    if (!held)
+        cmd_fail("the demo did not show what it should: %s", d->mode->promise);
     printf("\nTry it:\n  curl -s %s/v1/chat/completions -H 'Content-Type: application/json' \\\n"
            "    -d '{\"messages\":[{\"role\":\"user\",\"content\":\"What is 2 + 2?\"}]}'\n",
            c->url);
@@ -251,8 +321,14 @@ static void show(struct demo *d, char **cause)
 static int run_demo(struct demo *d, int port, char **cause)
 {
     d->target = self_demo_model("target.gguf", cause);
-    d->drafter = d->target != NULL ? self_demo_model("small.gguf", cause) : NULL;
-    if (d->drafter == NULL || pick_port(d, port, cause) != 0)
+    for (; d->target != NULL && d->mode->helpers[d->n_helpers] != NULL; d->n_helpers++) {
+        char *file = xasprintf("%s.gguf", d->mode->helpers[d->n_helpers]);
+        d->helper[d->n_helpers] = self_demo_model(file, cause);
+        free(file);
+        if (d->helper[d->n_helpers] == NULL)
+            return -1;
+    }
+    if (d->target == NULL || pick_port(d, port, cause) != 0)
         return -1;
     if (stack_init(&d->stack, cause) != 0 || start_all(d, cause) != 0)
         return -1;
@@ -279,7 +355,9 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     struct demo d = {.exit_code = CMD_OK};
     char *cause = NULL;
     int64_t port = 0;
-    if (cmd_args_int(args, "port", 1, 65535, &port, &cause) != 0) {
+    const char *mode = cmd_args_has(args, "mode") ? cmd_args_get(args, "mode") : demo_modes[0].name;
+    d.mode = demo_mode_find(mode, &cause);
+    if (d.mode == NULL || cmd_args_int(args, "port", 1, 65535, &port, &cause) != 0) {
         cmd_fail_cause(cause);
         return CMD_USAGE;
     }
@@ -298,13 +376,14 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     drawer_finish(&d.drawer);
     free(d.config);
     free(d.target);
-    free(d.drafter);
+    for (size_t i = 0; i < d.n_helpers; i++)
+        free(d.helper[i]);
     return d.exit_code;
 }
 
 const struct cmd cmd_demo = {
     .name = "demo",
-    .usage = "[--no-ui] [--once] [--port PORT]",
+    .usage = "[--mode MODE] [--no-ui] [--once] [--port PORT]",
     .summary = "see it work here and now: a drawer of machines on this one, no configuration",
     .help = "Starts two workers, each behind an emulated network link, the project's own tiny target pooled over them, "
             "a drafter\n"
@@ -313,7 +392,10 @@ const struct cmd cmd_demo = {
             "the speed of both, who wrote each token, how many drafted tokens were accepted, and whether each answer "
             "is byte for\n"
             "byte the target's own.  Then it stays up (but for --once), with its dashboard at hand.  Nothing is "
-            "downloaded.",
+            "downloaded.\n\n"
+            "--mode tree: two drafters that know half each; consensus: three drafters, and what they agree on needs no "
+            "target;\n"
+            "gate: four small models answer, and the target reviews.",
     .options = options,
     .run = run,
 };

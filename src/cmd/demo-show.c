@@ -12,24 +12,29 @@
 
 enum { MAX_TOKENS = 160 };
 
-/* The pool alone is watched on the first one, where it takes its time. */
-static const struct {
-    const char *prompt;
-    double temperature;
-    int64_t seed;
-} questions[] = {
+static const struct demo_question exact_questions[] = {
     {"Tell me a story about a fox.", 0, 1},
     {"Explain speculative decoding.", 0, 1},
     {"Count from 7 to 23.", 0, 1},
     {"What is the capital of Norway?", 0, 1},
     {"Write a short story about an owl.", 0.7, 42},
 };
+const struct demo_script demo_exact_script = {exact_questions, ARRAY_LEN(exact_questions), "the pool and the drafter"};
+
+/* Each drafter is at home in half of them. */
+static const struct demo_question tree_questions[] = {
+    {"Count from 7 to 23.", 0, 1},  {"Tell me a story about a fox.", 0, 1},  {"What is 17 + 25?", 0, 1},
+    {"Count from 12 to 30.", 0, 1}, {"Explain speculative decoding.", 0, 1},
+};
+const struct demo_script demo_tree_script = {tree_questions, ARRAY_LEN(tree_questions), "the pool and both drafters"};
 
 /* Asked first: connections, caches and the governor settle on them. */
-static const char *const warm_up[] = {"What is a pool?", "Tell me a story about a bear."};
+static const struct demo_question warm_up[] = {
+    {"What is a pool?", 0, 1}, {"Count from 3 to 20.", 0, 1}, {"Tell me a story about a bear.", 0, 1}};
 
 struct show {
     struct client *client;
+    const struct demo_script *script;
     char *model, *direct;
     struct paint paint;
     bool colour;
@@ -39,54 +44,51 @@ struct show {
 
 static void on_text(void *arg, const char *text, size_t len, enum paint_who who)
 {
-    struct show *s = arg;
-    paint_add(&s->paint, text, len, who);
-    fflush(stdout);
+    struct paint *paint = arg;
+    paint_add(paint, text, len, who);
+    fflush(paint->to);
 }
 
-static int ask(struct show *s, size_t i, bool direct, bool visible, struct client_answer *a, char **cause)
+int demo_ask(struct client *c, const char *model, const struct demo_question *q, struct paint *paint,
+             struct client_answer *a, char **cause)
 {
-    json_t *messages = prompts_messages(NULL, questions[i].prompt);
-    struct client_chat q = {.model = direct ? s->direct : s->model,
-                            .messages = messages,
-                            .max_tokens = MAX_TOKENS,
-                            .temperature = questions[i].temperature,
-                            .seed = questions[i].seed,
-                            .stream = true,
-                            .on_text = visible ? on_text : NULL,
-                            .arg = s};
-    int rc = client_chat(s->client, &q, a, cause);
+    json_t *messages = prompts_messages(NULL, q->prompt);
+    struct client_chat chat = {.model = model,
+                               .messages = messages,
+                               .max_tokens = MAX_TOKENS,
+                               .temperature = q->temperature,
+                               .seed = q->seed,
+                               .stream = true,
+                               .on_text = paint != NULL ? on_text : NULL,
+                               .arg = paint};
+    int rc = client_chat(c, &chat, a, cause);
     json_decref(messages);
     return rc;
 }
 
-/* Asks the warm-up questions of the proxy, and a little of the target. */
+double demo_rate(const struct client_answer *a)
+{
+    if (a->generation_tokens > 0)
+        return (double)a->generation_tokens / a->generation_seconds;
+    return a->completion_tokens > 0 && a->seconds > 0 ? (double)a->completion_tokens / a->seconds : NAN;
+}
+
+bool demo_same(const struct client_answer *a, const struct client_answer *b)
+{
+    return a->text.len == b->text.len && memcmp(a->text.data, b->text.data, a->text.len) == 0;
+}
+
+/* Asks the warm-up questions of the proxy, and one of the target. */
 static int settle(struct show *s, char **cause)
 {
     int rc = 0;
     for (size_t i = 0; i <= ARRAY_LEN(warm_up) && rc == 0; i++) {
         bool direct = i == ARRAY_LEN(warm_up);
-        json_t *messages = prompts_messages(NULL, warm_up[direct ? 0 : i]);
-        struct client_chat q = {.model = direct ? s->direct : s->model,
-                                .messages = messages,
-                                .max_tokens = direct ? 4 : MAX_TOKENS,
-                                .temperature = 0,
-                                .seed = 1,
-                                .stream = true};
         struct client_answer a;
-        rc = client_chat(s->client, &q, &a, cause);
+        rc = demo_ask(s->client, direct ? s->direct : s->model, &warm_up[direct ? 0 : i], NULL, &a, cause);
         client_answer_finish(&a);
-        json_decref(messages);
     }
     return rc;
-}
-
-/* Of generation alone, from the first text on; of a short answer that came in one go, over all of it. */
-static double rate(const struct client_answer *a)
-{
-    if (a->generation_tokens > 0)
-        return (double)a->generation_tokens / a->generation_seconds;
-    return a->completion_tokens > 0 && a->seconds > 0 ? (double)a->completion_tokens / a->seconds : NAN;
 }
 
 static void print_label(const struct show *s, const char *text)
@@ -98,7 +100,8 @@ static void print_label(const struct show *s, const char *text)
 /* One answer, shown as it comes. */
 static int watch(struct show *s, size_t i, bool direct, bool visible, struct client_answer *a, char **cause)
 {
-    int rc = ask(s, i, direct, visible, a, cause);
+    const struct demo_question *q = &s->script->questions[i];
+    int rc = demo_ask(s->client, direct ? s->direct : s->model, q, visible ? &s->paint : NULL, a, cause);
     if (!visible)
         return rc;
     paint_end(&s->paint);
@@ -111,7 +114,7 @@ static void take(struct show *s, const struct client_answer *with, const struct 
     char x[32], y[32];
     printf("%s  %lld tokens, %lld of them drafted; %s tokens/s, the pool alone %s; %s%s\n",
            term_escape(s->colour, TERM_DIM), (long long)with->completion_tokens, (long long)with->by_drafter,
-           measure_format(x, sizeof(x), rate(with)), measure_format(y, sizeof(y), rate(without)),
+           measure_format(x, sizeof(x), demo_rate(with)), measure_format(y, sizeof(y), demo_rate(without)),
            same ? "identical" : "DIFFERENT", term_escape(s->colour, TERM_PLAIN));
     if (!same)
         printf("  the pool alone writes: %s\n", without->text.data);
@@ -124,20 +127,24 @@ static void take(struct show *s, const struct client_answer *with, const struct 
 
 static int question(struct show *s, size_t i, bool *same, char **cause)
 {
+    const struct demo_question *q = &s->script->questions[i];
     struct client_answer with = {0}, without = {0};
-    printf("\n%s> %s%s", term_escape(s->colour, TERM_BOLD), questions[i].prompt, term_escape(s->colour, TERM_PLAIN));
-    if (questions[i].temperature > 0)
-        printf("  (temperature %g, seed %lld)", questions[i].temperature, (long long)questions[i].seed);
+    printf("\n%s> %s%s", term_escape(s->colour, TERM_BOLD), q->prompt, term_escape(s->colour, TERM_PLAIN));
+    if (q->temperature > 0)
+        printf("  (temperature %g, seed %lld)", q->temperature, (long long)q->seed);
     printf("\n");
     if (i == 0)
         print_label(s, "the pool alone, a trip over the network for each token:");
     int rc = watch(s, i, true, i == 0, &without, cause);
-    if (i == 0 && rc == 0)
-        print_label(s, "the pool and the drafter, a trip for many tokens:");
+    if (i == 0 && rc == 0) {
+        char *label = xasprintf("%s, a trip for many tokens:", s->script->with);
+        print_label(s, label);
+        free(label);
+    }
     if (rc == 0)
         rc = watch(s, i, false, true, &with, cause);
     if (rc == 0) {
-        *same = with.text.len == without.text.len && memcmp(with.text.data, without.text.data, with.text.len) == 0;
+        *same = demo_same(&with, &without);
         take(s, &with, &without, *same);
     }
     client_answer_finish(&with);
@@ -155,17 +162,17 @@ static void print_sum(const struct show *s, size_t same)
                (long long)s->accepted, (long long)s->drafted);
     else
         printf("nothing was drafted\n");
-    printf("tokens per second: %s with the drafter, %s by the pool alone (%.2f times), first words and all\n",
-           measure_format(x, sizeof(x), with), measure_format(y, sizeof(y), without), with / without);
-    bool all = same == ARRAY_LEN(questions);
+    printf("tokens per second: %s by %s, %s by the pool alone (%.2f times), first words and all\n",
+           measure_format(x, sizeof(x), with), s->script->with, measure_format(y, sizeof(y), without), with / without);
+    bool all = same == s->script->n;
     printf("identical to the target alone: %s%s%s (%zu of %zu answers)\n",
            term_escape(s->colour, all ? TERM_GOOD : TERM_BAD), all ? "yes" : "no", term_escape(s->colour, TERM_PLAIN),
-           same, ARRAY_LEN(questions));
+           same, s->script->n);
 }
 
-int demo_show(struct client *c, bool *identical, char **cause)
+int demo_show(struct client *c, const struct demo_script *script, bool *identical, char **cause)
 {
-    struct show s = {.client = c, .colour = term_colour(stdout)};
+    struct show s = {.client = c, .script = script, .colour = term_colour(stdout)};
     size_t same = 0;
     int rc = -1;
     s.model = client_model(c, cause);
@@ -179,7 +186,7 @@ int demo_show(struct client *c, bool *identical, char **cause)
     rc = settle(&s, cause);
     if (rc != 0)
         goto out;
-    for (size_t i = 0; i < ARRAY_LEN(questions); i++) {
+    for (size_t i = 0; i < script->n; i++) {
         bool one = false;
         rc = question(&s, i, &one, cause);
         if (rc != 0)
@@ -187,7 +194,7 @@ int demo_show(struct client *c, bool *identical, char **cause)
         same += one;
     }
     print_sum(&s, same);
-    *identical = same == ARRAY_LEN(questions);
+    *identical = same == script->n;
 out:
     fflush(stdout);
     free(s.model);
