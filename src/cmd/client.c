@@ -16,7 +16,10 @@
 enum {
     MAX_ANSWER = 16 * 1024 * 1024, /* bytes of one answer's text */
     IDLE_MS = 300000,              /* most time without a byte: a queue, a target that is waited for, a slow prefill */
-    BURST_US = 1000,               /* what comes within this of the first text came with it */
+    LOOK_TIMEOUT_MS = 10000,
+    LOOK_MS = 100,   /* between looks at the status, */
+    LOOKS = 100,     /* and how many */
+    BURST_US = 1000, /* what comes within this of the first text came with it */
 };
 
 /* One request while it runs. */
@@ -215,6 +218,29 @@ json_t *client_get(struct client *c, const char *path, const json_t *body, int t
     return NULL;
 }
 
+static int64_t number(const json_t *o, const char *key, int64_t otherwise)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_number(v) ? (int64_t)json_number_value(v) : otherwise;
+}
+
+json_t *client_settled(struct client *c, char **cause)
+{
+    int64_t first = -1;
+    for (int looks = 0;; looks++) {
+        json_t *status = client_get(c, "/v1/tightwad/status", NULL, LOOK_TIMEOUT_MS, cause);
+        int64_t tick = number(status, "tick", -1);
+        bool still = number(status, "running", 0) == 0 && number(status, "queued", 0) == 0;
+        if (first < 0 || !still)
+            first = tick;
+        if (status == NULL || looks == LOOKS || (still && tick > first + 1))
+            return status;
+        json_decref(status);
+        event_base_loopexit(c->base, &(struct timeval){0, LOOK_MS * 1000});
+        event_base_loop(c->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    }
+}
+
 char *client_model(struct client *c, char **cause)
 {
     json_t *o = client_get(c, "/v1/models", NULL, 10000, cause);
@@ -263,12 +289,6 @@ static void show(struct run *r, const char *text, size_t len)
         text += take;
         len -= take;
     }
-}
-
-static int64_t number(const json_t *o, const char *key, int64_t otherwise)
-{
-    const json_t *v = json_object_get(o, key);
-    return json_is_number(v) ? (int64_t)json_number_value(v) : otherwise;
 }
 
 static void take_usage(struct client_answer *a, const json_t *o)

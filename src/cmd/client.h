@@ -37,6 +37,11 @@ int client_ask(struct client *c, const char *path, const json_t *body, int timeo
  */
 json_t *client_get(struct client *c, const char *path, const json_t *body, int timeout_ms, char **cause);
 
+/* GET /v1/tightwad/status once nothing runs or waits, and all that was done until this call stands in it: it is made
+ * anew several times a second.  A status that does not settle within some 10 s is given as it is.  New reference; NULL
+ * and a cause. */
+json_t *client_settled(struct client *c, char **cause);
+
 /* The name of the model served, without @…: the first of GET /v1/models.  Owned by the caller; NULL and a cause. */
 char *client_model(struct client *c, char **cause);
 

@@ -31,16 +31,13 @@ enum {
     COUNT = 20,
     WARM = 2,         /* prompts asked before a mode is measured, */
     WARM_TOKENS = 24, /* and tokens of each */
-    LOOK_MS = 100,    /* how often the counters are looked at */
-    LOOKS = 200,      /* most looks until they stand still */
+    LOOKS = 20,       /* at the target's counters, until they stand still */
     ASK_MS = 10000,
 };
 
 /* What the target had done when the endpoint was looked at. */
 struct mark {
     struct modes_work node, proxy;
-    int64_t tick;
-    bool still; /* nothing runs, nothing waits */
 };
 
 struct bench {
@@ -80,8 +77,6 @@ static int64_t number(const json_t *o, const char *key)
 static void look_at_proxy(const json_t *status, const char *mode, struct mark *out)
 {
     const json_t *consensus = json_object_get(status, "consensus"), *gate = json_object_get(status, "gate");
-    out->tick = number(status, "tick");
-    out->still = number(status, "running") == 0 && number(status, "queued") == 0;
     out->proxy = (struct modes_work){-1, -1, -1};
     if (strcmp(mode, "consensus") == 0)
         out->proxy.passes = number(consensus, "target_passes");
@@ -97,29 +92,20 @@ static void look_at_node(struct bench *b, struct mark *out)
     json_decref(o);
 }
 
-static void nap(struct client *c, int ms)
-{
-    event_base_loopexit(c->base, &(struct timeval){ms / 1000, ms % 1000 * 1000});
-    event_base_loop(c->base, EVLOOP_NO_EXIT_ON_EMPTY);
-}
-
-/* Waits until what the last answers left to be done (a check afterwards, a picture that is a moment old) is done. */
+/* Waits until what the last answers left to be done (a check afterwards) is done: until the target stands still. */
 static int settle(struct bench *b, const struct modes_row *r, struct mark *out, char **cause)
 {
-    int64_t first_tick = -1, passes = -1;
+    int64_t passes = -1;
     for (int i = 0; i < LOOKS; i++) {
-        json_t *status = client_get(&b->client, "/v1/tightwad/status", NULL, ASK_MS, cause);
+        json_t *status = client_settled(&b->client, cause);
         if (status == NULL)
             return -1;
         look_at_proxy(status, r->mode, out);
         json_decref(status);
         look_at_node(b, out);
-        if (first_tick < 0 || out->node.passes != passes || !out->still)
-            first_tick = out->tick;
-        if (out->still && out->tick >= first_tick + 2)
+        if (out->node.passes == passes)
             return 0;
         passes = out->node.passes;
-        nap(&b->client, LOOK_MS);
     }
     return 0;
 }

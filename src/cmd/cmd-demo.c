@@ -209,8 +209,8 @@ static int start_all(struct demo *d, char **cause)
     print_helpers(d);
     if (start_proxy(d, cause) != 0)
         return -1;
-    print_part("target", "the demo model `target`, %sbig, half of its layers on each worker",
-               d->n_helpers == 1 ? "8 times as " : "");
+    print_part("target", "the demo model `target`, %shalf of its layers on each worker",
+               d->n_helpers == 1 ? "8 times as big, " : "");
     print_part("listening", "http://%s/v1, OpenAI-compatible", d->proxy->address);
     return 0;
 }

@@ -119,7 +119,7 @@ static int ask_exact(struct consensus_show *s, bool *held, char **cause)
     }
     *held = same == N;
     if (rc == 0)
-        printf("exact requests beside it (%s): identical to the target alone: %s%s%s (%zu of %d answers)\n", s->exact,
+        printf("\nexact requests beside it (%s): identical to the target alone: %s%s%s (%zu of %d answers)\n", s->exact,
                term_escape(s->colour, *held ? TERM_GOOD : TERM_BAD), *held ? "yes" : "no",
                term_escape(s->colour, TERM_PLAIN), same, N);
     return rc;
@@ -128,11 +128,11 @@ static int ask_exact(struct consensus_show *s, bool *held, char **cause)
 /* What the proxy has found out by checking afterwards. */
 static int print_audit(struct consensus_show *s, char **cause)
 {
-    json_t *status = client_get(s->client, "/v1/tightwad/status", NULL, 5000, cause);
+    json_t *status = client_settled(s->client, cause);
     const json_t *c = json_object_get(status, "consensus");
     const char *why = json_string_value(json_object_get(c, "why"));
     if (status != NULL)
-        printf("\nconsensus is approximate: of %lld windows %lld needed no target; %lld were checked afterwards, and "
+        printf("consensus is approximate: of %lld windows %lld needed no target; %lld were checked afterwards, and "
                "%lld had a wrong token\n",
                (long long)json_number_value(json_object_get(c, "windows")),
                (long long)json_number_value(json_object_get(c, "skipped")),
@@ -161,9 +161,9 @@ int demo_show_consensus(struct client *c, bool *held, char **cause)
     for (size_t i = 0; i < ARRAY_LEN(rules) && rc == 0; i++)
         rc = show_rule(&s, i, cause);
     if (rc == 0)
-        rc = print_audit(&s, cause);
-    if (rc == 0)
         rc = ask_exact(&s, held, cause);
+    if (rc == 0)
+        rc = print_audit(&s, cause);
     for (size_t i = 0; i < N; i++)
         client_answer_finish(&s.want[i]);
     fflush(stdout);

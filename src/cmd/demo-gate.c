@@ -73,7 +73,7 @@ static long long number(const json_t *o, const char *key)
 
 static int print_agents(struct gate_show *s, char **cause)
 {
-    json_t *status = client_get(s->client, "/v1/tightwad/status", NULL, 5000, cause), *agent;
+    json_t *status = client_settled(s->client, cause), *agent;
     const json_t *gate = json_object_get(status, "gate");
     size_t i;
     printf("\n");

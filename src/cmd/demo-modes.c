@@ -23,7 +23,7 @@ static int64_t number(const json_t *o, const char *key)
 /* What each drafter brought, as the proxy has counted it. */
 static int print_drafters(struct client *c, char **cause)
 {
-    json_t *status = client_get(c, "/v1/tightwad/status", NULL, 5000, cause);
+    json_t *status = client_settled(c, cause);
     size_t i;
     json_t *b;
     json_array_foreach(json_object_get(status, "backends"), i, b)
