@@ -3,6 +3,7 @@ every test that uses these."""
 import contextlib
 import json
 import random
+import select
 import socket
 import socketserver
 import threading
@@ -165,3 +166,39 @@ class HalfRight(FakeNode):
             at = self.rng.randrange(len(tokens))
             tokens[at] = self.rng.randrange(self.info["n_vocab"])
         return tokens
+
+
+class FakeAgent(FakeServer):
+    """An OpenAI API that writes what it is told to: text, or text(body), after delay seconds.  gone: how many clients
+    went away meanwhile."""
+    backend = "openai"
+
+    def __init__(self, text, delay=0.0, finish="stop", port=0):
+        self.text, self.finish, self.thinking, self.gone, self.local = text, finish, delay, 0, threading.local()
+        super().__init__({
+            ("GET", "/v1/models"): lambda body: (200, {"object": "list", "data": [{"id": "fake-agent", "object": "model"}]}),
+            ("POST", "/v1/chat/completions"): self.on_chat,
+        }, port)
+
+    @property
+    def asked(self):
+        return self.count("/v1/chat/completions")
+
+    def _one(self, rfile, wfile):
+        self.local.connection = wfile._sock
+        return super()._one(rfile, wfile)
+
+    def _think(self):
+        sock, end = self.local.connection, time.monotonic() + self.thinking
+        while time.monotonic() < end:
+            ready, _, _ = select.select([sock], [], [], min(0.05, max(0, end - time.monotonic())))
+            if ready and not sock.recv(1, socket.MSG_PEEK):
+                self.gone += 1
+                raise Drop()
+
+    def on_chat(self, body):
+        self._think()
+        text = self.text(body) if callable(self.text) else self.text
+        choices = [{"index": 0, "delta": {"content": text[i:i + 7]}, "finish_reason": None} for i in range(0, len(text), 7)]
+        choices.append({"index": 0, "delta": {}, "finish_reason": self.finish})
+        return 200, b"".join(b"data: %s\n\n" % json.dumps({"choices": [c]}).encode() for c in choices) + b"data: [DONE]\n\n"
