@@ -38,18 +38,22 @@ struct audit *audit_create(struct proxy *p, struct member *target, audit_over_cb
     return u;
 }
 
+static void unlink_left(struct audit *u)
+{
+    struct consensus *c = &u->proxy->consensus;
+    struct audit **at = &c->left;
+    while (*at != u)
+        at = &(*at)->next;
+    *at = u->next;
+    c->n_left--;
+}
+
 void audit_destroy(struct audit *u)
 {
     if (u == NULL)
         return;
-    if (u->over == NULL) {
-        struct consensus *c = &u->proxy->consensus;
-        struct audit **at = &c->left;
-        while (*at != u)
-            at = &(*at)->next;
-        *at = u->next;
-        c->n_left--;
-    }
+    if (u->over == NULL)
+        unlink_left(u);
     if (u->call != NULL)
         backend_cancel(u->call);
     backend_session_close(u->session);
@@ -89,6 +93,17 @@ static void judge(struct audit *u, const struct backend_verdict *v)
     u->done = u->wrong = 0;
 }
 
+/* Of those without their answer one at a time asks the target, the oldest first: they can wait. */
+static void run_left(struct consensus *c)
+{
+    for (struct audit *u = c->left; u != NULL; u = u->next) {
+        if (u->call != NULL)
+            return;
+    }
+    if (c->left != NULL)
+        audit_run(c->left, c->left->session, c->left->path, 0);
+}
+
 static void on_verdict(void *arg, const struct backend_status *st, const struct backend_verdict *v)
 {
     struct audit *u = arg;
@@ -99,12 +114,14 @@ static void on_verdict(void *arg, const struct backend_status *st, const struct 
         read = w->at + u->done + v->accepted;
         judge(u, v);
     }
-    if (u->over != NULL)
+    if (u->over != NULL) {
         u->over(u->arg, st, read);
-    else if (st->error != BACKEND_OK || u->first == u->n)
+        return;
+    }
+    struct consensus *c = &u->proxy->consensus;
+    if (st->error != BACKEND_OK || u->first == u->n)
         audit_destroy(u); /* nothing of it is on the stack but this call, which is over */
-    else
-        audit_run(u, u->session, u->path, read);
+    run_left(c);
 }
 
 void audit_run(struct audit *u, struct backend_session *session, const int32_t *path, size_t sent)
@@ -131,13 +148,14 @@ void audit_leave(struct audit *u, struct backend_session *session, int32_t *path
 {
     struct consensus *c = &u->proxy->consensus;
     u->over = NULL;
-    u->next = c->left;
-    c->left = u;
+    struct audit **at = &c->left;
+    while (*at != NULL)
+        at = &(*at)->next;
+    *at = u;
     c->n_left++;
     u->session = session;
     u->path = path;
     if (c->n_left > AUDIT_LEFT_MAX || (u->first == u->n && u->call == NULL))
         audit_destroy(u);
-    else
-        audit_run(u, session, path, 0);
+    run_left(c);
 }

@@ -16,7 +16,7 @@
 struct audit;
 
 enum {
-    AUDIT_LEFT_MAX = 16,      /* audits without their answer; those of further answers are not made */
+    AUDIT_LEFT_MAX = 128,     /* audits without their answer; those of further answers are not made */
     AUDIT_WINDOWS_MAX = 4096, /* of one answer, not yet checked */
 };
 

@@ -4,6 +4,7 @@ import sys
 
 from harness import Scope, chat, wait_until
 from prompts import prompts
+from questions import questions
 
 TRIOS = [("draft", "small", "mid"), ("small", "mid", "words"), ("mid", "numbers", "words")]
 MODES = ["strict", "majority", "any_disagree"]
@@ -17,27 +18,30 @@ def audited(proxy):
     return wait_until("all windows to be audited", whole, 60)
 
 
+def row(scope, target, voters, mode, todo):
+    proxy = scope.proxy(target, voters, consensus_mode=mode, consensus_audit=1, consensus_max_error=1)
+    wait_until("three voters", lambda: all(b["health"] == "up" for b in proxy.status()["backends"]), 10)
+    same = sum(chat(proxy.url, p, temperature=0, max_tokens=150).text == w for p, w in todo)
+    c = audited(proxy)
+    proxy.stop()
+    tokens = c["accepted"] + c["fallback"]
+    return "%.1f %% | %.2f %% (%d of %d) | %.1f | %d of %d" % (
+        100 * c["accepted"] / tokens, 100 * (c["error"] or 0), c["wrong_tokens"], c["audited_tokens"],
+        tokens / max(c["target_passes"], 1), same, len(todo))
+
+
 def main(n):
     scope = Scope()
-    todo = prompts(n, "consensus table")
     try:
         target = scope.node("target")
         nodes = {m: scope.node(m) for m in sorted({m for trio in TRIOS for m in trio})}
-        wanted = [chat(target.url, p, temperature=0, max_tokens=150).text for p in todo]
-        print("| drafters | mode | without the target | wrong among these | windows without the target | tokens a pass | answers equal to the target's |")
-        print("|---|---|---|---|---|---|---|")
-        for trio in TRIOS:
-            for mode in MODES:
-                proxy = scope.proxy(target, [nodes[m] for m in trio], consensus_mode=mode, consensus_audit=1,
-                                    consensus_max_error=1)
-                wait_until("three voters", lambda: not proxy.status()["consensus"]["why"], 10)
-                same = sum(chat(proxy.url, p, temperature=0, max_tokens=150).text == w for p, w in zip(todo, wanted))
-                c = audited(proxy)
-                tokens = c["accepted"] + c["fallback"]
-                print("| `%s` | %s | %.1f %% | %.2f %% (%d of %d) | %.0f %% | %.1f | %d of %d |" % (
-                    "` + `".join(trio), mode, 100 * c["accepted"] / tokens, 100 * c["error"], c["wrong_tokens"],
-                    c["audited_tokens"], 100 * c["skipped"] / c["windows"], tokens / max(c["target_passes"], 1), same, n), flush=True)
-                proxy.stop()
+        for name, todo in (("questions", [q for q, _ in questions(n)]), ("mixed prompts", prompts(n, "consensus table"))):
+            todo = [(p, chat(target.url, p, temperature=0, max_tokens=150).text) for p in todo]
+            print("\n%s\n\n| drafters | mode | without the target | wrong among these | tokens a pass of the target | answers that are its own |" % name)
+            print("|---|---|---|---|---|---|")
+            for trio in TRIOS:
+                for mode in MODES:
+                    print("| `%s` | %s | %s |" % ("` `".join(trio), mode, row(scope, target, [nodes[m] for m in trio], mode, todo)), flush=True)
     finally:
         scope.close()
 
