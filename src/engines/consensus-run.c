@@ -208,8 +208,10 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
     pieces_learn(counts(s)->pieces, v->tokens, n);
     voters_result(&s->voters, v->tokens, n);
     counts(s)->target_passes++;
-    counts(s)->fallback += n;
-    if (take_tokens(s, v->tokens, n, v->accepted))
+    size_t at = s->n_path;
+    bool open = take_tokens(s, v->tokens, n, v->accepted);
+    counts(s)->fallback += s->n_path - at;
+    if (open)
         step(s);
     else
         finish(s);
@@ -285,8 +287,8 @@ static void on_texts(void *arg, const struct backend_status *st, const struct ba
 {
     struct consensus_run *s = arg;
     s->call = NULL;
-    s->no_texts = st->error != BACKEND_OK;
-    pieces_learn(counts(s)->pieces, tokens, n);
+    /* Who knows nothing new is not asked again for the same. */
+    s->no_texts = pieces_learn(counts(s)->pieces, tokens, n) == 0 || st->error != BACKEND_OK;
     if (!s->a->ended)
         step(s);
 }

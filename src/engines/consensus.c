@@ -17,10 +17,15 @@ void consensus_init(struct consensus *c)
     *c = (struct consensus){.pieces = pieces_create()};
 }
 
-void consensus_finish(struct consensus *c)
+void consensus_target_replaced(struct consensus *c)
 {
     while (c->left != NULL)
         audit_destroy(c->left);
+}
+
+void consensus_finish(struct consensus *c)
+{
+    consensus_target_replaced(c);
     pieces_destroy(c->pieces);
 }
 
@@ -126,6 +131,12 @@ void consensus_count_audit(struct proxy *p, size_t tokens, size_t wrong)
         c->lately /= 2;
         c->lately_wrong /= 2;
     }
+}
+
+void consensus_answer_ended(const struct proxy_answer *a)
+{
+    if (a->mode == PROXY_CONSENSUS && a->runner == &speculate_runner)
+        a->proxy->consensus.fallback += (uint64_t)(a->tokens - a->voted);
 }
 
 void consensus_fill(const struct proxy *p, struct snapshot_consensus *out)

@@ -31,6 +31,8 @@ enum {
 
 void consensus_init(struct consensus *c);
 void consensus_finish(struct consensus *c); /* before the members go */
+/* The target is about to go, no answer runs on it: what is still checked there is not checked any more. */
+void consensus_target_replaced(struct consensus *c);
 /* Whether an answer can be made so; otherwise it is made exactly. */
 bool consensus_serves(const struct proxy_answer *a);
 /* Whether answers that are under way should go on so. */
@@ -42,6 +44,9 @@ void consensus_why_not(const struct proxy *p, char *out, size_t size);
 void consensus_count_audit(struct proxy *p, size_t tokens, size_t wrong);
 /* Whether window n of this request is to be checked: the same for the same numbers. */
 bool consensus_wants_audit(const struct proxy *p, uint64_t request, uint64_t window);
+
+/* What the target has written of an answer that was handed over to it is counted as its own. */
+void consensus_answer_ended(const struct proxy_answer *a);
 
 /* Its part of the picture. */
 void consensus_fill(const struct proxy *p, struct snapshot_consensus *out);

@@ -237,7 +237,8 @@ static void on_review(void *arg, const struct review_result *res)
     if (r->a->ended)
         return;
     g->review_us += res->elapsed_us;
-    r->a->gate->target_tokens += res->tokens;
+    if (res->tokens > 0) /* not where it is unknown */
+        r->a->gate->target_tokens += res->tokens;
     if (res->error != BACKEND_OK) {
         review_failed(r, res);
         return;
@@ -399,6 +400,8 @@ static bool on_text(void *arg, const char *text, size_t len, json_t *logprobs)
     (void)logprobs;
     struct writing *w = arg;
     w->heard_us = clock_us();
+    if (w->r->a->ended) /* it is about to be dropped */
+        return true;
     if (!buf_add(&w->text, text, len)) {
         const struct backend_status st = {.error = BACKEND_BROKEN, .message = "it writes without end"};
         blame(w->r, w, &st);

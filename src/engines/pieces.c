@@ -68,8 +68,9 @@ enum piece_kind pieces_get(const struct pieces *p, int32_t token, const char **t
     return (enum piece_kind)e->kind;
 }
 
-void pieces_learn(struct pieces *p, const struct backend_token *tokens, size_t n)
+size_t pieces_learn(struct pieces *p, const struct backend_token *tokens, size_t n)
 {
+    size_t learnt = 0;
     for (size_t i = 0; i < n; i++) {
         const struct backend_token *t = &tokens[i];
         if (t->id < 0 || (size_t)t->id >= p->n || p->list[t->id].kind != PIECE_UNKNOWN)
@@ -78,5 +79,7 @@ void pieces_learn(struct pieces *p, const struct backend_token *tokens, size_t n
         e->kind = t->end ? PIECE_END : PIECE_TEXT;
         e->len = t->end ? 0 : (uint32_t)t->len;
         e->text = e->len > 0 ? xmemdup(t->piece, e->len) : NULL;
+        learnt++;
     }
+    return learnt;
 }

@@ -21,7 +21,7 @@ enum piece_kind {
 };
 /* The text holds until pieces_set and pieces_destroy. */
 enum piece_kind pieces_get(const struct pieces *p, int32_t token, const char **text, size_t *len);
-/* What the server said of n tokens.  What is known already stays as it is. */
-void pieces_learn(struct pieces *p, const struct backend_token *tokens, size_t n);
+/* What the server said of n tokens.  What is known already stays as it is.  Returns how many are new. */
+size_t pieces_learn(struct pieces *p, const struct backend_token *tokens, size_t n);
 
 #endif

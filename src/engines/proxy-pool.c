@@ -114,6 +114,7 @@ int proxy_pool_set_target(struct proxy *p, const struct config_server *s, char *
     for (size_t i = 0; i < p->n_drafters; i++)
         member_forget_vocab(p->drafter[i]);
     gate_target_replaced(p->gate);
+    consensus_target_replaced(&p->consensus);
     p->leaving[p->n_leaving++] = p->target;
     p->target = m;
     free(p->model);

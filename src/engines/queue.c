@@ -367,6 +367,7 @@ static void end_answer(struct proxy_answer *a, enum snapshot_state state)
     unlink_answer(a->runner != NULL ? &p->running : &p->queue, a);
     append(&p->ended, a);
     gate_answer_ended(a);
+    consensus_answer_ended(a);
     proxy_answer_snapshot(a, &p->done[p->done_written++ % SNAPSHOT_REQUESTS]);
     live_recorder_end(&p->live, a->id, a->ended_us);
     tell_end(a);

@@ -185,6 +185,7 @@ void speculate_go_on(struct proxy_answer *a, struct backend_session *session, in
     const struct backend_info *info = &a->target->backend->info;
     struct speculation *s = create(a);
     a->runner = &speculate_runner;
+    a->voted = a->tokens;
     s->session = session;
     s->path = path;
     s->n_path = s->path_size = n_path;

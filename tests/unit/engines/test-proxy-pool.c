@@ -12,6 +12,8 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "engines/audit.h"
+#include "engines/proxy-internal.h"
 #include "engines/proxy-pool.h"
 #include "rig.h"
 
@@ -120,6 +122,44 @@ static void a_swap_parts_the_requests(void **state)
     struct client *all[] = {&running, &named, &unnamed, &coming, &late};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
         buf_finish(&all[i]->text);
+    fake_node_stop(&other);
+    rig_stop(&r);
+}
+
+static void not_over(void *arg, const struct backend_status *st, size_t read)
+{
+    (void)arg;
+    (void)st;
+    (void)read;
+    fail();
+}
+
+/* What is still checked of an answer that is over is not checked on by a server that is gone. */
+static void a_swap_ends_the_audits(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct fake_node other;
+    struct sampler_params params;
+    char url[64];
+    start(&r);
+    fake_node_start(&other, r.base, 99);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d", other.port);
+    r.target.mute = true;
+    sampler_params_init(&params);
+    struct member *target = r.proxy->target;
+    for (int i = 0; i < 3; i++) {
+        int32_t path[8] = {5, 6, 7, 8, 9, 10, 11, 12};
+        struct audit *u = audit_create(r.proxy, target, not_over, NULL);
+        audit_add(u, 4, 4);
+        audit_leave(u, backend_session_open(target->backend, &params, 4), xmemdup(path, sizeof(path)));
+    }
+    assert_int_equal(r.proxy->consensus.n_left, 3);
+    turn_for(&r, 50);
+    set_target(&r, url, "second");
+    assert_int_equal(r.proxy->consensus.n_left, 0);
+    turn_for(&r, 50);
+    sampler_params_finish(&params);
     fake_node_stop(&other);
     rig_stop(&r);
 }
@@ -252,8 +292,12 @@ static void a_hang_is_told(void **state)
 }
 
 const struct CMUnitTest proxy_pool_tests[] = {
-    cmocka_unit_test(a_swap_parts_the_requests),        cmocka_unit_test(queued_names_are_kept),
-    cmocka_unit_test(a_failed_swap_fails_who_named_it), cmocka_unit_test(a_models_own_length),
-    cmocka_unit_test(hope_decides_the_waiting),         cmocka_unit_test(a_hang_is_told),
+    cmocka_unit_test(a_swap_parts_the_requests),
+    cmocka_unit_test(a_swap_ends_the_audits),
+    cmocka_unit_test(queued_names_are_kept),
+    cmocka_unit_test(a_failed_swap_fails_who_named_it),
+    cmocka_unit_test(a_models_own_length),
+    cmocka_unit_test(hope_decides_the_waiting),
+    cmocka_unit_test(a_hang_is_told),
 };
 const size_t proxy_pool_count = ARRAY_LEN(proxy_pool_tests);
