@@ -161,11 +161,12 @@ static void help(struct ui *ui)
 
 /* ---- in and out ---- */
 
-static size_t drafters(const struct snapshot *s)
+/* votes: only those that are models; what repeats the text has no opinion. */
+static size_t drafters(const struct snapshot *s, bool votes)
 {
     size_t n = 0;
     for (size_t i = 0; i < s->n_backends; i++)
-        n += s->backend[i].role == ROLE_DRAFTER;
+        n += s->backend[i].role == ROLE_DRAFTER && !(votes && strcmp(s->backend[i].kind, "ngram") == 0);
     return n;
 }
 
@@ -185,9 +186,9 @@ static const char *missing(const struct ui *ui, enum key_need need)
         return "no gate is configured: cluster.yaml wants agents under quality_gate";
     if (need == KEY_NEEDS_MODES && !s->gate.configured && !s->consensus.configured)
         return "it is exact: neither consensus nor a gate is configured";
-    if (need == KEY_NEEDS_DRAFTER && drafters(s) == 0)
+    if (need == KEY_NEEDS_DRAFTER && drafters(s, false) == 0)
         return "there is no drafter: a adds one";
-    if (need == KEY_NEEDS_VOTERS && drafters(s) < 2)
+    if (need == KEY_NEEDS_VOTERS && drafters(s, true) < 2)
         return "consensus takes two drafters that vote: a adds one";
     return NULL;
 }

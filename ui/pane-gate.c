@@ -87,7 +87,22 @@ static void bar(const struct view *v, int row, int cols, const struct part *part
     }
 }
 
-/* The shares as one bar, and what its parts are: to the right of it where there is room, else below. */
+/* Lines that parts of such widths take, two columns apart. */
+static int lines_of(const int *need, size_t n, int cols)
+{
+    int lines = 1, col = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (col > 0 && col + need[i] > cols) {
+            lines++;
+            col = 0;
+        }
+        col += need[i] + 2;
+    }
+    return lines;
+}
+
+/* The shares as one bar, and what its parts are: to the right of it where there is room, else below, and without the
+ * bar where rows are few. */
 static int verdicts(const struct view *v, int row, const struct snapshot_gate *g)
 {
     const struct part parts[PARTS] = {
@@ -98,25 +113,21 @@ static int verdicts(const struct view *v, int row, const struct snapshot_gate *g
     };
     uint64_t all = answered(g);
     size_t n = parts[PARTS - 1].n * 200 > all ? PARTS : PARTS - 1; /* not less than half a percent */
-    int cols = v->cols < BAR ? v->cols : BAR, need[PARTS], sum = 0, col = 0;
+    int cols = v->cols < BAR ? v->cols : BAR, need[PARTS], col = 0;
     char text[PARTS][40];
-    if (row >= v->rows)
-        return row;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         need[i] = legend_of(v, &parts[i], all, text[i], sizeof(text[i]));
-        sum += need[i] + 2;
-    }
-    bool beside = cols + sum <= v->cols;
-    if (beside || row + 1 < v->rows) /* on the last row what the bar means is of more use */
+    bool beside = v->cols > cols + 2 && lines_of(need, n, v->cols - cols - 2) == 1;
+    bool below = !beside && row + 1 + lines_of(need, n, v->cols) <= v->rows;
+    if (beside || below)
         bar(v, row, cols, parts, n, all);
-    if (beside)
-        col = cols + 2;
-    else if (row + 1 < v->rows)
-        row++;
+    row += below;
+    int from = beside ? cols + 2 : 0;
+    col = from;
     for (size_t i = 0; i < n; i++) {
-        if (col + need[i] > v->cols) {
+        if (col > from && col + need[i] > v->cols) {
             row++;
-            col = 0;
+            col = from;
         }
         if (row >= v->rows)
             break;

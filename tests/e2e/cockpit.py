@@ -13,7 +13,8 @@ from prompts import prompts, story_prompts
 from web import chat, get
 
 TIGHTWAD = os.path.join(BUILD, "tightwad")
-PANES = ("machines", "speculation", "answer", "rounds", "gate", "consensus", "requests", "pool", "log")
+MODES = ("gate", "consensus")  # panes of those that are configured
+PANES = ("machines", "speculation", "answer", "rounds") + MODES + ("requests", "pool", "log")
 ACROSS = "─-"
 ASKS = story_prompts(6, "ui load") + prompts(6, "ui load")
 

@@ -150,6 +150,12 @@ static void a_key_that_can_not_act_says_why(void **state)
     assert_non_null(strstr(r.ui->notice, "no gate is configured"));
     rig_type(&r, "C");
     assert_non_null(strstr(r.ui->notice, "two drafters"));
+    rig_add_drafter(&r, "one", false);
+    rig_add_drafter(&r, "the text itself", false);
+    snprintf(r.ui->picture.snapshot.backend[2].kind, sizeof(r.ui->picture.snapshot.backend[2].kind), "ngram");
+    r.ui->notice[0] = '\0';
+    rig_type(&r, "C");
+    assert_non_null(strstr(r.ui->notice, "two drafters"));
     rig_type(&r, "M");
     assert_non_null(strstr(r.ui->notice, "neither consensus nor a gate"));
     r.ui->picture.connected = false;
