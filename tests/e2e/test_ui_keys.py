@@ -200,6 +200,10 @@ def press_drafters_keys(v, p, other):
     v.t.check(other.url in p.text(), p.text())
     v.press("p", "pause or resume").choose("pause all").effect("all to be paused", lambda s: set(drafters(s).values()) == {True})
     v.press("s", "start and stop").choose("resume all").effect("all to go on", lambda s: set(drafters(s).values()) == {False})
+    v.press("C", "any_disagree").choose("strict").effect("the vote", lambda s: s["consensus"] and s["consensus"]["mode"] == "strict")
+    v.t.check("consensus_mode: strict" in p.text(), p.text())
+    v.press("C", "any_disagree").term.keys("o")
+    v.effect("no vote", lambda s: s["consensus"] is None)
     v.press("x", "remove a drafter").choose("127.0.0.1:%d" % other.port).choose("remove")
     v.effect("it to be gone", lambda s: list(drafters(s)) == [first])
     v.t.check(other.url not in p.text(), p.text())
@@ -219,6 +223,14 @@ def press_engines_keys(v, p):
     wait_until("the other default in the file", lambda: re.search(r"name: \"?small.*(\n(?!\s*- ).*)*default: true", p.text()), 10)
     reclaims = p.status()["pool"]["reclaims"]
     v.press("c").effect("the memory to be given back", lambda s: s["pool"]["reclaims"] > reclaims)
+
+
+def press_gate_keys(v, p):
+    v.press("g", "quality gate ─").choose("switch it on").effect("the gate to be on", lambda s: s["gate"]["on"] and s["mode"] == "gate")
+    v.press("M", "default mode ─").term.keys("e")
+    v.effect("the name to be exact", lambda s: s["mode"] == "exact")
+    v.t.check("default_mode: exact" in p.text() and "enabled: false" in p.text(), p.text())
+    v.press("g", "quality gate ─").choose("switch it off").effect("the gate to be off", lambda s: not s["gate"]["on"])
 
 
 def press_other_keys(v, p):
@@ -247,9 +259,9 @@ def press_other_keys(v, p):
 
 @test("every key that acts, pressed in another network with a token: its effect is in the status, and in the file with all its comments")
 def _(t):
-    far, other = another_network(t), t.node("draft")
+    far, first, other = another_network(t), t.node("draft"), t.node("draft")
     p = t.own(Guarded(tempfile.mkdtemp(dir=t.folder), {"target": {"path": "target", "default": True}, "small": "small"}, [t.worker()],
-                      drafters=[t.node("draft")], wait=False, host="0.0.0.0", auth_token=TOKEN, max_draft_tokens=8))
+                      drafters=[first], wait=False, host="0.0.0.0", auth_token=TOKEN, max_draft_tokens=8, gate={"enabled": False, "agents": [first]}))
     wait_until("tightwad to listen", lambda: listening(p), 20)
     p.up()
     stranger = Viewer(t, p, far, token=False)
@@ -257,6 +269,7 @@ def _(t):
     t.check("wants a token" in " ".join(stranger.term.text().split()), stranger.term.text())
     v = Viewer(t, p, far).ready()
     press_drafters_keys(v, p, other)
+    press_gate_keys(v, p)
     press_engines_keys(v, p)
     press_other_keys(v, p)
     missing = [c for c in p.comments + ["# my cluster", "# the end"] if c not in p.text()]
