@@ -202,3 +202,15 @@ class FakeAgent(FakeServer):
         choices = [{"index": 0, "delta": {"content": text[i:i + 7]}, "finish_reason": None} for i in range(0, len(text), 7)]
         choices.append({"index": 0, "delta": {}, "finish_reason": self.finish})
         return 200, b"".join(b"data: %s\n\n" % json.dumps({"choices": [c]}).encode() for c in choices) + b"data: [DONE]\n\n"
+
+
+class HeldAgent(FakeAgent):
+    """One whose answers are held back until `held` is set, or POST /release is called."""
+
+    def __init__(self, text):
+        self.held = threading.Event()
+        super().__init__(text)
+        self.routes[("POST", "/release")] = lambda body: (self.held.set(), (200, {}))[1]
+
+    def _think(self):
+        self.held.wait(60)

@@ -4,7 +4,7 @@ import shutil
 
 from cmdline import of, tightwad
 from exact import Case, references
-from fakes import FakeServer
+from fakes import HeldAgent
 from harness import *
 from prompts import prompts, story_prompts
 
@@ -156,31 +156,11 @@ def _(t):
     t.equal(chat(p.url, "hi", model=NAME + "@gate").error["code"], "mode_not_configured")
 
 
-class SlowAgent(FakeServer):
-    """An OpenAI API whose answers are held back until they are released."""
-
-    def __init__(self, text):
-        self.held, self.text = threading.Event(), text
-        super().__init__({("GET", "/v1/models"): lambda body: (200, {"object": "list", "data": [{"id": "slow", "object": "model"}]}),
-                          ("POST", "/v1/chat/completions"): self.on_chat})
-
-    def on_chat(self, body):
-        self.held.wait(60)
-        usage = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
-        if not body.get("stream"):
-            return 200, {"id": "x", "object": "chat.completion", "created": 1, "model": "slow", "usage": usage, "choices": [
-                {"index": 0, "message": {"role": "assistant", "content": self.text}, "finish_reason": "stop"}]}
-        chunk = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "slow"}
-        parts = [dict(chunk, choices=[{"index": 0, "delta": {"role": "assistant", "content": self.text}, "finish_reason": None}]),
-                 dict(chunk, choices=[{"index": 0, "delta": {}, "finish_reason": "stop"}]), dict(chunk, choices=[], usage=usage)]
-        return 200, ("".join("data: %s\n\n" % json.dumps(c) for c in parts) + "data: [DONE]\n\n").encode()
-
-
 @test("a stream that waits for its review is heard of, and tells at its end what the gate said")
 def _(t):
     case = Case("What is 2 + 2?", temperature=0)
     want = references(target, [case])[0]
-    slow = t.own(SlowAgent(want.text))
+    slow = t.own(HeldAgent(want.text))
     p = t.proxy(target, gate={"agents": [{"url": slow.url, "backend": "openai", "name": "slow"}]})
     ready(p)
     comments = threading.Event()

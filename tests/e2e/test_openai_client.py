@@ -2,6 +2,7 @@
 its stream stops the work upstream."""
 import shutil
 
+from fakes import HeldAgent
 from harness import *
 
 CASES = ("complete", "stream", "usage", "logprobs", "errors", "models", "unauthorized", "abort")
@@ -33,18 +34,31 @@ TOKEN = {"Authorization": "Bearer s3cret"}
 eog = json.dumps({str(i): -100 for i in target.info()["eog"]})
 
 
+def run(t, name, proxy, **more):
+    place = installed()
+    model = get(proxy.url + "/v1/models", TOKEN).json()["data"][0]["id"]
+    env = dict(os.environ, MODEL=model, TOKEN="s3cret", NO_EOG=eog, **more)
+    done = subprocess.run(["node", "test.mjs", name, proxy.url, target.url], cwd=place, env=env,
+                          capture_output=True, text=True, timeout=60 * SLOWER)
+    t.equal(done.returncode, 0, done.stdout + done.stderr)
+
+
 def case(name):
     @test(name)
     def _(t):
-        place = installed()
-        model = get(proxy.url + "/v1/models", TOKEN).json()["data"][0]["id"]
-        env = dict(os.environ, MODEL=model, TOKEN="s3cret", NO_EOG=eog)
-        done = subprocess.run(["node", "test.mjs", name, proxy.url, target.url], cwd=place, env=env,
-                              capture_output=True, text=True, timeout=60 * SLOWER)
-        t.equal(done.returncode, 0, done.stdout + done.stderr)
+        run(t, name, proxy)
 
 
 for name in CASES:
     case(name)
+
+
+@test("gate: a stream with keep-alive comments")
+def _(t):
+    text = chat(target.url, "What is 2 + 2?", temperature=0).text
+    agent = t.own(HeldAgent(text))
+    p = t.proxy(target, auth_token="s3cret", gate={"agents": [{"url": agent.url, "backend": "openai", "name": "held"}]})
+    wait_until("the agent", lambda: get(p.url + "/v1/tightwad/status", TOKEN).json()["gate"]["agents"][0]["health"] == "up")
+    run(t, "gate", p, AGENT=agent.url, TEXT=text)
 
 main()

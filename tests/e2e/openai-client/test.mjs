@@ -121,6 +121,22 @@ const cases = {
     assert.match(alone.choices[0].message.content, /4/);
   },
 
+  // The head comes with the first comment, seconds before the text; the client must not stumble over either.
+  async gate() {
+    const request = ask('What is 2 + 2?', { model: `${process.env.MODEL}@gate`, max_tokens: 64 });
+    const stream = await client.chat.completions.create({ ...request, stream: true });
+    await fetch(`${process.env.AGENT}/release`, { method: 'POST' });
+    const streamed = await collect(stream);
+    assert.equal(streamed.text, process.env.TEXT);
+    assert.equal(streamed.finish, 'stop');
+    const { mode, exactness, gate, agent } = streamed.chunks.at(-1).tightwad;
+    assert.deepEqual({ mode, exactness, gate, agent }, { mode: 'gate', exactness: 'approximate', gate: 'approved', agent: 'held' });
+    const { data, response } = await client.chat.completions.create(request).withResponse();
+    assert.equal(data.choices[0].message.content, process.env.TEXT);
+    assert.equal(response.headers.get('x-tightwad-gate'), 'approved');
+    assert.equal(response.headers.get('x-tightwad-exactness'), 'approximate');
+  },
+
   // After an abort no server works for the answer any more, 0.5 s later at most.
   async abort() {
     for (const model of [process.env.MODEL, `${process.env.MODEL}@target`]) {
