@@ -201,7 +201,7 @@ static void draw_verify(struct sched *s, struct node_work *w, size_t pos, const 
     if (pick.margin < w->margin)
         w->margin = pick.margin;
     work_emit(s->outbox, w, describe(s, w, pick.token, logits), s->top);
-    if (!w->eog && (expects(w, i, pick.token) || (w->taken == NULL && tree_turn(s, w, i, pick.token)))) {
+    if (!w->eog && (expects(w, i, pick.token) || tree_turn(s, w, pick.token))) {
         w->accepted++;
         session->n_path++;
         return;

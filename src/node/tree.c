@@ -111,17 +111,28 @@ void tree_attach(struct sched *s)
     }
 }
 
-bool tree_turn(struct sched *s, struct node_work *w, size_t i, int32_t token)
+/* Whether the branch continues the session's path, which has left the draft at position `left`, by token. */
+static bool goes_on(const struct session *session, const struct branch *b, size_t left, int32_t token)
+{
+    size_t pos = session->n_path, n = pos - b->at;
+    return b->slot != NULL && b->at <= left && b->at <= pos && n < b->n && b->tokens[n] == token &&
+           memcmp(b->tokens, session->path + b->at, n * sizeof(*b->tokens)) == 0;
+}
+
+bool tree_turn(struct sched *s, struct node_work *w, int32_t token)
 {
     struct session *session = w->session;
+    size_t left = w->taken != NULL ? w->left : session->n_path;
     for (size_t j = 0; j < w->n_branches; j++) {
         struct branch *b = &w->branch[j];
-        if (b->slot == NULL || b->at != w->base + i || b->tokens[0] != token)
+        if (!goes_on(session, b, left, token))
             continue;
-        memcpy(session_room(session, b->n), b->tokens, b->n * sizeof(*b->tokens));
-        w->taken = b;
+        size_t rest = b->n - (session->n_path - b->at);
+        memcpy(session_room(session, rest), b->tokens + (b->n - rest), rest * sizeof(*b->tokens));
         slot_swap(session, b->slot);
-        s->counters.branches_taken++;
+        s->counters.branches_taken += w->taken == NULL;
+        w->taken = b;
+        w->left = left;
         return true;
     }
     return false;

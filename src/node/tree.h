@@ -21,8 +21,9 @@ void tree_copy(struct sched *s, const struct node_work *w, struct slot *slot);
 
 /* Puts the branches of verifies into the pass whose own drafts are in it whole: those that find a slot. */
 void tree_attach(struct sched *s);
-/* The target drew a token in the place of draft[i] that is not the draft's: true where a branch has it, which then is
- * the session's path and w->taken. */
-bool tree_turn(struct sched *s, struct node_work *w, size_t i, int32_t token);
+/* The target drew a token behind the session's path that is not what the draft, or the branch that was taken, has
+ * there: true where a branch has it that goes along with the path until there.  It then is the session's path and
+ * w->taken. */
+bool tree_turn(struct sched *s, struct node_work *w, int32_t token);
 
 #endif

@@ -42,6 +42,7 @@ struct node_work {
     struct branch branch[NODE_BRANCHES_MAX]; /* VERIFY; before it has begun `at` counts from the draft */
     size_t n_branches, branches_used;
     struct branch *taken; /* the one that the accepted tokens go into, NULL: none */
+    size_t left;          /* then, the position where they leave the draft */
     bool branching;       /* DRAFT: with branches */
     bool line_over;       /* the line has ended, branches may still grow */
     bool hold;            /* the line is not in this pass, */

@@ -24,6 +24,8 @@ struct answer {
     float logprob[ROOM]; /* of right[i] */
     size_t n_prompt, n_path, n_right, known;
     size_t taken, used; /* branches */
+    size_t branches;    /* of the draft under way */
+    size_t best;        /* of it and them, how many tokens the longest path has that is right */
 };
 
 static void answer_start(struct rig *r, struct answer *a, size_t which, double temperature)
@@ -50,18 +52,36 @@ static void make_draft(const struct answer *a, size_t from, int32_t *draft, size
         draft[i] = i < good && from + i < a->n_right ? a->right[from + i] : (int32_t)rig_random(rng, 600);
 }
 
-/* A draft that goes wrong somewhere, with up to four branches, one of which may be right there. */
+static size_t agree(const struct answer *a, size_t at, const int32_t *tokens, size_t n)
+{
+    size_t i = 0;
+    while (i < n && a->n_path + at + i < a->n_right && tokens[i] == a->right[a->n_path + at + i])
+        i++;
+    return i;
+}
+
+/* A draft that goes wrong somewhere, with up to four branches, one of which may be right there; others begin as that
+ * one does, or as the draft does, and may be right for longer. */
 static struct node_job *tree_job(struct answer *a, uint64_t *rng)
 {
     int32_t draft[24], other[24];
     size_t n = 1 + rig_random(rng, 20), good = rig_random(rng, 20), branches = rig_random(rng, 5);
     make_draft(a, a->n_path, draft, n, good, rng);
+    size_t line = a->best = agree(a, 0, draft, n);
     struct node_job *job = rig_job(NODE_JOB_VERIFY, a->session, a->known, a->path + a->known, a->n_path - a->known);
     rig_set_draft(job, draft, n);
     job->n_logprobs = 0;
+    a->branches = branches;
     for (size_t i = 0; i < branches; i++) {
         size_t at = i == 0 && good < n ? good : rig_random(rng, (uint32_t)n), len = 1 + rig_random(rng, 16);
-        make_draft(a, a->n_path + at, other, len, i == 0 ? rig_random(rng, 17) : 0, rng);
+        size_t right = i == 0 ? rig_random(rng, 17) : 0;
+        if (i > 0 && rig_random(rng, 2) == 0) {
+            at = good < n ? rig_random(rng, (uint32_t)good + 1) : at;
+            right = rig_random(rng, 17);
+        }
+        make_draft(a, a->n_path + at, other, len, right, rng);
+        if (at <= line && at + agree(a, at, other, len) > a->best)
+            a->best = at + agree(a, at, other, len);
         job->branch[job->n_branches++] =
             (struct node_branch){.at = at, .tokens = xmemdup(other, len * sizeof(*other)), .n = len};
     }
@@ -72,6 +92,9 @@ static void take(struct answer *a, const struct node_job *job)
 {
     assert_int_equal(job->status, NODE_JOB_OK);
     assert_int_equal(job->n_out, job->accepted + 1);
+    assert_true(job->accepted <= a->best || a->n_path + a->best == a->n_right);
+    if (job->branches_used == a->branches && a->n_path + a->best < a->n_right)
+        assert_int_equal(job->accepted, a->best);
     a->known = a->n_path + job->accepted;
     a->taken += job->taken >= 0;
     a->used += job->branches_used;
