@@ -43,16 +43,14 @@ struct drafting {
     bool *gone;                /* set while a callback of ours is on the stack */
     bool stale;                /* what the call brings continues a path that was left */
     struct line line;
-    bool begun;    /* something was asked for */
-    bool closed;   /* the drafter has nothing to add to the line */
-    size_t asked;  /* tokens of the line that the call under way was asked for */
-    size_t got;    /* and that it has brought */
-    size_t told;   /* length of the path when the drafter was last told of it */
-    size_t asks;   /* requests so far */
-    bool anew;     /* the newest one goes on from nothing that it had written */
-    float *sent;   /* of the tokens under verification, the drafter's probabilities */
-    size_t n_sent; /* how many they are */
-    double usual;  /* what is sent at a time: the fading largest */
+    bool begun;   /* something was asked for */
+    bool closed;  /* the drafter has nothing to add to the line */
+    size_t asked; /* tokens of the line that the call under way was asked for */
+    size_t got;   /* and that it has brought */
+    size_t told;  /* length of the path when the drafter was last told of it */
+    size_t asks;  /* requests so far */
+    bool anew;    /* the newest one goes on from nothing that it had written */
+    double usual; /* what is sent at a time: the fading largest */
     int64_t begun_us, news_us;
     /* text drafters */
     bool by_text;
@@ -102,7 +100,6 @@ void drafting_destroy(struct drafting *d)
     backend_session_close(d->session);
     buf_finish(&d->text);
     line_finish(&d->line);
-    free(d->sent);
     free(d);
 }
 
@@ -116,15 +113,15 @@ const char *drafting_name(const struct drafting *d)
     return d->member->name;
 }
 
-static size_t drafter_room(const struct drafting *d, size_t n_path)
+static size_t drafter_room(const struct member *m, size_t n_path)
 {
-    int32_t n_ctx = d->member->backend->info.n_ctx;
+    int32_t n_ctx = m->backend->info.n_ctx;
     return n_ctx <= 0 ? SIZE_MAX : (size_t)n_ctx > n_path + 1 ? (size_t)n_ctx - n_path - 1 : 0;
 }
 
-bool drafting_usable(const struct drafting *d, size_t n_path)
+bool drafting_usable(const struct member *m, const struct proxy_answer *a, size_t n_path)
 {
-    return member_can_draft(d->member, d->a->target) && drafter_room(d, n_path) > 0;
+    return member_can_draft(m, a->target) && drafter_room(m, n_path) > 0;
 }
 
 /* ---- tokens come ---- */
@@ -142,9 +139,13 @@ static bool wants_branches(const struct drafting *d)
     return streams(d) && settings->governor && settings->draft_branches && d->member->backend->info.caps.draft_branches;
 }
 
-static struct governor *governor(const struct drafting *d)
+/* So many tokens have come, in so many microseconds (below 0: that says nothing of the drafter's pace). */
+static void count_drawn(struct drafting *d, size_t n, double us)
 {
-    return proxy_governor(d->a->proxy);
+    if (us >= 0)
+        governor_saw_draft(&d->member->record, n, us);
+    d->member->drawn += n;
+    proxy_count_drawn(d->a->proxy, n);
 }
 
 /* The call is over; d may be gone when this returns. */
@@ -174,13 +175,10 @@ static void measure(struct drafting *d, size_t n)
 {
     int64_t now = clock_us();
     bool first = d->news_us == d->begun_us;
-    if (!first) {
-        governor_saw_draft(governor(d), n, (double)(now - d->news_us));
-    } else if (d->anew && d->asks > 1) { /* before its first token of all it had to read the prompt */
+    if (first && d->anew && d->asks > 1) /* before its first token of all it had to read the prompt */
         stats_ring_add(&d->member->first_us, (double)(now - d->begun_us));
-    }
+    count_drawn(d, n, first ? -1 : (double)(now - d->news_us));
     d->news_us = now;
-    proxy_count_drawn(d->a->proxy, n);
 }
 
 static void on_stream(void *arg, const struct backend_drafted *drafted)
@@ -230,8 +228,7 @@ static void on_chunk(void *arg, const struct backend_status *st, const struct ba
     struct drafting *d = arg;
     if (st->error == BACKEND_OK) {
         member_ok(d->member, st->elapsed_us, draft->n);
-        governor_saw_draft(governor(d), draft->n, (double)st->elapsed_us);
-        proxy_count_drawn(d->a->proxy, draft->n);
+        count_drawn(d, draft->n, (double)st->elapsed_us);
         for (size_t i = 0; i < draft->n && !d->stale; i++)
             line_add(&d->line, draft->tokens[i], draft->probs != NULL ? draft->probs[i] : NAN);
         d->got = draft->n;
@@ -262,7 +259,7 @@ static void on_text(void *arg, const struct backend_status *st, const struct bac
     }
     size_t n = draft->n > 0 ? draft->n : d->asked;
     member_ok(d->member, st->elapsed_us, n);
-    governor_saw_draft(governor(d), n, (double)st->elapsed_us);
+    count_drawn(d, n, (double)st->elapsed_us);
     d->call = backend_tokenize(d->a->target->backend, draft->text, draft->text_len, false, on_retokenized, d);
 }
 
@@ -342,8 +339,8 @@ static void ask(struct drafting *d, const int32_t *path, size_t n_path, size_t n
     size_t rest = d->line.n, n_all = n_path + rest;
     d->begun = true;
     d->told = n_path;
-    if (n > drafter_room(d, n_all))
-        n = drafter_room(d, n_all);
+    if (n > drafter_room(d->member, n_all))
+        n = drafter_room(d->member, n_all);
     if (n == 0) {
         d->closed = true;
         return;
@@ -378,7 +375,7 @@ static void judge_branches(struct drafting *d, const int32_t *path, size_t n_pat
     for (size_t i = 0; i < d->line.n_branches; i++) {
         const struct line_branch *b = d->line.branch[i];
         if (b->at <= reached && b->at < n_path)
-            governor_saw_branch(governor(d), (double)b->probs[0], b->tokens[0] == path[b->at]);
+            governor_saw_branch(&d->member->record, (double)b->probs[0], b->tokens[0] == path[b->at]);
     }
 }
 
@@ -451,11 +448,11 @@ const struct line *drafting_line(const struct drafting *d)
 
 double drafting_next_us(const struct drafting *d)
 {
-    const struct governor *g = governor(d);
+    double each = d->member->record.draft_us;
     if (!d->anew || d->news_us != d->begun_us)
-        return g->draft_us;
+        return each;
     double us = stats_ring_quantile(&d->member->first_us, 0.5) - (double)(clock_us() - d->begun_us);
-    return us > g->draft_us ? us : g->draft_us; /* also where nothing is known: us is NAN then */
+    return us > each ? us : each; /* also where nothing is known: us is NAN then */
 }
 
 int64_t drafting_news_us(const struct drafting *d)
@@ -465,22 +462,10 @@ int64_t drafting_news_us(const struct drafting *d)
 
 void drafting_sent(struct drafting *d, const int32_t *path, size_t n_path, size_t n, size_t ahead)
 {
-    d->sent = xreallocarray(d->sent, n + 1, sizeof(*d->sent));
-    d->n_sent = n;
     d->usual = (double)n > d->usual ? (double)n : USUAL_FADE * d->usual + (1 - USUAL_FADE) * (double)n;
-    if (n > 0)
-        memcpy(d->sent, d->line.probs, n * sizeof(*d->sent));
     size_t rest = d->line.n - n;
     if (!drafting_busy(d) && !d->closed && rest < ahead && !d->by_text)
         ask(d, path, n_path, ahead - rest);
-}
-
-void drafting_result(struct drafting *d, size_t accepted)
-{
-    d->member->drafted += d->n_sent;
-    d->member->accepted += accepted;
-    governor_saw_outcome(governor(d), d->sent, d->n_sent, accepted);
-    d->n_sent = 0;
 }
 
 int64_t drafting_elapsed_us(const struct drafting *d)

@@ -21,8 +21,8 @@ void drafting_destroy(struct drafting *d); /* NULL is fine */
 /* The drafter, and its name. */
 struct member *drafting_member(const struct drafting *d);
 const char *drafting_name(const struct drafting *d);
-/* Whether its drafter can go on drafting after a path of n_path tokens. */
-bool drafting_usable(const struct drafting *d, size_t n_path);
+/* Whether a drafter can draft for an answer after a path of n_path tokens. */
+bool drafting_usable(const struct member *m, const struct proxy_answer *a, size_t n_path);
 
 /* What the drafter has written that continues path: how many tokens, at most `most`, and where they and the drafter's
  * own probabilities of them (NAN unknown) are; both hold until tokens come.  Where the path has left the line a branch
@@ -40,8 +40,6 @@ bool drafting_busy(const struct drafting *d);
 /* The first n tokens of what drafting_follow gave are being verified: a drafter that can't stream goes on behind what
  * it has written, up to `ahead` tokens beyond them. */
 void drafting_sent(struct drafting *d, const int32_t *path, size_t n_path, size_t n, size_t ahead);
-/* The verdict on them: counts for the record and the governor. */
-void drafting_result(struct drafting *d, size_t accepted);
 /* The target wrote n tokens, which end a path of n_path: text drafters need their text. */
 void drafting_advance(struct drafting *d, size_t n_path, const struct backend_token *tokens, size_t n);
 

@@ -15,6 +15,8 @@ struct gate_ticket;
 struct ngram_record;
 struct proxy_answer;
 
+enum { PROXY_DRAFTERS = SNAPSHOT_BACKENDS - 1 };
+
 /* How an answer is made.  Phases that treat input differently are tables, not flags. */
 struct runner {
     const char *name;
@@ -81,7 +83,8 @@ struct proxy_answer {
 
 /* What the runners ask of the proxy. */
 struct member *proxy_pick_drafter(const struct proxy *p); /* the first one with a model that can draft now, or NULL */
-struct member *proxy_pick_quoter(const struct proxy *p);  /* the drafter that is the text itself; NULL: none */
+size_t proxy_list_drafters(const struct proxy *p, struct member **out); /* all with a model; out: PROXY_DRAFTERS */
+struct member *proxy_pick_quoter(const struct proxy *p); /* the drafter that is the text itself; NULL: none */
 struct ngram_record *proxy_quotes(struct proxy *p);
 /* A drafter to measure with where the target can't verify: one that is up and drafts tokens from chat messages. */
 struct member *proxy_compare_drafter(struct proxy *p);

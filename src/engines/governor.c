@@ -137,12 +137,12 @@ void governor_saw_alone(struct governor *g, size_t tokens, double us)
     count(g, tokens);
 }
 
-void governor_saw_draft(struct governor *g, size_t tokens, double us)
+void governor_saw_draft(struct governor_drafter *d, size_t tokens, double us)
 {
     if (tokens == 0)
         return;
     double each = us / (double)tokens;
-    g->draft_us = g->draft_us > 0 ? 0.9 * g->draft_us + 0.1 * each : each;
+    d->draft_us = d->draft_us > 0 ? 0.9 * d->draft_us + 0.1 * each : each;
 }
 
 /* Finer near 1, where it matters most: 0.5, 0.75, 0.875 … are the borders. */
@@ -155,20 +155,32 @@ static size_t bucket_of(float prob)
     return i < 0 ? 0 : i > GOVERNOR_BUCKETS - 2 ? GOVERNOR_BUCKETS - 2 : (size_t)i;
 }
 
-void governor_saw_outcome(struct governor *g, const float *probs, size_t n, size_t accepted)
+static void count_right(double *right, double *all, size_t n, size_t accepted)
 {
     for (size_t i = 0; i < n && i <= accepted; i++) {
-        size_t b = bucket_of(probs != NULL ? probs[i] : NAN);
-        g->bucket[b].right = g->bucket[b].right * 0.995 + (i < accepted);
-        g->bucket[b].all = g->bucket[b].all * 0.995 + 1;
-        g->right = g->right * 0.99 + (i < accepted);
-        g->all = g->all * 0.99 + 1;
+        *right = *right * 0.99 + (i < accepted);
+        *all = *all * 0.99 + 1;
     }
 }
 
-static double mean_chance(const struct governor *g)
+void governor_saw_outcome(struct governor *g, size_t n, size_t accepted)
 {
-    return (g->right + 0.8 * PRIOR) / (g->all + PRIOR);
+    count_right(&g->right, &g->all, n, accepted);
+}
+
+void governor_saw_tokens(struct governor_drafter *d, const float *probs, size_t n, size_t accepted)
+{
+    for (size_t i = 0; i < n && i <= accepted; i++) {
+        size_t b = bucket_of(probs != NULL ? probs[i] : NAN);
+        d->bucket[b].right = d->bucket[b].right * 0.995 + (i < accepted);
+        d->bucket[b].all = d->bucket[b].all * 0.995 + 1;
+    }
+    count_right(&d->right, &d->all, n, accepted);
+}
+
+static double mean(double right, double all)
+{
+    return (right + 0.8 * PRIOR) / (all + PRIOR);
 }
 
 /* ---- through slots ---- */
@@ -176,9 +188,9 @@ static double mean_chance(const struct governor *g)
 /* What drafts of length k bring in a microsecond. */
 static double slot_rate(const struct governor *g, size_t k)
 {
-    double chance = 1, tokens = 1, mean = mean_chance(g);
+    double chance = 1, tokens = 1, each = mean(g->right, g->all);
     for (size_t i = 0; i < k; i++) {
-        chance *= mean;
+        chance *= each;
         tokens += chance;
     }
     return tokens / (g->slot_us[k] + g->beside_us);
@@ -258,11 +270,21 @@ static size_t slot_length(const struct governor *g)
     return !g->slots ? SIZE_MAX : g->tried > 0 ? g->tried : g->steady;
 }
 
-double governor_chance(const struct governor *g, float prob)
+double governor_mean(const struct governor_drafter *d)
+{
+    return mean(d->right, d->all);
+}
+
+double governor_chance(const struct governor_drafter *d, float prob)
 {
     size_t b = bucket_of(prob);
-    double guess = isnan(prob) ? mean_chance(g) : (double)prob;
-    return (g->bucket[b].right + guess * PRIOR) / (g->bucket[b].all + PRIOR);
+    double guess = isnan(prob) ? governor_mean(d) : (double)prob;
+    return (d->bucket[b].right + guess * PRIOR) / (d->bucket[b].all + PRIOR);
+}
+
+double governor_branch_chance(const struct governor_drafter *d, float prob)
+{
+    return (double)prob * (d->branch_right + PRIOR) / (d->branch_hoped + PRIOR);
 }
 
 double governor_verify_us(const struct governor *g, size_t k, size_t branched)
@@ -291,15 +313,15 @@ double governor_token_cost(const struct governor *g, size_t k)
     return value_of_time(g) * token_us(g, k);
 }
 
-size_t governor_length(const struct governor *g, const float *probs, size_t n)
+size_t governor_length(const struct governor *g, const double *chance, size_t n)
 {
-    double chance = 1;
+    double reach = 1;
     size_t k = 0;
     if (g->slots)
         return n < slot_length(g) ? n : slot_length(g);
     for (size_t i = 0; i < n; i++) {
-        chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
-        if (chance <= governor_token_cost(g, i + 1))
+        reach *= chance[i];
+        if (reach <= governor_token_cost(g, i + 1))
             break;
         k = i + 1;
     }
@@ -308,53 +330,66 @@ size_t governor_length(const struct governor *g, const float *probs, size_t n)
 
 /* The best rate of a round whose draft begins to come after wait_us, with `extra` tokens that have come in before_us.
  */
-static double best_rate(const struct governor *g, double wait_us, size_t ready, double extra, double before_us)
+static double best_rate(const struct governor *g, const struct governor_drafter *d, double wait_us, size_t ready,
+                        double extra, double before_us)
 {
-    double chance = 1, tokens = 1 + extra, best = 0, mean = mean_chance(g);
+    double chance = 1, tokens = 1 + extra, best = 0, each = governor_mean(d);
     for (size_t k = 1; k <= LONGEST; k++) {
-        chance *= mean;
+        chance *= each;
         tokens += chance;
-        double draft_us = k > ready ? wait_us + (double)(k - ready - 1) * g->draft_us : 0;
+        double draft_us = k > ready ? wait_us + (double)(k - ready - 1) * d->draft_us : 0;
         double rate = tokens / (before_us + draft_us + governor_verify_us(g, k, 0));
         best = rate > best ? rate : best;
     }
     return best;
 }
 
-bool governor_waits_first(const struct governor *g, double next_us)
+bool governor_waits_first(const struct governor *g, const struct governor_drafter *d, double next_us)
 {
-    if (g->passes.x[0] < ROUNDS_KNOWN || g->draft_us <= 0)
+    if (g->passes.x[0] < ROUNDS_KNOWN || d->draft_us <= 0)
         return true;
-    double v0 = g->v[0], ready = (v0 - next_us) / g->draft_us, miss = 1 - mean_chance(g);
-    return best_rate(g, next_us, 0, 0, 0) * WORTH_TRYING >=
-           best_rate(g, next_us, ready > 0 ? (size_t)ready : 0, 1, v0 + miss * next_us);
+    double v0 = g->v[0], ready = (v0 - next_us) / d->draft_us, miss = 1 - governor_mean(d);
+    return best_rate(g, d, next_us, 0, 0, 0) * WORTH_TRYING >=
+           best_rate(g, d, next_us, ready > 0 ? (size_t)ready : 0, 1, v0 + miss * next_us);
 }
 
-bool governor_waits(const struct governor *g, const float *probs, size_t n, double next_us)
+bool governor_waits(const struct governor *g, const double *chance, size_t n, double next, double next_us)
 {
-    double chance = 1, rate = value_of_time(g);
+    double reach = 1, rate = value_of_time(g);
     if (n >= slot_length(g))
         return false;
     for (size_t i = 0; i < n; i++)
-        chance *= governor_chance(g, probs != NULL ? probs[i] : NAN);
-    return chance * mean_chance(g) > rate * (next_us + token_us(g, n + 1));
+        reach *= chance[i];
+    return reach * next > rate * (next_us + token_us(g, n + 1));
 }
 
-double governor_branch_worth(const struct governor *g, double reach, double prob, const float *probs, size_t n,
-                             size_t pass)
+bool governor_waits_other(const struct governor *g, const struct governor_drafter *d, double reach, double next_us)
 {
-    double chance = reach * prob * (g->branch_right + PRIOR) / (g->branch_hoped + PRIOR), tokens = chance;
-    for (size_t i = 0; i < n; i++) {
-        chance *= governor_chance(g, probs[i]);
+    double chance = reach, tokens = 0, us = next_us, rate = value_of_time(g), each = governor_mean(d);
+    for (size_t k = 1; k <= LONGEST; k++) {
+        chance *= each;
         tokens += chance;
+        us += branch_token_us(g) + (k > 1 ? d->draft_us : 0);
+        if (tokens > rate * us)
+            return true;
+    }
+    return false;
+}
+
+double governor_branch_worth(const struct governor *g, double reach, const double *chance, size_t n, size_t pass)
+{
+    double tokens = 0;
+    for (size_t i = 0; i < n; i++) {
+        reach *= chance[i];
+        tokens += reach;
     }
     return tokens - value_of_time(g) * branch_token_us(g) * (double)pass;
 }
 
-void governor_saw_branch(struct governor *g, double prob, bool right)
+void governor_saw_branch(struct governor_drafter *d, double prob, bool right)
 {
-    g->branch_right = g->branch_right * 0.99 + right;
-    g->branch_hoped = g->branch_hoped * 0.99 + prob;
+    d->branch_right = d->branch_right * 0.99 + right;
+    d->branch_hoped = d->branch_hoped * 0.99 + prob;
 }
 
 double governor_rate(const struct governor_rate *r)

@@ -30,6 +30,16 @@ struct governor_sums { /* fading, over verifies: of x^0 … x^2, and of time · 
     double x[3], xt[2];
 };
 
+/* What is known of one drafter.  All zero: nothing yet. */
+struct governor_drafter {
+    struct {
+        double right, all;
+    } bucket[GOVERNOR_BUCKETS];        /* its tokens, by its own probability of them; the last one: unknown; fading */
+    double right, all;                 /* over all of them */
+    double draft_us;                   /* its time for one more token, 0 unknown */
+    double branch_right, branch_hoped; /* how often a second choice of it was right, and how often it said so; fading */
+};
+
 struct governor {
     struct governor_sums passes;            /* of length; through slots only their number */
     double v[3];                            /* the curve through them */
@@ -40,16 +50,11 @@ struct governor {
     size_t slot_rounds, stay;               /* since that changed; rounds until the next trial */
     bool upward;                            /* whether the next one is longer */
     double pass_us, beside_us;              /* of the newest verify; what rounds take beside it, fading */
-    double draft_us;                        /* the drafter's time for one more token, 0 unknown */
     double branch_token_us;                 /* the target's time for a token of a branch, 0 unknown */
-    double branch_right, branch_hoped; /* how often a branch was right, and how often its drafter said so; fading */
     struct governor_rate newest[GOVERNOR_NEWEST]; /* each of the newest rounds since it speculates */
     size_t n_newest;
     struct governor_rate rounds, alone; /* what speculating and the target alone have brought */
-    struct {
-        double right, all;
-    } bucket[GOVERNOR_BUCKETS]; /* by the drafter's own probability; the last one: unknown */
-    double right, all;          /* over all of them */
+    double right, all;                  /* tokens of the lines that were checked, fading */
     /* the choice between rounds and the target alone */
     bool use_alone;
     bool trying;                      /* the other one is being measured */
@@ -72,30 +77,40 @@ void governor_saw_slots(struct governor *g, size_t k, size_t read, double us);
 /* From one verdict to the next; predicted_us: what that was expected to take, 0 nothing. */
 void governor_saw_round(struct governor *g, size_t tokens, double us, double predicted_us);
 void governor_saw_alone(struct governor *g, size_t tokens, double us);
-void governor_saw_draft(struct governor *g, size_t tokens, double us); /* between tokens of one draft */
-/* A branch of which the drafter thought prob was right, or not. */
-void governor_saw_branch(struct governor *g, double prob, bool right);
-/* A draft of n tokens of which the first `accepted` were right; probs may hold NANs, or be NULL. */
-void governor_saw_outcome(struct governor *g, const float *probs, size_t n, size_t accepted);
+/* A line of n tokens of which the first `accepted` were right. */
+void governor_saw_outcome(struct governor *g, size_t n, size_t accepted);
 
-/* The chance that a token is right of which the drafter thinks prob (NAN unknown). */
-double governor_chance(const struct governor *g, float prob);
+/* The same of one drafter, whatever became of its draft. */
+void governor_saw_draft(struct governor_drafter *d, size_t tokens, double us); /* between tokens of one draft */
+/* A branch of which the drafter thought prob was right, or not. */
+void governor_saw_branch(struct governor_drafter *d, double prob, bool right);
+/* probs may hold NANs, or be NULL. */
+void governor_saw_tokens(struct governor_drafter *d, const float *probs, size_t n, size_t accepted);
+
+/* The chance that a token is right of which the drafter thinks prob (NAN unknown); the mean of all its tokens; the
+ * first one of a branch. */
+double governor_chance(const struct governor_drafter *d, float prob);
+double governor_mean(const struct governor_drafter *d);
+double governor_branch_chance(const struct governor_drafter *d, float prob);
 /* Time of a verify of k tokens, and of branches of `branched` tokens beside them, microseconds; NAN while nothing is
  * known. */
 double governor_verify_us(const struct governor *g, size_t k, size_t branched);
 /* What token k of a pass costs, in tokens that the same time would bring otherwise; 0 while nothing is known. */
 double governor_token_cost(const struct governor *g, size_t k);
+/* In what follows chance[i] is that of token i of a draft, given that those before it are right. */
 /* How many of the first n tokens of a draft are worth verifying now. */
-size_t governor_length(const struct governor *g, const float *probs, size_t n);
-/* Whether to wait for another token when these n are there; next_us: until it comes, as far as is known. */
-bool governor_waits(const struct governor *g, const float *probs, size_t n, double next_us);
+size_t governor_length(const struct governor *g, const double *chance, size_t n);
+/* Whether to wait for another token, of that chance, when these n are there; next_us: until it comes, as far as is
+ * known. */
+bool governor_waits(const struct governor *g, const double *chance, size_t n, double next, double next_us);
 /* The same where none is there and the drafter writes ahead: the choice is between the time until the first one comes
  * and a pass that brings one token of the target's own while the drafter works. */
-bool governor_waits_first(const struct governor *g, double next_us);
-/* What a branch in the pass is worth, in tokens: its first token has the drafter's chance prob, given that the line is
- * right until there, which has the chance reach; n further tokens with probs.  pass: the tokens that it adds. */
-double governor_branch_worth(const struct governor *g, double reach, double prob, const float *probs, size_t n,
-                             size_t pass);
+bool governor_waits_first(const struct governor *g, const struct governor_drafter *d, double next_us);
+/* The same where others have drafted already: reach is the chance that they are wrong and d right. */
+bool governor_waits_other(const struct governor *g, const struct governor_drafter *d, double reach, double next_us);
+/* What a branch of n tokens in the pass is worth, in tokens; reach: the chance that the line is right until there.
+ * pass: the tokens that it adds to the pass. */
+double governor_branch_worth(const struct governor *g, double reach, const double *chance, size_t n, size_t pass);
 
 /* Whether the next tokens should come from the target alone; rtt_us of a call to the target.  Changes its mind only
  * here, and counts trials: call it before each round, and each time the stream of the target alone has brought tokens.

@@ -296,7 +296,10 @@ void member_snapshot(const struct member *m, struct snapshot_backend *out)
                                      .calls = m->calls,
                                      .failures = m->failures,
                                      .drafted = m->drafted,
-                                     .accepted = m->accepted};
+                                     .accepted = m->accepted,
+                                     .offered = m->offered,
+                                     .wins = m->wins,
+                                     .resting = m->rest.resting};
     snprintf(out->name, sizeof(out->name), "%s", m->name);
     snprintf(out->url, sizeof(out->url), "%s", m->backend->cfg.url);
     snprintf(out->kind, sizeof(out->kind), "%s", m->backend->ops->name);

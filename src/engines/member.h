@@ -10,6 +10,8 @@
 
 #include "backends/backend.h"
 #include "base/stats.h"
+#include "engines/governor.h"
+#include "engines/rest.h"
 #include "engines/snapshot.h"
 
 struct member;
@@ -43,6 +45,10 @@ struct member {
     int64_t penalty_until_us; /* not used before this time, though its probes may be fine */
     /* record */
     uint64_t calls, failures, drafted, accepted, emitted;
+    uint64_t drawn;         /* drafters: tokens written, verified or not */
+    uint64_t offered, wins; /* drafters: as in the snapshot */
+    struct governor_drafter record;
+    struct rest rest;
     struct stats_ring call_us;  /* of drafts or verifies, microseconds */
     struct stats_ring rtt_us;   /* of probes */
     struct stats_ring first_us; /* drafters that stream: until the first token */

@@ -8,7 +8,6 @@
 #include "engines/proxy-pool.h"
 
 enum {
-    PROXY_DRAFTERS = SNAPSHOT_BACKENDS - 1,
     PROXY_TICK_MS = 250,
     PROXY_RATE_TICKS = 8, /* tokens per second are those of the last 2 s */
     PROXY_ROUNDS = 64,    /* rounds that make the recent acceptance */

@@ -285,6 +285,16 @@ static struct member *first_drafter(const struct proxy *p, bool is_text)
     return NULL;
 }
 
+size_t proxy_list_drafters(const struct proxy *p, struct member **out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < p->n_drafters; i++) {
+        if (!member_is_text(p->drafter[i]))
+            out[n++] = p->drafter[i];
+    }
+    return n;
+}
+
 struct member *proxy_pick_drafter(const struct proxy *p)
 {
     return first_drafter(p, false);

@@ -242,6 +242,19 @@ static void rates(struct proxy *p, struct snapshot *s)
     s->wait_ms = stats_ring_quantile(&p->wait_ms, 0.5);
 }
 
+/* What drafters have spent on tokens that were never in a pass. */
+static double wasted_ms(const struct proxy *p)
+{
+    double ms = NAN;
+    for (size_t i = 0; i < p->n_drafters; i++) {
+        const struct member *m = p->drafter[i];
+        uint64_t unused = m->drawn > m->drafted ? m->drawn - m->drafted : 0;
+        if (m->record.draft_us > 0)
+            ms = (isnan(ms) ? 0 : ms) + (double)unused * m->record.draft_us / 1000;
+    }
+    return ms;
+}
+
 static void governor(struct proxy *p, struct snapshot *s)
 {
     const struct governor *g = &p->governor;
@@ -257,8 +270,7 @@ static void governor(struct proxy *p, struct snapshot *s)
     s->ahead_line = p->ahead_line;
     s->ahead_branch = p->ahead_branch;
     s->drafts_written = p->drawn;
-    uint64_t unused = p->drawn > p->drafted ? p->drawn - p->drafted : 0;
-    s->drafts_wasted_ms = g->draft_us > 0 ? (double)unused * g->draft_us / 1000 : NAN;
+    s->drafts_wasted_ms = wasted_ms(p);
     s->branches_checked = p->branches;
     s->branches_right = p->branches_right;
 }
@@ -317,15 +329,14 @@ void proxy_fill_snapshot(struct proxy *p)
     exactness(p, s);
     rates(p, s);
     governor(p, s);
-    const struct member *active = s->speculating ? proxy_pick_drafter(p) : NULL;
-    const struct member *quoter = s->speculating ? proxy_pick_quoter(p) : NULL;
     member_snapshot(p->target, &s->backend[0]);
     s->backend[0].active = true;
     s->backend[0].tokens_per_second = s->tokens_per_second;
     s->n_backends = 1;
     for (size_t i = 0; i < p->n_drafters; i++) {
-        member_snapshot(p->drafter[i], &s->backend[s->n_backends]);
-        s->backend[s->n_backends++].active = p->drafter[i] == active || p->drafter[i] == quoter;
+        const struct member *m = p->drafter[i];
+        member_snapshot(m, &s->backend[s->n_backends]);
+        s->backend[s->n_backends++].active = s->speculating && member_can_draft(m, p->target) && !m->rest.resting;
     }
     requests(p, s);
     s->pool = (struct snapshot_pool){.progress = NAN, .load_ms = NAN, .pause_ms = NAN, .retry_ms = -1, .reclaimed = -1};

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 #include "engines/speculate.h"
 
-static const float DRAFT_P_MIN = 0.3f;
 static const double QUOTE_NOW = 4; /* tokens: for so many one need not wait for a drafter */
 
 bool spec_governed(const struct speculation *s)
@@ -64,11 +63,11 @@ static bool back_to_rounds(struct speculation *s)
     struct proxy *p = s->a->proxy;
     if (quote_is_worth_it(s, true))
         return true;
-    if (s->drafting == NULL)
+    if (team_is_empty(s->team))
         return false;
     if (s->chosen)
         return !governor_prefers_alone(proxy_governor(p), target_rtt_us(s));
-    return s->impatient && drafting_ready(s->drafting, s->path, s->n_path);
+    return s->impatient && team_ready(s->team, s->path, s->n_path);
 }
 
 static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
@@ -129,7 +128,7 @@ static void generate(struct speculation *s)
 
 /* ---- what to do next ---- */
 
-static void on_news(void *arg)
+void spec_on_news(void *arg)
 {
     struct speculation *s = arg;
     if (s->state == SPEC_DRAFT && !s->a->ended)
@@ -143,114 +142,83 @@ void spec_on_impatient(evutil_socket_t fd, short what, void *arg)
     struct speculation *s = arg;
     if (s->state != SPEC_DRAFT || s->a->ended)
         return;
-    s->impatient = true;
-    proxy_count_fallback_round(s->a->proxy);
+    s->impatient = team_expire(s->team, s->wait_start_us);
+    if (s->impatient)
+        proxy_count_fallback_round(s->a->proxy);
     spec_step(s);
 }
 
-struct drafting *spec_drafting(struct speculation *s)
+bool spec_can_draft(struct speculation *s)
 {
-    struct proxy_answer *a = s->a;
-    if (!may_draft(s))
-        return NULL;
-    if (s->drafting != NULL && drafting_usable(s->drafting, s->n_path))
-        return s->drafting;
-    drafting_destroy(s->drafting);
-    s->drafting = NULL;
-    struct member *m = proxy_pick_drafter(a->proxy);
-    if (m == NULL)
-        return NULL;
-    s->drafting = drafting_create(a, m, s->prompt_len, on_news, s);
-    if (!drafting_usable(s->drafting, s->n_path)) { /* its context is too short for this answer */
-        drafting_destroy(s->drafting);
-        s->drafting = NULL;
-    }
-    return s->drafting;
+    return may_draft(s) && team_gather(s->team, s->n_path, s->prompt_len);
 }
 
-/* Waits for a draft that is under way, but not for a drafter that has fallen silent. */
-static void wait_for_draft(struct speculation *s, struct drafting *d)
+/* Waits for drafts that are under way, but not for a drafter that has fallen silent. */
+static void wait_for_draft(struct speculation *s)
 {
     if (s->state != SPEC_DRAFT)
         s->wait_start_us = clock_us();
     spec_change_state(s, SPEC_DRAFT);
-    int64_t heard = drafting_news_us(d) > s->wait_start_us ? drafting_news_us(d) : s->wait_start_us;
-    int64_t us = drafting_patience_us(d) - (clock_us() - heard);
-    if (us < 1000)
-        us = 1000;
+    int64_t us = team_patience_us(s->team, s->wait_start_us);
     struct timeval tv = {.tv_sec = us / 1000000, .tv_usec = us % 1000000};
     evtimer_add(s->patience, &tv);
 }
 
 /* The end of the wait for a draft, if there was one. */
-static void begin_round(struct speculation *s, bool quoted, const int32_t *draft, size_t n)
+static void begin_round(struct speculation *s, bool quoted, const struct backend_tree *tree)
 {
     if (s->state == SPEC_DRAFT)
         s->wait_us = clock_us() - s->wait_start_us;
     s->impatient = false;
     s->quoted = quoted;
-    spec_verify(s, draft, n);
+    spec_verify(s, tree);
 }
 
-static void send_round(struct speculation *s, struct drafting *d, const int32_t *draft, size_t n, size_t most)
+/* whole: all of the line and nothing else, while the target reads the prompt. */
+static void send_drafts(struct speculation *s, bool whole)
 {
-    begin_round(s, false, draft, n);
-    drafting_sent(d, s->path, s->n_path, n, proxy_settings(s->a->proxy)->draft_ahead ? most : 0);
-}
-
-/* Without the governor a draft ends where the drafter itself doubts: what follows is seldom right. */
-static size_t confident(const float *probs, size_t n)
-{
-    size_t k = 0;
-    while (k < n && !(probs[k] < DRAFT_P_MIN))
-        k++;
-    return k;
+    struct backend_branch branches[BACKEND_BRANCHES_MAX];
+    struct backend_tree tree = {.branches = branches};
+    tree.draft = team_line(s->team, &tree.n_draft);
+    if (!whole) {
+        tree.n_draft = team_length(s->team);
+        tree.n_branches = team_branches(s->team, branches);
+    }
+    begin_round(s, false, &tree);
+    team_sent(s->team, s->path, s->n_path, tree.n_draft, branches, tree.n_branches);
 }
 
 static void send_quote(struct speculation *s)
 {
-    begin_round(s, true, s->quote->tokens, s->quote->n);
+    begin_round(s, true, &(struct backend_tree){.draft = s->quote->tokens, .n_draft = s->quote->n});
 }
 
-/* Whether the text itself promises more than the drafter's k tokens do, for which one would have to wait or not. */
-static bool quote_is_better(struct speculation *s, const float *probs, size_t k, bool waits)
+/* Whether the text itself promises more than the drafters do, for whom one would have to wait or not. */
+static bool quote_is_better(const struct speculation *s, bool waits)
 {
-    const struct governor *g = proxy_governor(s->a->proxy);
-    double chance = 1, hope = 0;
-    for (size_t i = 0; i < k; i++) {
-        chance *= governor_chance(g, probs[i]);
-        hope += chance;
-    }
+    double hope = team_hope(s->team);
     return s->quote->hope > (waits ? (hope > QUOTE_NOW ? hope : QUOTE_NOW) : hope + 1);
 }
 
-static void next_round(struct speculation *s, struct drafting *d, size_t most)
+static void next_round(struct speculation *s, size_t most)
 {
-    struct governor *g = proxy_governor(s->a->proxy);
-    const int32_t *draft;
-    const float *probs;
     bool prefill = s->sent < s->prompt_len;
-    size_t n = drafting_follow(d, s->path, s->n_path, most, &draft, &probs);
-    bool more = drafting_busy(d) && n < most, waits = n == 0;
-    size_t k = spec_governed(s) ? governor_length(g, probs, n) : confident(probs, n);
-    if (spec_governed(s) && n > 0)
-        waits = k == n && governor_waits(g, probs, n, drafting_next_us(d));
-    else if (spec_governed(s) && proxy_settings(s->a->proxy)->draft_ahead)
-        waits = governor_waits_first(g, drafting_next_us(d));
-    else if (n > 0)
-        waits = k == n;
+    team_follow(s->team, s->path, s->n_path, most);
+    bool more = team_busy(s->team), waits = more && team_waits(s->team);
     bool quote = spec_governed(s) && look_for_quote(s, most);
-    if (prefill || most == 0) { /* both read the prompt at once */
-        send_round(s, d, draft, n, most);
-    } else if (quote && quote_is_better(s, probs, k, more && waits)) {
+    size_t n;
+    (void)team_line(s->team, &n);
+    if (prefill || most == 0) { /* all read the prompt at once */
+        send_drafts(s, true);
+    } else if (quote && quote_is_better(s, waits)) {
         send_quote(s);
     } else if (n == 0 && more && s->impatient) {
         s->chosen = false;
         generate(s);
-    } else if (more && !s->impatient && waits) {
-        wait_for_draft(s, d);
+    } else if (waits && !s->impatient) {
+        wait_for_draft(s);
     } else {
-        send_round(s, d, draft, k, most);
+        send_drafts(s, false);
     }
 }
 
@@ -261,7 +229,7 @@ static void alone(struct speculation *s, bool chosen)
     if (s->a->target->backend->info.caps.generate)
         generate(s);
     else
-        spec_verify(s, NULL, 0); /* a server that checks but does not stream: a token at a time */
+        spec_verify(s, NULL); /* a server that checks but does not stream: a token at a time */
 }
 
 void spec_step(struct speculation *s)
@@ -284,9 +252,9 @@ void spec_step(struct speculation *s)
         spec_finish(s);
         return;
     }
-    struct drafting *d = spec_drafting(s);
+    bool drafts = spec_can_draft(s);
     bool quoter = may_draft(s) && proxy_pick_quoter(a->proxy) != NULL;
-    if (d == NULL && !quoter && a->mode != PROXY_TARGET && a->mode != PROXY_DRAFT && proxy_draft_cap(a->proxy) != 0 &&
+    if (!drafts && !quoter && a->mode != PROXY_TARGET && a->mode != PROXY_DRAFT && proxy_draft_cap(a->proxy) != 0 &&
         !proxy_settings(a->proxy)->fallback_on_draft_failure && a->target->backend->info.caps.verify) {
         proxy_answer_fail(a, 503, "server_error", "draft_unavailable",
                           "no drafter can be used, and fallback_on_draft_failure is off");
@@ -295,9 +263,9 @@ void spec_step(struct speculation *s)
     bool streams = a->target->backend->info.caps.generate;
     struct governor *g = proxy_governor(a->proxy);
     size_t most = draft_room(s);
-    bool can = d != NULL && !(streams && backend_verify_most(s->session) == 0);
+    bool can = drafts && !(streams && backend_verify_most(s->session) == 0);
     if (can && !(spec_governed(s) && streams && governor_prefers_alone(g, target_rtt_us(s))))
-        next_round(s, d, most);
+        next_round(s, most);
     else if (quote_is_worth_it(s, false))
         send_quote(s);
     else

@@ -61,8 +61,7 @@ bool spec_take(struct speculation *s, const struct backend_token *tokens, size_t
     proxy_count_tokens(a, n);
     if (!reads)
         a->paused = true;
-    if (s->drafting != NULL)
-        drafting_advance(s->drafting, s->n_path, tokens, n);
+    team_advance(s->team, s->n_path, tokens, n);
     return open;
 }
 
@@ -89,8 +88,24 @@ static void measure(struct speculation *s, const struct backend_status *st, cons
         governor_saw_slots(g, s->n_draft, v->read, (double)st->elapsed_us);
     else
         governor_saw_verify(g, s->n_draft, s->n_draft * v->branches, (double)st->elapsed_us);
-    if (round_us > 0 && !(s->quoted && (g->use_alone || s->drafting == NULL))) /* a quote speaks for no drafter */
+    if (round_us > 0 && !(s->quoted && (g->use_alone || team_is_empty(s->team)))) /* a quote speaks for no drafter */
         governor_saw_round(g, emitted, round_us, s->predicted_us);
+}
+
+/* What the drafters make of the verdict: the draft was that of the one who was right for longest. */
+static void tell_team(struct speculation *s, const struct backend_verdict *v)
+{
+    bool end = v->tokens[v->accepted].end;
+    size_t n = v->accepted + !end;
+    int32_t *right = xcalloc(n + 1, sizeof(*right));
+    for (size_t i = 0; i < n; i++)
+        right[i] = v->tokens[i].id;
+    const char *name = team_result(s->team, right, n);
+    free(right);
+    if (name == NULL)
+        return;
+    snprintf(s->drafter, sizeof(s->drafter), "%s", name);
+    proxy_answer_drafted_by(s->a, s->drafter, false);
 }
 
 static void count_round(struct speculation *s, const struct backend_status *st, const struct backend_verdict *v,
@@ -98,14 +113,16 @@ static void count_round(struct speculation *s, const struct backend_status *st, 
 {
     struct proxy_answer *a = s->a;
     const struct backend_info *info = &a->target->backend->info;
+    double draft_ms = team_draft_ms(s->team);
+    if (s->n_draft > 0 && !s->quoted)
+        tell_team(s, v);
     struct snapshot_round r = {.request = a->id,
                                .round = s->rounds,
                                .drafter = s->n_draft > 0 ? s->drafter : "",
                                .drafted = (uint32_t)s->n_draft,
                                .accepted = (uint32_t)v->accepted,
                                .emitted = (uint32_t)v->accepted + 1,
-                               .draft_ms =
-                                   s->drafting != NULL ? (double)drafting_elapsed_us(s->drafting) / 1000.0 : NAN,
+                               .draft_ms = draft_ms,
                                .verify_ms = (double)st->elapsed_us / 1000.0,
                                .wait_ms = (double)s->wait_us / 1000.0,
                                .predicted_ms = s->predicted_us / 1000.0,
@@ -122,8 +139,6 @@ static void count_round(struct speculation *s, const struct backend_status *st, 
         quoter->drafted += s->n_draft;
         quoter->accepted += v->accepted;
     }
-    if (s->n_draft > 0 && !s->quoted && s->drafting != NULL)
-        drafting_result(s->drafting, v->branch != 0 ? s->branch_at[v->branch - 1] : v->accepted);
     proxy_count_round(a, &r, near);
 }
 
@@ -147,7 +162,7 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
     s->verdict_us = clock_us();
     s->sent = s->n_path;
     s->rounds++;
-    if (s->n_draft > 0 || (s->drafting != NULL && !prefill))
+    if (s->n_draft > 0 || (!team_is_empty(s->team) && !prefill))
         count_round(s, st, v, round_us);
     s->wait_us = 0;
     if (spec_take(s, v->tokens, v->accepted + 1, v->accepted))
@@ -164,60 +179,27 @@ size_t spec_room(const struct speculation *s)
     return left > 0 ? (size_t)left : 0;
 }
 
-/* The branches of the line that are worth their place in a pass that checks its first k tokens. */
-static size_t choose_branches(struct speculation *s, size_t k, struct backend_branch *out)
-{
-    const struct config_proxy *settings = proxy_settings(s->a->proxy);
-    const struct governor *g = proxy_governor(s->a->proxy);
-    if (!spec_governed(s) || k == 0 || s->quoted || !s->a->target->backend->info.caps.verify_branches)
-        return 0;
-    size_t most = settings->verify_branches == CONFIG_AUTO ? BACKEND_BRANCHES_MAX : (size_t)settings->verify_branches;
-    const struct line *l = drafting_line(s->drafting);
-    double worth[BACKEND_BRANCHES_MAX];
-    size_t n = 0;
-    for (size_t i = 0; i < l->n_branches; i++) {
-        const struct line_branch *b = l->branch[i];
-        size_t at = b->at - l->base;
-        if (at >= k)
-            continue;
-        double reach = 1;
-        for (size_t j = 0; j < at; j++)
-            reach *= governor_chance(g, l->probs[j]);
-        size_t len = b->n < k - at ? b->n : k - at;
-        double w = governor_branch_worth(g, reach, (double)b->probs[0], b->probs + 1, len - 1, k);
-        size_t place = n;
-        while (place > 0 && worth[place - 1] < w)
-            place--;
-        if (w <= 0 || place >= most)
-            continue;
-        n = n < most ? n + 1 : most;
-        memmove(&worth[place + 1], &worth[place], (n - place - 1) * sizeof(*worth));
-        memmove(&out[place + 1], &out[place], (n - place - 1) * sizeof(*out));
-        worth[place] = w;
-        out[place] = (struct backend_branch){.at = at, .tokens = b->tokens, .n = len};
-    }
-    return n;
-}
-
-void spec_verify(struct speculation *s, const int32_t *draft, size_t n)
+void spec_verify(struct speculation *s, const struct backend_tree *tree)
 {
     struct proxy_answer *a = s->a;
-    struct backend_branch branches[BACKEND_BRANCHES_MAX];
-    struct backend_tree tree = {.draft = draft, .n_draft = n, .branches = branches};
-    spec_change_state(s, SPEC_VERIFY);
-    s->n_draft = n;
-    tree.n_branches = choose_branches(s, n, branches);
-    for (size_t i = 0; i < tree.n_branches; i++)
-        s->branch_at[i] = branches[i].at;
     struct governor *g = proxy_governor(a->proxy);
-    double us = governor_verify_us(g, n, n * tree.n_branches);
+    const struct backend_tree none = {0};
+    if (tree == NULL)
+        tree = &none;
+    spec_change_state(s, SPEC_VERIFY);
+    s->n_draft = tree->n_draft;
+    for (size_t i = 0; i < tree->n_branches; i++) {
+        size_t end = tree->branches[i].at + tree->branches[i].n;
+        s->n_draft = end > s->n_draft ? end : s->n_draft;
+    }
+    double us = governor_verify_us(g, s->n_draft, s->n_draft * tree->n_branches);
     s->predicted_us = s->verdict_us == 0 || isnan(us) ? 0 : (double)(clock_us() - s->verdict_us) + us;
     const struct member *quoter = s->quoted ? proxy_pick_quoter(a->proxy) : NULL;
-    if (n > 0) {
+    if (s->n_draft > 0) {
         snprintf(s->drafter, sizeof(s->drafter), "%s",
-                 s->quoted ? (quoter != NULL ? quoter->name : "") : drafting_name(s->drafting));
+                 s->quoted ? (quoter != NULL ? quoter->name : "") : team_name(s->team));
         proxy_answer_drafted_by(a, s->drafter, s->quoted);
     }
-    s->call = backend_verify_tree(s->session, s->path, s->n_path, &tree, a->req.logprobs,
+    s->call = backend_verify_tree(s->session, s->path, s->n_path, tree, a->req.logprobs,
                                   member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
 }

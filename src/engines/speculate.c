@@ -128,6 +128,7 @@ static struct speculation *create(struct proxy_answer *a)
     s->a = a;
     s->state = SPEC_LOST;
     s->patience = evtimer_new(proxy_base(a->proxy), spec_on_impatient, s);
+    s->team = team_create(a, spec_on_news, s);
     a->run = s;
     return s;
 }
@@ -221,13 +222,10 @@ static void spec_member_changed(struct proxy_answer *a, struct member *m, bool g
         }
         return;
     }
-    bool mine = s->drafting != NULL && drafting_member(s->drafting) == m;
-    if (mine && (going || !drafting_usable(s->drafting, s->n_path))) {
-        drafting_destroy(s->drafting);
-        s->drafting = NULL;
+    if (team_drop(s->team, m, going, s->n_path)) {
         if (s->state == SPEC_DRAFT)
             spec_step(s);
-    } else if (s->state == SPEC_GENERATE && s->drafting == NULL && spec_drafting(s) != NULL && s->call != NULL) {
+    } else if (s->state == SPEC_GENERATE && team_is_empty(s->team) && s->call != NULL && spec_can_draft(s)) {
         /* A drafter came (back): the stream is broken off and turned into rounds. */
         backend_cancel(s->call);
         s->call = NULL;
@@ -242,7 +240,7 @@ static void spec_stop(struct proxy_answer *a)
         return;
     if (s->call != NULL)
         backend_cancel(s->call);
-    drafting_destroy(s->drafting);
+    team_destroy(s->team);
     quote_destroy(s->quote);
     backend_session_close(s->session);
     event_free(s->patience);

@@ -3,9 +3,9 @@
 #ifndef TIGHTWAD_ENGINES_SPECULATE_H
 #define TIGHTWAD_ENGINES_SPECULATE_H
 
-#include "engines/drafting.h"
 #include "engines/engine.h"
 #include "engines/quote.h"
+#include "engines/team.h"
 
 enum spec_state {
     SPEC_RENDER,   /* the target turns the prompt into tokens */
@@ -24,20 +24,19 @@ struct speculation {
     struct backend_call *call;       /* the target's: render, verify or generate */
     int32_t *path;                   /* prompt and output */
     size_t n_path, path_size, prompt_len;
-    size_t n_ctx;                           /* tokens that path may reach; 0 unknown */
-    size_t sent;                            /* tokens of path that the target has seen: for deadlines */
-    struct drafting *drafting;              /* NULL: the target alone */
-    struct quote *quote;                    /* the text itself as a drafter; NULL: none is configured */
-    bool quoted;                            /* the draft under verification is a quote */
-    struct event *patience;                 /* ends the waiting for a draft */
-    bool impatient;                         /* generating while a draft is still under way */
-    bool chosen;                            /* generating because it is faster than drafting */
-    int64_t verdict_us;                     /* when the newest tokens came; 0: none since the answer was (re)started */
-    size_t n_draft;                         /* tokens of the draft that is being checked */
-    size_t branch_at[BACKEND_BRANCHES_MAX]; /* where its branches leave it */
-    char drafter[64];                       /* who wrote it */
-    int64_t wait_us;                        /* of the round: for its draft */
-    double predicted_us;                    /* of the round, from the verdict before to its own; 0 unknown */
+    size_t n_ctx;           /* tokens that path may reach; 0 unknown */
+    size_t sent;            /* tokens of path that the target has seen: for deadlines */
+    struct team *team;      /* the drafters; may be empty */
+    struct quote *quote;    /* the text itself as a drafter; NULL: none is configured */
+    bool quoted;            /* the draft under verification is a quote */
+    struct event *patience; /* ends the waiting for a draft */
+    bool impatient;         /* generating while a draft is still under way */
+    bool chosen;            /* generating because it is faster than drafting */
+    int64_t verdict_us;     /* when the newest tokens came; 0: none since the answer was (re)started */
+    size_t n_draft;         /* tokens of the longest draft that is being checked */
+    char drafter[64];       /* who wrote it */
+    int64_t wait_us;        /* of the round: for its draft */
+    double predicted_us;    /* of the round, from the verdict before to its own; 0 unknown */
     int64_t wait_start_us;
     uint64_t rounds;
 };
@@ -53,12 +52,15 @@ void spec_lose(struct speculation *s, const struct backend_status *st); /* a cal
 bool spec_take(struct speculation *s, const struct backend_token *tokens, size_t n, size_t n_drafted);
 void spec_finish(struct speculation *s);
 size_t spec_room(const struct speculation *s); /* tokens that the answer may still have */
-void spec_verify(struct speculation *s, const int32_t *draft, size_t n);
+/* tree NULL: nothing is checked, the target writes one token. */
+void spec_verify(struct speculation *s, const struct backend_tree *tree);
 
 /* speculate-step.c */
 void spec_step(struct speculation *s);
 bool spec_governed(const struct speculation *s);
-struct drafting *spec_drafting(struct speculation *s); /* the drafter for the next round, NULL: the target alone */
+/* Whether somebody can draft for the next round. */
+bool spec_can_draft(struct speculation *s);
+void spec_on_news(void *arg); /* a drafter has written something */
 void spec_on_impatient(evutil_socket_t fd, short what, void *arg);
 
 #endif
