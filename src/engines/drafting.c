@@ -119,9 +119,14 @@ static size_t drafter_room(const struct member *m, size_t n_path)
     return n_ctx <= 0 ? SIZE_MAX : (size_t)n_ctx > n_path + 1 ? (size_t)n_ctx - n_path - 1 : 0;
 }
 
-bool drafting_usable(const struct member *m, const struct proxy_answer *a, size_t n_path)
+bool drafting_possible(const struct member *m, const struct proxy_answer *a, size_t n_path)
 {
     return member_can_draft(m, a->target) && drafter_room(m, n_path) > 0;
+}
+
+bool drafting_usable(const struct drafting *d, size_t n_path)
+{
+    return drafting_possible(d->member, d->a, n_path);
 }
 
 /* ---- tokens come ---- */

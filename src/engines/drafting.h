@@ -22,7 +22,8 @@ void drafting_destroy(struct drafting *d); /* NULL is fine */
 struct member *drafting_member(const struct drafting *d);
 const char *drafting_name(const struct drafting *d);
 /* Whether a drafter can draft for an answer after a path of n_path tokens. */
-bool drafting_usable(const struct member *m, const struct proxy_answer *a, size_t n_path);
+bool drafting_possible(const struct member *m, const struct proxy_answer *a, size_t n_path);
+bool drafting_usable(const struct drafting *d, size_t n_path); /* the same of the answer's own */
 
 /* What the drafter has written that continues path: how many tokens, at most `most`, and where they and the drafter's
  * own probabilities of them (NAN unknown) are; both hold until tokens come.  Where the path has left the line a branch

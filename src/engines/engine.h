@@ -88,6 +88,7 @@ struct member *proxy_pick_quoter(const struct proxy *p); /* the drafter that is 
 struct ngram_record *proxy_quotes(struct proxy *p);
 /* A drafter to measure with where the target can't verify: one that is up and drafts tokens from chat messages. */
 struct member *proxy_compare_drafter(struct proxy *p);
+bool proxy_is_target(const struct proxy *p, const struct member *m); /* drafters and governor are for this one only */
 struct governor *proxy_governor(struct proxy *p);
 int64_t proxy_draft_cap(const struct proxy *p);      /* tokens a draft may have, 0: speculation is off */
 int64_t proxy_default_tokens(const struct proxy *p); /* longest answer to a request that names no length */

@@ -372,6 +372,11 @@ int64_t proxy_draft_cap(const struct proxy *p)
     return p->settings.max_draft_tokens == CONFIG_AUTO ? PROXY_DRAFT_CAP_AUTO : p->settings.max_draft_tokens;
 }
 
+bool proxy_is_target(const struct proxy *p, const struct member *m)
+{
+    return m == p->target;
+}
+
 struct governor *proxy_governor(struct proxy *p)
 {
     return &p->governor;

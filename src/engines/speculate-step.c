@@ -32,7 +32,8 @@ static bool may_draft(const struct speculation *s)
 {
     const struct proxy_answer *a = s->a;
     const struct backend_caps *caps = &a->target->backend->info.caps;
-    if (a->mode == PROXY_TARGET || a->mode == PROXY_DRAFT || !caps->verify || proxy_draft_cap(a->proxy) == 0)
+    if (a->mode == PROXY_TARGET || !proxy_is_target(a->proxy, a->target) || !caps->verify ||
+        proxy_draft_cap(a->proxy) == 0)
         return false;
     return !caps->verify_greedy_only || a->req.sampling.temperature == 0;
 }
@@ -76,7 +77,7 @@ static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
     if (s->a->paused || s->a->ended)
         return false;
     int64_t now = clock_us();
-    if (s->verdict_us != 0)
+    if (s->verdict_us != 0 && proxy_is_target(s->a->proxy, s->a->target))
         governor_saw_alone(proxy_governor(s->a->proxy), n, (double)(now - s->verdict_us));
     if (s->verdict_us != 0)
         member_saw_gap(s->a->target, now - s->verdict_us);
@@ -254,8 +255,9 @@ void spec_step(struct speculation *s)
     }
     bool drafts = spec_can_draft(s);
     bool quoter = may_draft(s) && proxy_pick_quoter(a->proxy) != NULL;
-    if (!drafts && !quoter && a->mode != PROXY_TARGET && a->mode != PROXY_DRAFT && proxy_draft_cap(a->proxy) != 0 &&
-        !proxy_settings(a->proxy)->fallback_on_draft_failure && a->target->backend->info.caps.verify) {
+    if (!drafts && !quoter && a->mode != PROXY_TARGET && proxy_is_target(a->proxy, a->target) &&
+        proxy_draft_cap(a->proxy) != 0 && !proxy_settings(a->proxy)->fallback_on_draft_failure &&
+        a->target->backend->info.caps.verify) {
         proxy_answer_fail(a, 503, "server_error", "draft_unavailable",
                           "no drafter can be used, and fallback_on_draft_failure is off");
         return;

@@ -82,7 +82,7 @@ static void measure(struct speculation *s, const struct backend_status *st, cons
     struct governor *g = proxy_governor(s->a->proxy);
     size_t emitted = v->accepted + 1;
     member_ok(s->a->target, st->elapsed_us, emitted);
-    if (v->cold) /* paid once an answer, not by every round */
+    if (!proxy_is_target(s->a->proxy, s->a->target) || v->cold) /* the latter is paid once an answer */
         return;
     if (v->read > 0)
         governor_saw_slots(g, s->n_draft, v->read, (double)st->elapsed_us);

@@ -104,14 +104,14 @@ bool team_gather(struct team *t, size_t n_path, size_t prompt_len)
     struct member *all[PROXY_DRAFTERS];
     size_t n = proxy_list_drafters(t->a->proxy, all), awake = 0;
     for (size_t i = t->n; i-- > 0;) {
-        struct member *m = drafting_member(t->mate[i]->d);
-        if (!drafting_usable(m, t->a, n_path) || (m->rest.resting && governed(t)))
+        const struct drafting *d = t->mate[i]->d;
+        if (!drafting_usable(d, n_path) || (drafting_member(d)->rest.resting && governed(t)))
             remove_mate(t, i);
     }
     for (size_t i = 0; i < n; i++)
-        awake += drafting_usable(all[i], t->a, n_path) && !all[i]->rest.resting;
+        awake += drafting_possible(all[i], t->a, n_path) && !all[i]->rest.resting;
     for (size_t i = 0; i < n; i++) {
-        if (!drafting_usable(all[i], t->a, n_path) || mate_of(t, all[i]) != NULL)
+        if (!drafting_possible(all[i], t->a, n_path) || mate_of(t, all[i]) != NULL)
             continue;
         if (all[i]->rest.resting && awake > 0 && governed(t))
             continue;
@@ -131,7 +131,8 @@ bool team_is_empty(const struct team *t)
 bool team_drop(struct team *t, const struct member *m, bool going, size_t n_path)
 {
     for (size_t i = 0; i < t->n; i++) {
-        if (drafting_member(t->mate[i]->d) == m && (going || !drafting_usable(m, t->a, n_path))) {
+        const struct drafting *d = t->mate[i]->d;
+        if (drafting_member(d) == m && (going || !drafting_usable(d, n_path))) {
             remove_mate(t, i);
             return true;
         }
