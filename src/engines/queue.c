@@ -339,6 +339,14 @@ void proxy_check_waiting(struct proxy *p)
 
 /* ---- ending ---- */
 
+/* What an answer promises, where that is less than the target's own text. */
+static const char *promise(const struct proxy_answer *a)
+{
+    return a->mode == PROXY_CONSENSUS ? " by consensus (approximate)"
+           : a->mode == PROXY_GATE    ? " by the gate (approximate)"
+                                      : "";
+}
+
 /* Failures have a line of their own, with the reason. */
 static void tell_end(const struct proxy_answer *a)
 {
@@ -347,12 +355,12 @@ static void tell_end(const struct proxy_answer *a)
     if (a->state == REQUEST_FAILED)
         return;
     if (a->drafted > 0)
-        log_event("request %llu: %s, %lld tokens in %.2f s; %lld of %lld drafted ones accepted",
-                  (unsigned long long)a->id, how, (long long)a->tokens, seconds, (long long)a->accepted,
+        log_event("request %llu: %s%s, %lld tokens in %.2f s; %lld of %lld drafted ones accepted",
+                  (unsigned long long)a->id, how, promise(a), (long long)a->tokens, seconds, (long long)a->accepted,
                   (long long)a->drafted);
     else
-        log_event("request %llu: %s, %lld tokens in %.2f s", (unsigned long long)a->id, how, (long long)a->tokens,
-                  seconds);
+        log_event("request %llu: %s%s, %lld tokens in %.2f s", (unsigned long long)a->id, how, promise(a),
+                  (long long)a->tokens, seconds);
 }
 
 static void end_answer(struct proxy_answer *a, enum snapshot_state state)

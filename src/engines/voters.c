@@ -75,19 +75,29 @@ static int64_t patience(const struct voter *w, int64_t since_us)
     return left > 0 ? left : 0;
 }
 
+/* Nothing has been heard of it since it was given up.  It may be reading a long prompt, in which telling it of every
+ * new token would only disturb it. */
+static bool is_silent(const struct voter *w)
+{
+    return w->silent_us != 0 && drafting_busy(w->drafting) && drafting_news_us(w->drafting) <= w->silent_us;
+}
+
 int64_t voters_collect(struct voters *v, const int32_t *path, size_t n_path, size_t window, int64_t since_us)
 {
     int64_t most = proxy_settings(v->a->proxy)->draft_timeout_ms * 1000 - (clock_us() - since_us), wait = 0;
     for (size_t i = 0; i < v->n; i++) {
         struct voter *w = &v->list[i];
         const float *probs;
+        w->n = 0;
+        if (is_silent(w))
+            continue;
         w->n = drafting_follow(w->drafting, path, n_path, window, &w->tokens, &probs);
-        if (w->n >= window || !drafting_busy(w->drafting)) {
-            w->silent = w->silent && w->n == 0;
-        } else if (!w->silent) {
+        if (w->n >= window || (w->n > 0 && !drafting_busy(w->drafting))) {
+            w->silent_us = 0;
+        } else if (w->silent_us == 0 && drafting_busy(w->drafting)) {
             int64_t left = patience(w, since_us);
             left = left < most ? left : most;
-            w->silent = left <= 0;
+            w->silent_us = left > 0 ? 0 : clock_us();
             wait = left > wait ? left : wait;
         }
     }
@@ -122,7 +132,7 @@ void voters_sent(struct voters *v, const int32_t *path, size_t n_path, size_t n)
     for (size_t i = 0; i < v->n; i++) {
         struct voter *w = &v->list[i];
         const float *probs;
-        w->n = n == 0 ? 0 : drafting_follow(w->drafting, path, n_path, n, &w->tokens, &probs);
+        w->n = n == 0 || is_silent(w) ? 0 : drafting_follow(w->drafting, path, n_path, n, &w->tokens, &probs);
         w->n_sent = w->n;
         if (w->n > 0)
             memcpy(w->sent, w->tokens, w->n * sizeof(*w->tokens));

@@ -309,6 +309,23 @@ def _(t):
     t.check(proxy.settled()["resumed"] >= 1, "it had to wait")
 
 
+@test("a command in the middle of an answer: a drafter is removed, another rule holds, consensus is turned off")
+def _(t):
+    names = ["small", "mid", "more"]
+    proxy = consensus(t, [{"url": drafters[m].url, "name": n, "backend": "node"} for n, m in zip(names, ("small", "mid", "draft"))],
+                      consensus_window=2, consensus_audit=1)
+    for p, (what, args) in zip(LONG[:3], (("drafter-remove", {"name": "more"}), ("consensus", {"mode": "majority"}), ("consensus", {"mode": "off"}))):
+        replies = []
+        got, done = interrupted(proxy, p, lambda: replies.append(proxy.command(what, **args).status))
+        t.equal((got.key(), done, replies), (ask(target, p).key(), True, [200]), "%s %r" % (what, args))
+    proxy.wait_line("goes on exactly")
+    t.equal(asked(proxy, KNOWN[0])[0], "exact")
+    proxy.options["consensus_mode"] = "majority"
+    proxy.write_config()
+    t.equal(proxy.command("reload").status, 200)
+    wait_until("the file's mode to be in use", lambda: (proxy.status()["consensus"] or {}).get("mode") == "majority")
+
+
 @test("drafters that know text only vote on what it becomes in the target's tokens")
 def _(t):
     upstream = [t.llama_server("mid"), t.llama_server("small")]
