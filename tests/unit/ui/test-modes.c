@@ -71,8 +71,9 @@ static void holds(const char *text, const char *const *words, size_t n)
 
 static void lacks(const char *text, const char *word)
 {
-    if (strstr(text, word) != NULL)
-        fail_msg("there is a \"%s\" in\n%s", word, text);
+    const char *at = strstr(text, word);
+    if (at != NULL)
+        fail_msg("there is a \"%s\":\n%s", word, at);
 }
 
 static void begins(const char *text, const char *want)
