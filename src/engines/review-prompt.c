@@ -12,7 +12,7 @@ enum {
     SAID_BYTES = 64,  /* a token may have, generously */
 };
 
-static const char approve[] = "APPROVE";
+static const char approve[] = "APPROVE", correct[] = "CORRECT:";
 
 /* ---- the verdict is there ---- */
 
@@ -121,34 +121,96 @@ static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
     return true;
 }
 
-static void on_verify(void *arg, const struct backend_status *st, const struct backend_verdict *v)
+/* What it says, as far as a verify has told it. */
+static void hear_verify(struct review *r, const struct backend_status *st, const struct backend_verdict *v)
 {
-    struct review *r = arg;
-    struct member *m = r->o.verifier;
-    r->call = NULL;
-    if (st->error != BACKEND_OK) {
-        review_fail(r, REVIEW_PROMPT, st);
-        return;
-    }
-    member_ok(m, st->elapsed_us, 0);
-    member_saw_prompt(m, st->elapsed_us, r->question.n);
+    member_ok(r->o.verifier, st->elapsed_us, 0);
+    member_saw_prompt(r->o.verifier, st->elapsed_us, r->question.n);
     r->result.passes++;
+    buf_clear(&r->said);
     review_tokens_set(&r->path, r->question.list, r->question.n);
     for (size_t i = 0; i <= v->accepted; i++) {
         hear(r, &v->tokens[i]);
         review_tokens_add(&r->path, &v->tokens[i].id, 1);
     }
-    if (v->accepted == r->o.words->n_approve && r->said_all) {
+}
+
+/* The rest of the verdict, unless what was said decides. */
+static void hear_on(struct review *r)
+{
+    if (r->said_all || heard_enough(r))
+        take_verdict(r);
+    else
+        r->call = backend_generate(r->asked, r->path.list, r->path.n, r->said_most, -1,
+                                   member_stream_deadline_ms(r->o.verifier, r->path.n), on_tokens, on_said, r);
+}
+
+static void on_same(void *arg, const struct backend_status *st, const struct backend_verdict *v)
+{
+    struct review *r = arg;
+    r->call = NULL;
+    if (st->error != BACKEND_OK) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    hear_verify(r, st, v);
+    r->result.tokens++;
+    hear_on(r);
+}
+
+static void on_same_tokens(void *arg, const struct backend_status *st, const int32_t *tokens, size_t n)
+{
+    struct review *r = arg;
+    r->call = NULL;
+    if (st->error != BACKEND_OK) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    r->result.read += (int64_t)(r->question.n + n);
+    r->call = backend_verify(r->asked, r->question.list, r->question.n, tokens, n, -1,
+                             member_deadline_ms(r->o.verifier, n), on_same, r);
+}
+
+/* Likelihood has approved, and the prompt is about to correct.  Whether that comes to the very same text is seen in one
+ * pass, with the correction as a draft; if not, the rest of it does not matter. */
+static void ask_same(struct review *r)
+{
+    size_t len = r->o.len;
+    const char *own = trim(r->o.text, &len);
+    struct buf b;
+    buf_init(&b, sizeof(correct) + len);
+    buf_adds(&b, correct);
+    buf_addc(&b, ' ');
+    buf_add(&b, own, len);
+    r->call = backend_tokenize(r->o.verifier->backend, b.data, b.len, false, on_same_tokens, r);
+    buf_finish(&b);
+}
+
+static bool is_correction(const struct review *r)
+{
+    size_t n = r->said.len < sizeof(correct) - 1 ? r->said.len : sizeof(correct) - 1;
+    return n > 0 && memcmp(r->said.data, correct, n) == 0;
+}
+
+static void on_verify(void *arg, const struct backend_status *st, const struct backend_verdict *v)
+{
+    struct review *r = arg;
+    r->call = NULL;
+    if (st->error != BACKEND_OK) {
+        review_fail(r, REVIEW_PROMPT, st);
+        return;
+    }
+    hear_verify(r, st, v);
+    /* The text decides here as everywhere: who knows what a tokenizer made of the word. */
+    if (r->said_all && verdict_parse(r->said.data, r->said.len, NULL, NULL) == VERDICT_APPROVE) {
         review_conclude(r, VERDICT_APPROVE, r->scored ? REVIEW_BOTH : REVIEW_PROMPT, "");
         return;
     }
     r->result.tokens++; /* the one after what it agreed with */
-    if (r->said_all || heard_enough(r)) {
-        take_verdict(r);
-        return;
-    }
-    r->call = backend_generate(r->asked, r->path.list, r->path.n, r->said_most, -1,
-                               member_stream_deadline_ms(m, r->path.n), on_tokens, on_said, r);
+    if (r->scored && !r->said_all && is_correction(r))
+        ask_same(r);
+    else
+        hear_on(r);
 }
 
 /* Question and APPROVE are known as tokens. */

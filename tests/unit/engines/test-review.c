@@ -186,6 +186,15 @@ static void script_verdict(struct verifier *v, const char *first, const char *co
     fake_stream(v->fake, GENERATE, "application/x-ndjson", parts, n + 1, true);
 }
 
+/* The verifier begins to correct; asked whether that comes to the answer itself, whose tokens are 40 43 then, it says
+ * this. */
+static void script_correction(struct verifier *v, const char *verdict)
+{
+    fake_reply(v->fake, VERIFY, 200, "{\"accepted\":0,\"next\":40,\"text\":[\"CORRECT\"],\"margin\":1}");
+    fake_reply(v->fake, TOKENIZE, 200, "{\"tokens\":[40,43]}");
+    fake_reply(v->fake, VERIFY, 200, verdict);
+}
+
 /* ---- by likelihood ---- */
 
 static void review_likely(void **state)
@@ -385,6 +394,29 @@ static void review_asked(void **state)
     stop(&v);
 }
 
+/* A tokenizer that makes nothing of APPROVE, or another word: the text that the verifier agreed with decides. */
+static void review_odd_word(void **state)
+{
+    static const struct {
+        const char *tokens, *verify;
+    } cases[] = {
+        {"{\"tokens\":[]}", "{\"accepted\":0,\"next\":638,\"eog\":true,\"text\":[\"\"],\"margin\":1}"},
+        {"{\"tokens\":[30]}", "{\"accepted\":1,\"next\":638,\"eog\":true,\"text\":[\"APP\",\"\"],\"margin\":1}"},
+        {"{\"tokens\":[30]}", "{\"accepted\":1,\"next\":638,\"eog\":true,\"text\":[\"\\nAPPROVE\",\"\"],\"margin\":1}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct verifier v;
+        start(&v, "node", node_info);
+        v.o.kind = REVIEW_PROMPT;
+        fake_reply(v.fake, SESSION, 200, "{\"session\":2,\"tokens\":[20,21]}");
+        fake_reply(v.fake, TOKENIZE, 200, cases[i].tokens);
+        fake_reply(v.fake, VERIFY, 200, cases[i].verify);
+        review(&v);
+        expect_verdict(&v, VERDICT_UNREADABLE, REVIEW_PROMPT);
+        stop(&v);
+    }
+}
+
 static void review_verdicts(void **state)
 {
     static const struct {
@@ -432,16 +464,28 @@ static void review_both(void **state)
     expect_verdict(&v, VERDICT_APPROVE, REVIEW_BOTH);
     assert_int_equal(v.r.passes, 2);
     assert_int_equal(v.first_request_token, 5);
-    /* the prompt does not: its own first choices stay, and no more of a correction is heard than needed */
+    /* the prompt does not: its own first choices stay, and the correction is not written out */
     script_score(&v, "-0.1,-0.1,-1,-0.1", "0,0,0.5,0");
     script_question(&v);
-    script_verdict(&v, "\"CORRECT: \"", (const char *const[]){"\"x\"", "\"yz\""}, 2, true);
+    script_correction(&v, "{\"accepted\":2,\"next\":44,\"text\":[\"CORRECT\",\": \",\"x\"],\"margin\":1}");
     fake_reply(v.fake, DETOKENIZE, 200, "{\"text\":\"ab\"}");
     review(&v);
     expect_verdict(&v, VERDICT_CORRECT, REVIEW_PROMPT);
     assert_string_equal(v.kept, "ab");
     assert_null(v.r.correction);
     assert_string_equal(v.said, "CORRECT: x");
+    assert_int_equal(v.r.passes, 3);
+    assert_int_equal(v.r.tokens, 2);
+    assert_non_null(strstr(fake_body(v.fake, TOKENIZE, 3), "\"CORRECT: abc\""));
+    assert_non_null(strstr(fake_body(v.fake, VERIFY, 2), "\"draft\":[40,43]"));
+    /* a correction that is the answer itself */
+    script_score(&v, "-0.1,-0.1,-1,-0.1", "0,0,0.5,0");
+    script_question(&v);
+    script_correction(&v,
+                      "{\"accepted\":2,\"next\":638,\"eog\":true,\"text\":[\"CORRECT: \",\"abc\",\"\"],\"margin\":1}");
+    review(&v);
+    expect_verdict(&v, VERDICT_APPROVE, REVIEW_BOTH);
+    assert_int_equal(fake_count(v.fake, GENERATE), 0);
     stop(&v);
 
     /* and when there are none, it answers itself */
@@ -586,12 +630,16 @@ static void review_cancelled(void **state)
     for (size_t i = 0; i < ARRAY_LEN(hangs); i++) {
         struct verifier v;
         start(&v, "node", node_info);
-        v.o.kind = REVIEW_BOTH;
+        v.o.kind = hangs[i] != NULL && strcmp(hangs[i], GENERATE) == 0 ? REVIEW_PROMPT : REVIEW_BOTH;
         if (hangs[i] != NULL)
             fake_hang(v.fake, hangs[i]);
-        script_score(&v, "-0.1,-0.1,-1,-0.1", "0,0,0.5,0");
+        if (v.o.kind == REVIEW_BOTH)
+            script_score(&v, "-0.1,-0.1,-1,-0.1", "0,0,0.5,0");
         script_question(&v);
-        script_verdict(&v, "\"CORRECT: \"", (const char *const[]){"\"x\""}, 1, true);
+        if (v.o.kind == REVIEW_BOTH)
+            script_correction(&v, "{\"accepted\":0,\"next\":44,\"text\":[\"x\"],\"margin\":1}");
+        else
+            script_verdict(&v, "\"CORRECT: \"", (const char *const[]){"\"x\""}, 1, true);
         go(&v);
         if (hangs[i] != NULL)
             while (fake_count(v.fake, hangs[i]) == 0)
@@ -664,9 +712,10 @@ static void review_kinds(void **state)
 }
 
 const struct CMUnitTest review_tests[] = {
-    cmocka_unit_test(review_likely),    cmocka_unit_test(review_keeps),    cmocka_unit_test(review_kept_text),
-    cmocka_unit_test(review_ends),      cmocka_unit_test(review_asked),    cmocka_unit_test(review_verdicts),
-    cmocka_unit_test(review_both),      cmocka_unit_test(review_chat),     cmocka_unit_test(review_fails),
-    cmocka_unit_test(review_cancelled), cmocka_unit_test(review_question), cmocka_unit_test(review_kinds),
+    cmocka_unit_test(review_likely),   cmocka_unit_test(review_keeps),     cmocka_unit_test(review_kept_text),
+    cmocka_unit_test(review_ends),     cmocka_unit_test(review_asked),     cmocka_unit_test(review_odd_word),
+    cmocka_unit_test(review_verdicts), cmocka_unit_test(review_both),      cmocka_unit_test(review_chat),
+    cmocka_unit_test(review_fails),    cmocka_unit_test(review_cancelled), cmocka_unit_test(review_question),
+    cmocka_unit_test(review_kinds),
 };
 const size_t review_test_count = ARRAY_LEN(review_tests);
