@@ -25,7 +25,7 @@ static struct view box_view(const struct ui *ui, const struct layout_box *b)
 static const char *approximate(const struct snapshot *s)
 {
     if (strcmp(s->mode, "consensus") == 0)
-        return s->consensus.suspended ? NULL : "by consensus, approximate";
+        return s->consensus.why[0] != '\0' ? NULL : "by consensus, approximate";
     return strcmp(s->mode, "gate") == 0 ? "by the gate, approximate" : NULL;
 }
 

@@ -16,25 +16,26 @@ static const struct snapshot_consensus *of(const struct ui *ui)
     return &ui->picture.snapshot.consensus;
 }
 
-static bool is_off(const struct snapshot_consensus *c)
+/* Whether answers are approximate by it now. */
+static bool in_use(const struct snapshot_consensus *c)
 {
-    return strcmp(c->mode, "off") == 0;
+    return strcmp(c->mode, "off") != 0 && !c->suspended && c->why[0] == '\0';
 }
 
 static int state(const struct view *v, const struct snapshot_consensus *c)
 {
-    enum theme_role role = c->suspended ? THEME_WARN : is_off(c) ? THEME_DIM : THEME_GOOD;
+    enum theme_role role = in_use(c) ? THEME_GOOD : THEME_WARN;
     bool ascii = !v->theme->unicode;
     char text[96], share[16];
     int col = view_sign(v, 0, 0, role) + 1, row = 1;
-    col = view_text(v, 0, col, role == THEME_GOOD ? THEME_BOLD : role, c->suspended ? "suspended" : c->mode) + 2;
+    col = view_text(v, 0, col, role == THEME_GOOD ? THEME_BOLD : role, c->mode) + 2;
     snprintf(text, sizeof(text), "%" PRId64 " tokens a window, %s audited", c->window,
              text_small(share, sizeof(share), c->audit_share, ascii));
     if (text_columns(text, strlen(text), ascii) <= v->cols - col)
         view_text(v, 0, col, THEME_DIM, text);
     if (c->why[0] != '\0' && row < v->rows) {
         struct view words = view_part(v, row, 0, v->rows - row, v->cols);
-        row += view_wrapped(&words, 0, c->suspended ? THEME_WARN : THEME_DIM, c->why);
+        row += view_wrapped(&words, 0, THEME_WARN, c->why);
     }
     return row;
 }
@@ -109,8 +110,7 @@ static int wants(const struct ui *ui, int cols)
 
 static void title(const struct ui *ui, char *out, size_t size)
 {
-    const struct snapshot_consensus *c = of(ui);
-    if (!is_off(c) && !c->suspended)
+    if (in_use(of(ui)))
         snprintf(out, size, "approximate");
 }
 

@@ -95,9 +95,9 @@ static void pool(struct list *l, const struct snapshot_pool *p)
 
 static void consensus(struct list *l, const struct snapshot_consensus *c)
 {
-    if (c->configured && c->suspended)
-        add(l, THEME_WARN, "consensus is suspended, answers are exact: %s (C takes it up again)",
-            c->why[0] != '\0' ? c->why : "too many of its tokens were wrong");
+    if (c->configured && c->why[0] != '\0')
+        add(l, THEME_WARN, "consensus: %s; answers are exact%s", c->why,
+            c->suspended ? " until it is chosen anew (C)" : "");
 }
 
 static void gate(struct list *l, const struct snapshot_gate *g)

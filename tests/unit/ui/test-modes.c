@@ -198,14 +198,16 @@ static void what_is_approximate_says_so(void **state)
     lacks(text, "exact byte for byte");
     free(text);
     s->consensus.suspended = true;
-    snprintf(s->consensus.why, sizeof(s->consensus.why), "1.2 %% of the audited tokens were wrong");
+    snprintf(s->consensus.why, sizeof(s->consensus.why),
+             "suspended: 1.2 %% of the tokens that were checked lately are wrong");
     s->gate.on = false;
     text = draw(f, 40, 120);
     assert_non_null(strstr(text, "exact byte for byte"));
-    assert_non_null(strstr(text, "! suspended"));
+    assert_non_null(strstr(text, "! majority"));
+    assert_non_null(strstr(text, "suspended: 1.2 %"));
     lacks(text, "consensus: approximate");
     lacks(text, "gate: approximate");
-    assert_non_null(strstr(text, "consensus is suspended, answers are exact: 1.2 %"));
+    assert_non_null(strstr(text, "consensus: suspended: 1.2 %"));
     free(text);
     snprintf(s->mode, sizeof(s->mode), "exact");
     s->consensus.configured = s->gate.configured = false;

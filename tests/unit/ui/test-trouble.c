@@ -129,8 +129,11 @@ static void consensus_and_the_gate(void **state)
     s->gate.on = false; /* nothing is asked of it */
     assert_int_equal(trouble_find(&f->picture, false, f->trouble), 0);
     s->consensus.suspended = true;
-    snprintf(s->consensus.why, sizeof(s->consensus.why), "3.1 %% of the audited tokens were wrong, 2 %% may be");
-    assert_true(says(f, "consensus is suspended, answers are exact: 3.1 %"));
+    snprintf(s->consensus.why, sizeof(s->consensus.why), "suspended: 3.1 %% are wrong");
+    assert_true(says(f, "consensus: suspended: 3.1 % are wrong; answers are exact until it is chosen anew (C)"));
+    s->consensus.suspended = false;
+    snprintf(s->consensus.why, sizeof(s->consensus.why), "one drafter can draft now: a vote needs 2");
+    assert_true(says(f, "consensus: one drafter can draft now: a vote needs 2; answers are exact"));
     free(f);
 }
 
