@@ -26,6 +26,7 @@ static const struct {
     [LIVE_TARGET] = {"target", THEME_TARGET},
     [LIVE_DRAFTER] = {"drafted", THEME_DRAFTED},
     [LIVE_QUOTE] = {"quoted", THEME_QUOTED},
+    [LIVE_AGENT] = {"agent", THEME_DRAFTED},
 };
 
 /* Where the lines begin from `from` on, as offsets in the text that is kept.  Returns how many there are; starts holds
@@ -130,13 +131,15 @@ static void title(const struct ui *ui, char *out, size_t size)
 
 static void legend(const struct ui *ui, const struct view *v)
 {
-    static const enum live_writer order[] = {LIVE_DRAFTER, LIVE_TARGET, LIVE_QUOTE};
+    static const enum live_writer order[] = {LIVE_DRAFTER, LIVE_TARGET, LIVE_QUOTE, LIVE_AGENT};
     bool seen[ARRAY_LEN(writers)] = {[LIVE_DRAFTER] = true, [LIVE_TARGET] = true};
     int need = 1, col;
     if (ui->picture.live.request == 0)
         return;
-    for (size_t i = 0; i < ui->picture.live.n_pieces; i++)
-        seen[LIVE_QUOTE] |= ui->picture.live.piece[i].writer == LIVE_QUOTE;
+    for (size_t i = 0; i < ui->picture.live.n_pieces; i++) {
+        unsigned writer = ui->picture.live.piece[i].writer;
+        seen[writer < ARRAY_LEN(seen) ? writer : 0] = true;
+    }
     for (size_t i = 0; i < ARRAY_LEN(order); i++)
         need += seen[order[i]] ? (int)strlen(writers[order[i]].name) + 1 : 0;
     col = v->cols - need;

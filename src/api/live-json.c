@@ -17,7 +17,8 @@ static const struct field round_rows[] = {
 };
 static const struct field_table round_fields = {round_rows, ARRAY_LEN(round_rows), sizeof(struct live_round)};
 
-static const char *const writers[] = {[LIVE_TARGET] = "target", [LIVE_DRAFTER] = "drafter", [LIVE_QUOTE] = "quote"};
+static const char *const writers[] = {
+    [LIVE_TARGET] = "target", [LIVE_DRAFTER] = "drafter", [LIVE_QUOTE] = "quote", [LIVE_AGENT] = "agent"};
 
 /* The pieces of the last n bytes. */
 static json_t *pieces_json(const struct live *l, size_t n)

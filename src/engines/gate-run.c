@@ -549,8 +549,9 @@ static void check_run(struct gate_run *r, int64_t now)
         blame(r, r->writing[i], &st);
         return; /* the next one at the next tick */
     }
-    int64_t most = proxy_settings(r->a->proxy)->target_wait_ms * 1000;
-    if (r->state == GATE_LINED_UP && gate_verifier_gone_us(gate_of(r)) > most)
+    const struct proxy *p = r->a->proxy;
+    bool coming = p->hope == PROXY_POOL_COMING && gate_verifier(p->gate) == p->target;
+    if (r->state == GATE_LINED_UP && !coming && gate_verifier_gone_us(p->gate) > p->settings.target_wait_ms * 1000)
         pass_unreviewed(r);
 }
 

@@ -79,6 +79,11 @@ const char *proxy_answer_agent(const struct proxy_answer *a)
     return a->gate != NULL && a->gate->agent[0] != '\0' ? a->gate->agent : NULL;
 }
 
+bool gate_agent_wrote(const struct proxy_answer *a)
+{
+    return a->runner == &gate_runner && a->gate->outcome != OUTCOME_CORRECTED;
+}
+
 /* ---- the end ---- */
 
 static void count_tokens(struct gate *g, const struct proxy_answer *a)

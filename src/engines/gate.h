@@ -69,5 +69,7 @@ void gate_ticket_destroy(struct gate_ticket *t); /* NULL is fine */
 
 /* "waiting", "writing", "reviewing", then as proxy_answer_outcome; "" without the gate. */
 const char *gate_answer_state(const struct proxy_answer *a);
+/* Whether the text that the client is told of now is an agent's. */
+bool gate_agent_wrote(const struct proxy_answer *a);
 
 #endif

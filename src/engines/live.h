@@ -13,7 +13,7 @@ enum {
     LIVE_ROUNDS = 128,  /* newest rounds */
 };
 
-enum live_writer { LIVE_TARGET, LIVE_DRAFTER, LIVE_QUOTE };
+enum live_writer { LIVE_TARGET, LIVE_DRAFTER, LIVE_QUOTE, LIVE_AGENT };
 
 /* Neighbouring tokens of one writer. */
 struct live_piece {

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "engines/gate.h"
 #include "engines/proxy-internal.h"
 
 /* The drafter's place in snapshot.backend, 0: there is none of that name. */
@@ -34,7 +35,7 @@ void proxy_live_text(struct proxy_answer *a, const char *text, size_t len, const
         return;
     /* NAME@draft: the drafter writes all of it. */
     bool by_drafter = a->mode == PROXY_DRAFT;
-    enum live_writer own = by_drafter ? LIVE_DRAFTER : LIVE_TARGET;
+    enum live_writer own = by_drafter ? LIVE_DRAFTER : gate_agent_wrote(a) ? LIVE_AGENT : LIVE_TARGET;
     uint8_t own_index = by_drafter ? index_of(a->proxy, a->target->name) : 0;
     for (size_t i = 0; i < n; i++)
         live_recorder_token(r, tokens[i].len, drafted[i] ? a->draft_writer : own,

@@ -1,5 +1,6 @@
 /* Answers: taken in, queued in order, started as slots are free, ended once. */
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -352,15 +353,19 @@ static void tell_end(const struct proxy_answer *a)
 {
     double seconds = (double)(a->ended_us - a->started_us) / 1e6;
     const char *how = a->state == REQUEST_DONE ? "answered" : "cancelled";
+    const char *outcome = proxy_answer_outcome(a), *agent = proxy_answer_agent(a);
+    char more[160] = "";
     if (a->state == REQUEST_FAILED)
         return;
     if (a->drafted > 0)
-        log_event("request %llu: %s%s, %lld tokens in %.2f s; %lld of %lld drafted ones accepted",
-                  (unsigned long long)a->id, how, promise(a), (long long)a->tokens, seconds, (long long)a->accepted,
-                  (long long)a->drafted);
-    else
-        log_event("request %llu: %s%s, %lld tokens in %.2f s", (unsigned long long)a->id, how, promise(a),
-                  (long long)a->tokens, seconds);
+        snprintf(more, sizeof(more), "; %lld of %lld drafted ones accepted", (long long)a->accepted,
+                 (long long)a->drafted);
+    if (outcome != NULL && a->state == REQUEST_DONE) {
+        size_t n = strlen(more);
+        snprintf(more + n, sizeof(more) - n, "; %s, written by %.60s", outcome, agent != NULL ? agent : "the target");
+    }
+    log_event("request %llu: %s%s, %lld tokens in %.2f s%s", (unsigned long long)a->id, how, promise(a),
+              (long long)a->tokens, seconds, more);
 }
 
 static void end_answer(struct proxy_answer *a, enum snapshot_state state)

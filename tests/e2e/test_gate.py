@@ -71,6 +71,37 @@ def _(t):
     t.equal((g["false_approved"], g["agents"][0]["false_approved"], g["shadow_high"]), (3, 3, 1))
 
 
+@test("a verifier of its own: it writes on what it corrects, and what it rejects the target answers")
+def _(t):
+    weak, verifier, writer = t.node("draft"), t.node("target"), t.own(FakeAgent(FRANCE[1]))
+    proxy = up(t.proxy(weak, gate={"agents": [writer], "verifier": verifier, "review": "likelihood"}), 1)
+    story = "Tell me a story about a fox."
+    for text, outcome, wanted in ((FRANCE[1], "approved", FRANCE[1]), ("The capital of France is Rome.", "corrected", FRANCE[1])):
+        writer.text = text
+        got, about, _ = ask(proxy, FRANCE[0])
+        t.equal((got, about["gate"]), (wanted, outcome))
+    got, about, _ = ask(proxy, "What is 21 + 21?", max_tokens=30)
+    t.equal((got, about["gate"]), (chat(weak.url, "What is 21 + 21?", temperature=0, max_tokens=30).text, "rejected"), "by the target itself")
+    t.equal(gate(proxy)["verifier"], "127.0.0.1:%d" % verifier.port)
+    verifier.kill()
+    t.equal(ask(proxy, story, mode="exact", max_tokens=30)[0], chat(weak.url, story, temperature=0, max_tokens=30).text)
+
+
+@test("by prompt, of a target that only chats")
+def _(t):
+    judge = t.own(FakeAgent("APPROVE"))
+    writer = t.own(FakeAgent(FRANCE[1]))
+    proxy = up(t.proxy(judge, gate={"agents": [writer]}), 1)
+    t.equal(proxy.status()["gate"]["review"], "prompt")
+    outcomes = []
+    for said in ("APPROVE", "CORRECT: Paris.", "REJECT", "I approve"):
+        judge.text = lambda body: said if body["messages"][0]["role"] == "system" else "By itself."
+        got, about, _ = ask(proxy, FRANCE[0])
+        outcomes.append((about["gate"], got))
+    t.equal(outcomes, [("approved", FRANCE[1]), ("corrected", "Paris."), ("rejected", "By itself."), ("rejected", "By itself.")])
+    t.equal(gate(proxy)["unreadable"], 1)
+
+
 @test("a stream hears that it is waited for, gets its text in pieces once approved, and when it goes all work stops")
 def _(t):
     slow = t.own(FakeAgent(lambda body: alone("Tell me a story about a fox."), delay=3.6))
