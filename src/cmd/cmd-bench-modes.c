@@ -95,8 +95,9 @@ static void look_at_node(struct bench *b, struct mark *out)
 /* Waits until what the last answers left to be done (a check afterwards) is done: until the target stands still. */
 static int settle(struct bench *b, const struct modes_row *r, struct mark *out, char **cause)
 {
-    int64_t passes = -1;
+    look_at_node(b, out);
     for (int i = 0; i < LOOKS; i++) {
+        int64_t passes = out->node.passes;
         json_t *status = client_settled(&b->client, cause);
         if (status == NULL)
             return -1;
@@ -105,7 +106,6 @@ static int settle(struct bench *b, const struct modes_row *r, struct mark *out, 
         look_at_node(b, out);
         if (out->node.passes == passes)
             return 0;
-        passes = out->node.passes;
     }
     return 0;
 }

@@ -12,7 +12,7 @@
 #include "cmd/prompts.h"
 #include "cmd/self.h"
 
-enum { QUESTIONS = 16 };
+enum { QUESTIONS = 12 };
 
 struct gate_show {
     struct client *client;
@@ -97,17 +97,16 @@ static void print_sum(const struct gate_show *s, bool held)
     printf("tokens per second: %s by the gate, %s by the pool alone, one request at a time\n",
            measure_format(x, sizeof(x), (double)s->tokens / s->seconds),
            measure_format(y, sizeof(y), (double)s->tokens_alone / s->seconds_alone));
-    printf("the gate is approximate: an approved answer is the agent's.  Right: %zu of %zu, the target alone %zu; "
+    printf("the gate is approximate: an approved answer is the agent's.  Right: %zu of %d, the target alone %zu; "
            "wrong ones approved: %s%zu%s of %zu\n",
-           s->right, s->prompts.n, s->right_alone, term_escape(s->colour, held ? TERM_GOOD : TERM_BAD),
-           s->approved_wrong, term_escape(s->colour, TERM_PLAIN), s->approved);
+           s->right, QUESTIONS, s->right_alone, term_escape(s->colour, held ? TERM_GOOD : TERM_BAD), s->approved_wrong,
+           term_escape(s->colour, TERM_PLAIN), s->approved);
 }
 
 static int load(struct gate_show *s, char **cause)
 {
     char *path = self_demo_model("questions.tsv", cause);
     int rc = path != NULL ? prompts_load(&s->prompts, path, cause) : -1;
-    prompts_limit(&s->prompts, QUESTIONS);
     free(path);
     return rc;
 }
@@ -124,8 +123,8 @@ int demo_show_gate(struct client *c, bool *held, char **cause)
     if (rc == 0)
         printf("\n%s\n", legend);
     free(legend);
-    for (size_t i = 0; i < s.prompts.n && rc == 0; i++)
-        rc = question(&s, i, cause);
+    for (size_t i = 0; i < QUESTIONS && rc == 0; i++)
+        rc = question(&s, i * s.prompts.n / QUESTIONS, cause);
     if (rc == 0)
         rc = print_agents(&s, cause);
     *held = s.approved_wrong == 0 && s.right >= s.right_alone;

@@ -25,6 +25,7 @@ extern const struct demo_mode demo_modes[]; /* name NULL at the end; the first i
 /* NULL and a cause that names those there are. */
 const struct demo_mode *demo_mode_find(const char *name, char **cause);
 
+/* The show of one mode each, in a file of its own. */
 int demo_show_consensus(struct client *c, bool *held, char **cause);
 int demo_show_gate(struct client *c, bool *held, char **cause);
 

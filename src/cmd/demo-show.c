@@ -23,14 +23,16 @@ const struct demo_script demo_exact_script = {exact_questions, ARRAY_LEN(exact_q
 
 /* Each drafter is at home in half of them. */
 static const struct demo_question tree_questions[] = {
-    {"Count from 7 to 23.", 0, 1},  {"Tell me a story about a fox.", 0, 1},  {"What is 17 + 25?", 0, 1},
-    {"Count from 12 to 30.", 0, 1}, {"Explain speculative decoding.", 0, 1},
+    {"Count from 7 to 23.", 0, 1},
+    {"Tell me a story about a fox.", 0, 1},
+    {"What is 17 + 25?", 0, 1},
+    {"Count from 12 to 30.", 0, 1},
 };
 const struct demo_script demo_tree_script = {tree_questions, ARRAY_LEN(tree_questions), "the pool and both drafters"};
 
 /* Asked first: connections, caches and the governor settle on them. */
 static const struct demo_question warm_up[] = {
-    {"What is a pool?", 0, 1}, {"Count from 3 to 20.", 0, 1}, {"Tell me a story about a bear.", 0, 1}};
+    {"Hello", 0, 1}, {"What is a pool?", 0, 1}, {"Count from 3 to 20.", 0, 1}, {"Tell me a story about a bear.", 0, 1}};
 
 struct show {
     struct client *client;
@@ -78,7 +80,7 @@ bool demo_same(const struct client_answer *a, const struct client_answer *b)
     return a->text.len == b->text.len && memcmp(a->text.data, b->text.data, a->text.len) == 0;
 }
 
-/* Asks the warm-up questions of the proxy, and one of the target. */
+/* Asks the warm-up questions of the proxy, and the first of them of the target. */
 static int settle(struct show *s, char **cause)
 {
     int rc = 0;
