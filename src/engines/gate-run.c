@@ -371,6 +371,8 @@ static void take_answer(struct gate_run *r, struct writing *w, const struct back
     obey_stops(r, &w->text);
     while (r->n_writing > 0)
         drop_writing(r, 0);
+    json_decref(r->request);
+    r->request = NULL;
     if (is_empty(r->text, r->len))
         answer_by_target(r, OUTCOME_REJECTED);
     else

@@ -1,4 +1,5 @@
 """The quality gate: whole answers of small servers pass only when the target approves them."""
+from fake_ollama import FakeOllama
 from fakes import FakeAgent
 from gates import *
 from harness import *
@@ -100,6 +101,36 @@ def _(t):
         outcomes.append((about["gate"], got))
     t.equal(outcomes, [("approved", FRANCE[1]), ("corrected", "Paris."), ("rejected", "By itself."), ("rejected", "By itself.")])
     t.equal(gate(proxy)["unreadable"], 1)
+
+
+@test("stock servers write too: llama-server, and Ollama over one")
+def _(t):
+    llama = t.llama_server("mid")
+    ollama = t.own(FakeOllama(upstream=llama.url))
+    llama.backend = "llamacpp"
+    proxy = up(t.proxy(target, gate={"agents": [llama, ollama], "routing": "round_robin", "review": "likelihood"}), 2)
+    some = [q for q, _ in questions(8)]
+    got = [ask(proxy, q, seed=3) for q in some]
+    t.equal([text for text, _, _ in got], [alone(q) for q in some], "the texts")
+    t.equal([(a["answers"], a["failures"]) for a in gate(proxy)["agents"]], [(4, 0), (4, 0)], "answers of each")
+    cut = [ask(proxy, "Count from 3 to 20.", max_tokens=9, stop=["7"]) for _ in range(2)]
+    t.equal([text for text, _, _ in cut], [alone("Count from 3 to 20.", max_tokens=9, stop=["7"])] * 2, "length and stop strings are theirs too")
+
+
+@test("by prompt a tiny judge is fooled, and the shadow check finds every case")
+def _(t):
+    agents = [t.node(m) for m in ("draft", "numbers")]
+    proxy = up(t.proxy(target, gate={"agents": agents, "routing": "round_robin", "review": "prompt", "shadow_share": 1}), 2)
+    approved = wrong = 0
+    for question, right in questions(24):
+        text, about, _ = ask(proxy, question)
+        approved += about["gate"] == "approved"
+        wrong += about["gate"] == "approved" and text != right
+        wait_until("the shadow check", lambda: proxy.status()["gate"]["shadowed"] == approved, 10)
+    g = gate(proxy)
+    t.equal((g["approved"], g["false_approved"]), (approved, wrong))
+    t.check(0 < wrong < approved, "%d of %d approved ones are wrong: nothing was tested" % (wrong, approved))
+    t.check(g["shadow_low"] < wrong / approved < g["shadow_high"], "the interval")
 
 
 @test("a stream hears that it is waited for, gets its text in pieces once approved, and when it goes all work stops")
