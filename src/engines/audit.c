@@ -14,6 +14,7 @@ struct audit_window {
 struct audit {
     struct proxy *proxy;
     struct member *target;
+    unsigned era;        /* of the proxy's counts */
     audit_over_cb *over; /* NULL: the answer is over */
     void *arg;
     struct audit_window *window; /* first … n are to be checked */
@@ -33,6 +34,7 @@ struct audit *audit_create(struct proxy *p, struct member *target, audit_over_cb
     struct audit *u = xcalloc(1, sizeof(*u));
     u->proxy = p;
     u->target = target;
+    u->era = p->consensus.era;
     u->over = over;
     u->arg = arg;
     return u;
@@ -88,7 +90,8 @@ static void judge(struct audit *u, const struct backend_verdict *v)
     u->done += n;
     if (u->done < w->n)
         return;
-    consensus_count_audit(u->proxy, w->n, u->wrong);
+    if (u->era == u->proxy->consensus.era)
+        consensus_count_audit(u->proxy, w->n, u->wrong);
     u->first++;
     u->done = u->wrong = 0;
 }
@@ -113,6 +116,11 @@ static void on_verdict(void *arg, const struct backend_status *st, const struct 
         const struct audit_window *w = &u->window[u->first];
         read = w->at + u->done + v->accepted;
         judge(u, v);
+    }
+    /* What the target will not check it is not asked again. */
+    if (st->error == BACKEND_REFUSED || st->error == BACKEND_TOO_LONG || st->error == BACKEND_UNSUPPORTED) {
+        u->first++;
+        u->done = u->wrong = 0;
     }
     if (u->over != NULL) {
         u->over(u->arg, st, read);

@@ -20,8 +20,8 @@ enum {
     AUDIT_WINDOWS_MAX = 4096, /* of one answer, not yet checked */
 };
 
-/* Called on the loop when a check is over and the session is free, st: how it went.  The audit may be destroyed in it.
- */
+/* Called on the loop when a check is over and the session is free, st: how it went; read: tokens of the path that the
+ * target has seen.  The audit may be destroyed in it. */
 typedef void audit_over_cb(void *arg, const struct backend_status *st, size_t read);
 
 struct audit *audit_create(struct proxy *p, struct member *target, audit_over_cb *over, void *arg);

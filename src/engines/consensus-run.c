@@ -222,7 +222,7 @@ static void verify(struct consensus_run *s, const int32_t *draft, size_t n)
 {
     struct proxy_answer *a = s->a;
     size_t left = room(s), fits = backend_verify_most(s->session);
-    if (!member_up(a->target)) {
+    if (!member_up(a->target) || clock_us() < a->target->penalty_until_us) {
         wait_for_target(s, a->target->reason);
         return;
     }
@@ -251,14 +251,14 @@ static void run_audit(struct consensus_run *s)
 static void on_audited(void *arg, const struct backend_status *st, size_t read)
 {
     struct consensus_run *s = arg;
+    bool lost = st->error == BACKEND_UNREACHABLE || st->error == BACKEND_TIMEOUT || st->error == BACKEND_BROKEN;
     if (s->a->ended)
         return;
-    if (st->error != BACKEND_OK) {
-        s->sent = 0;
+    s->sent = read;
+    if (lost)
         member_failed(s->a->target, st);
-    } else {
-        s->sent = read;
-    }
+    if (s->a->ended)
+        return;
     if (s->state == CONSENSUS_TURN)
         step(s);
     else if (st->error == BACKEND_OK)

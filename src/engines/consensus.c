@@ -41,7 +41,7 @@ int proxy_set_consensus(struct proxy *p, const char *mode, char **cause)
         log_warn("consensus is %s: what drafters agree on goes out without the target, and such answers are "
                  "approximate",
                  mode);
-    *c = (struct consensus){.rule = rule, .pieces = c->pieces, .left = c->left, .n_left = c->n_left};
+    *c = (struct consensus){.rule = rule, .pieces = c->pieces, .left = c->left, .n_left = c->n_left, .era = c->era + 1};
     char *copy = xstrdup(mode);
     free(p->settings.consensus_mode);
     p->settings.consensus_mode = copy;

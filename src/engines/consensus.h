@@ -18,6 +18,7 @@ struct consensus {
     struct pieces *pieces; /* of the target's vocabulary */
     struct audit *left;    /* those that have outlived their answer */
     size_t n_left;
+    unsigned era; /* rises each time that it is set: the counts begin anew */
     /* counts since the start, or since it was last set */
     uint64_t windows, skipped, accepted, fallback, target_passes;
     uint64_t audited, wrong, audited_tokens, wrong_tokens;

@@ -41,10 +41,11 @@ static bool has(const struct voters *v, const struct member *m)
 }
 
 /* Whether it may be able to draft soon: it is there, and what is in the way passes by itself. */
-static bool may_come(const struct member *m)
+static bool may_come(const struct member *m, size_t n_path)
 {
     bool different = m->vocab_known && (m->vocab == BACKEND_VOCAB_DIFFERENT || m->vocab == BACKEND_VOCAB_UNKNOWN);
-    return member_up(m) && !m->paused && !different;
+    int32_t n_ctx = m->backend->info.n_ctx;
+    return member_up(m) && !m->paused && !different && (n_ctx <= 0 || (size_t)n_ctx > n_path + 1);
 }
 
 bool voters_muster(struct voters *v, size_t n_path)
@@ -57,11 +58,10 @@ bool voters_muster(struct voters *v, size_t n_path)
     }
     for (size_t i = 0; i < p->n_drafters; i++) {
         struct member *m = p->drafter[i];
-        int32_t n_ctx = m->backend->info.n_ctx;
-        if (member_is_text(m) || (n_ctx > 0 && (size_t)n_ctx <= n_path + 1))
+        if (member_is_text(m))
             continue;
-        hope = hope || may_come(m);
-        if (member_can_draft(m, v->a->target) && !has(v, m))
+        hope = hope || may_come(m, n_path);
+        if (drafting_possible(m, v->a, n_path) && !has(v, m))
             v->list[v->n++] = (struct voter){.drafting = drafting_create(v->a, m, v->prompt_len, v->on_news, v->arg)};
     }
     return v->n > 0 || hope;

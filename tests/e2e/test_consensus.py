@@ -126,6 +126,11 @@ def _(t):
     got, want = ask(proxy, p), ask(few, p)
     t.equal(got.key(), want.key())
     t.equal(got.finish, "length")
+    short = consensus(t, [t.node("mid", ctx=64), t.node("small", ctx=48)], consensus_window=4)
+    t.equal(ask(short, p).key(), ask(target, p).key(), "the drafters' contexts end, the answer does not")
+    c = counted(short)
+    t.check(c["accepted"] > 8 and c["fallback"] > 20, c)
+    short.wait_line("goes on exactly after .*: no drafter is left")
 
 
 @test("drafters that draw with the target's noise agree at a temperature, too")
