@@ -405,6 +405,10 @@ static void what_answers_promise_is_chosen(void **state)
     assert_shows(&w, "2 drafters vote");
     wizard_press(&w, 'g');
     assert_shows(&w, "✓  g  gate       approximate");
+    for (int width = 40; width <= 200; width += 20) { /* each line is checked */
+        free(shown(&w, width, false));
+        free(shown(&w, width, true));
+    }
     wizard_plan_reset_models(&w.plan); /* other models, the same promise */
     wizard_go(&w, STEP_SUMMARY);
     assert_shows(&w, "agent:    qwen3:1.7b at http://192.168.7.9:8081");
