@@ -19,7 +19,9 @@ enum {
     FIGURES = 5, /* lines of them */
 };
 
-enum column { NAME, STATE, ANSWERS, APPROVED, TIME, RATE, WRONG, RTT, MODEL, COLUMNS };
+enum column { NAME, STATE, ANSWERS, APPROVED, TIME, RATE, FAILED, WRONG, RTT, MODEL, COLUMNS };
+
+enum { NEVER = 99 }; /* rank of a column that has nothing to show */
 
 static const struct snapshot_gate *of(const struct ui *ui)
 {
@@ -245,6 +247,8 @@ static void agent(const struct view *v, int row, const struct table_column *c, c
     table_cell(&cells, 0, c, APPROVED, THEME_TEXT, text_percent(text, sizeof(text), share, ascii));
     table_cell(&cells, 0, c, TIME, THEME_TEXT, text_milliseconds(text, sizeof(text), a->answer_ms, ascii));
     table_cell(&cells, 0, c, RATE, THEME_TEXT, text_number(text, sizeof(text), a->tokens_per_second, ascii));
+    snprintf(text, sizeof(text), "%" PRIu64, a->failures);
+    table_cell(&cells, 0, c, FAILED, a->failures > 0 ? THEME_WARN : THEME_TEXT, text);
     table_cell(&cells, 0, c, WRONG, THEME_TEXT,
                text_small(text, sizeof(text), ratio(a->false_approved, a->shadowed), ascii));
     text_milliseconds(text, sizeof(text), a->rtt_us >= 0 ? (double)a->rtt_us / 1000 : NAN, ascii);
@@ -264,12 +268,14 @@ static void agents(struct ui *ui, const struct view *v)
         [APPROVED] = {.head = "passed", .least = 6, .rank = 1, .right = true},
         [TIME] = {.head = "time", .least = 8, .rank = 3, .right = true},
         [RATE] = {.head = "tok/s", .least = 6, .rank = 4, .right = true},
+        [FAILED] = {.head = "failed", .least = 6, .rank = NEVER, .right = true},
         [WRONG] = {.head = "wrongly", .least = 7, .rank = 5, .right = true},
         [RTT] = {.head = "away", .least = 8, .rank = 7, .right = true},
         [MODEL] = {.head = "model", .least = 12, .rank = 6},
     };
     size_t n = g->n_agents < SNAPSHOT_AGENTS ? g->n_agents : SNAPSHOT_AGENTS;
     for (size_t i = 0; i < n; i++) {
+        c[FAILED].rank = g->agent[i].failures > 0 ? 4 : c[FAILED].rank;
         char *model = xasprintf("%s, %s", g->agent[i].model, g->agent[i].kind);
         table_widen(v, &c[NAME], g->agent[i].name, v->cols / 3);
         table_widen(v, &c[MODEL], model, 28);

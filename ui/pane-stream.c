@@ -123,10 +123,19 @@ static int wants(const struct ui *ui, int cols)
     return 6;
 }
 
+/* Which answer, and that it is approximate where it is. */
 static void title(const struct ui *ui, char *out, size_t size)
 {
-    if (ui->picture.live.request != 0)
-        snprintf(out, size, "%" PRIu64, ui->picture.live.request);
+    const struct snapshot *s = &ui->picture.snapshot;
+    uint64_t id = ui->picture.live.request;
+    const char *how = "";
+    for (size_t i = 0; i < s->n_requests && i < SNAPSHOT_REQUESTS; i++) {
+        const struct snapshot_request *r = &s->request[i];
+        if (r->id == id)
+            how = strcmp(r->mode, "consensus") == 0 || strcmp(r->mode, "gate") == 0 ? ", approximate" : "";
+    }
+    if (id != 0)
+        snprintf(out, size, "%" PRIu64 "%s", id, how);
 }
 
 static void legend(const struct ui *ui, const struct view *v)

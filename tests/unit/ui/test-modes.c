@@ -195,6 +195,7 @@ static void what_is_approximate_says_so(void **state)
     snprintf(s->mode, sizeof(s->mode), "consensus");
     text = draw(f, 40, 120);
     assert_non_null(strstr(text, "by consensus, approximate"));
+    assert_non_null(strstr(text, "answer: 119, approximate"));
     lacks(text, "exact byte for byte");
     free(text);
     s->consensus.suspended = true;
@@ -211,6 +212,8 @@ static void what_is_approximate_says_so(void **state)
     free(text);
     snprintf(s->mode, sizeof(s->mode), "exact");
     s->consensus.configured = s->gate.configured = false;
+    for (size_t i = 0; i < s->n_requests; i++)
+        snprintf(s->request[i].mode, sizeof(s->request[i].mode), "exact");
     text = draw(f, 40, 120);
     lacks(text, "approximate");
     assert_int_equal(f->ui->layout.pane[PANE_GATE].rows + f->ui->layout.pane[PANE_CONSENSUS].rows, 0);
@@ -299,6 +302,11 @@ static void agents_scroll(void **state)
     text = zoom(f, PANE_GATE, 14, 80);
     assert_non_null(strstr(text, "agent-15"));
     assert_true(f->ui->scroll[PANE_GATE] < SNAPSHOT_AGENTS);
+    lacks(text, "failed");
+    free(text);
+    g->agent[0].failures = 3;
+    text = zoom(f, PANE_GATE, 14, 80);
+    assert_non_null(strstr(text, " failed"));
     free(text);
     close_fixture(f);
 }
