@@ -73,7 +73,7 @@ struct proxy_answer {
     /* for the snapshot */
     int64_t started_us, running_us, first_us, ended_us, started_wall_ms;
     int64_t prompt_tokens, tokens, drafted, accepted, rounds;
-    int64_t voted; /* tokens that an answer by consensus had when it was handed over to speculate_runner */
+    int64_t voted;   /* tokens that an answer by consensus had when it was handed over to speculate_runner */
     int64_t lost_us; /* since when the target is waited for, 0: it is not */
     /* who wrote the newest draft, for the live picture */
     uint8_t draft_writer; /* enum live_writer */
