@@ -20,7 +20,10 @@ struct told {
     size_t n;
 };
 
+enum { BRANCHES_MAX = 1024 }; /* that one call may tell of: far more than a drafter has room for */
+
 struct node_drafts {
+    size_t most; /* tokens of the line that were asked for */
     int32_t *tokens;
     float *probs;
     size_t n, size;
@@ -30,9 +33,11 @@ struct node_drafts {
     size_t n_told, size_told;
 };
 
-struct node_drafts *node_drafts_create(void)
+struct node_drafts *node_drafts_create(size_t most)
 {
-    return xcalloc(1, sizeof(struct node_drafts));
+    struct node_drafts *d = xcalloc(1, sizeof(*d));
+    d->most = most;
+    return d;
 }
 
 void node_drafts_destroy(struct node_drafts *d)
@@ -46,7 +51,8 @@ void node_drafts_destroy(struct node_drafts *d)
     free(d);
 }
 
-static size_t tell(struct node_drafts *d, int64_t branch, size_t n)
+/* How many tokens of it were told before these. */
+static int tell(struct node_drafts *d, int64_t branch, size_t n, size_t *before, char **cause)
 {
     size_t i = 0;
     while (i < d->n_told && d->told[i].branch != branch)
@@ -58,8 +64,13 @@ static size_t tell(struct node_drafts *d, int64_t branch, size_t n)
         }
         d->told[d->n_told++] = (struct told){.branch = branch};
     }
+    *before = d->told[i].n;
     d->told[i].n += n;
-    return d->told[i].n - n;
+    if (branch == 0 && d->told[i].n > d->most)
+        return cause_set(cause, "more than the %zu tokens that were asked for", d->most);
+    if (d->n_told > BRANCHES_MAX)
+        return cause_set(cause, "more than %d branches", BRANCHES_MAX);
+    return 0;
 }
 
 static void add_token(struct node_drafts *d, int32_t token, float prob)
@@ -84,6 +95,8 @@ int node_drafts_read(struct node_drafts *d, const json_t *o, int32_t n_vocab, ch
     if (json_get_int(o, "b", 1, INT64_MAX, &branch, cause) < 0 || json_get_int(o, "at", 0, INT32_MAX, &at, cause) < 0)
         return -1;
     struct chunk c = {.branch = branch, .at = (size_t)at, .from = d->n, .n = count};
+    if (tell(d, branch, count, &c.index, cause) != 0)
+        return -1;
     for (size_t i = 0; i < count; i++) {
         const json_t *id = json_array_get(ids, i), *prob = json_array_get(probs, i);
         json_int_t v = json_is_integer(id) ? json_integer_value(id) : -1;
@@ -93,7 +106,6 @@ int node_drafts_read(struct node_drafts *d, const json_t *o, int32_t n_vocab, ch
             return cause_set(cause, "token %lld is outside of the vocabulary of %d tokens", (long long)v, n_vocab);
         add_token(d, (int32_t)v, (float)json_number_value(prob));
     }
-    c.index = tell(d, branch, count);
     if (d->n_chunks == d->size_chunks) {
         d->size_chunks = d->size_chunks * 2 + 8;
         d->chunk = xreallocarray(d->chunk, d->size_chunks, sizeof(*d->chunk));

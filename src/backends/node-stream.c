@@ -177,7 +177,7 @@ struct backend_call *node_draft_stream(struct backend_session *s, const int32_t 
                                        backend_drafted_cb *on_tokens, backend_done_cb *cb, void *arg)
 {
     struct node_call *g = node_call_create(s, CALL_GENERATE, path, n_path, 0, arg);
-    g->drafts = node_drafts_create();
+    g->drafts = node_drafts_create(ask->n);
     g->ask = *ask;
     g->c.stream.drafted = on_tokens;
     g->epoch = ++((struct node_session *)s)->epoch;

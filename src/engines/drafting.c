@@ -16,6 +16,7 @@ enum {
     PATIENCE_UNKNOWN_US = 500 * 1000, /* before the first draft: its prompt must go in */
     CHUNK = 8,                        /* tokens a request, of drafters that do not stream: it can't be broken off */
     TEXT_MAX = 16 * 1024 * 1024,
+    LEFT_MOST = 8,      /* streams that were left and are not over */
     BRANCH_TOKENS = 24, /* of one branch: by then it is known whether the path went there */
 };
 
@@ -73,6 +74,22 @@ struct drafting *drafting_create(struct proxy_answer *a, struct member *m, size_
     return d;
 }
 
+/* What a server does not end by itself, though a newer request took its place, is ended. */
+static void end_oldest(struct drafting *d)
+{
+    size_t n = 0;
+    for (struct draft_call **at = &d->left; *at != NULL;) {
+        struct draft_call *c = *at;
+        if (++n <= LEFT_MOST) {
+            at = &c->next;
+            continue;
+        }
+        *at = c->next;
+        backend_cancel(c->call);
+        free(c);
+    }
+}
+
 static void leave_stream(struct drafting *d)
 {
     if (d->stream == NULL)
@@ -80,6 +97,7 @@ static void leave_stream(struct drafting *d)
     d->stream->next = d->left;
     d->left = d->stream;
     d->stream = NULL;
+    end_oldest(d);
 }
 
 void drafting_destroy(struct drafting *d)

@@ -388,17 +388,20 @@ bool team_waits(struct team *t)
     return any;
 }
 
-static int64_t patience_us(const struct mate *m, int64_t since_us)
+/* Whoever sends something all the time, and nothing of use, is not waited for for ever. */
+static int64_t patience_us(const struct team *t, const struct mate *m, int64_t since_us)
 {
-    int64_t heard = drafting_news_us(m->d) > since_us ? drafting_news_us(m->d) : since_us;
-    return drafting_patience_us(m->d) - (clock_us() - heard);
+    int64_t heard = drafting_news_us(m->d) > since_us ? drafting_news_us(m->d) : since_us, now = clock_us();
+    int64_t us = drafting_patience_us(m->d) - (now - heard);
+    int64_t most = proxy_settings(t->a->proxy)->draft_timeout_ms * 1000 - (now - since_us);
+    return us < most ? us : most;
 }
 
 int64_t team_patience_us(const struct team *t, int64_t since_us)
 {
     int64_t least = INT64_MAX;
     for (size_t i = 0; i < t->n; i++) {
-        int64_t us = t->mate[i]->awaited ? patience_us(t->mate[i], since_us) : INT64_MAX;
+        int64_t us = t->mate[i]->awaited ? patience_us(t, t->mate[i], since_us) : INT64_MAX;
         least = us < least ? us : least;
     }
     return least < SOON_US ? SOON_US : least;
@@ -408,7 +411,7 @@ bool team_expire(struct team *t, int64_t since_us)
 {
     for (size_t i = 0; i < t->n; i++) {
         struct mate *m = t->mate[i];
-        m->late = m->late || (m->awaited && patience_us(m, since_us) <= SOON_US);
+        m->late = m->late || (m->awaited && patience_us(t, m, since_us) <= SOON_US);
     }
     return t->n <= 1 || !team_waits(t);
 }

@@ -16,7 +16,8 @@ from web import post
 
 class FakeServer:
     """HTTP/1.1 keep-alive.  routes: {(method, path): function(body or None) → (status, object)}; a function may raise
-    Drop to close the connection without a reply, or return (status, bytes) to send them as they are."""
+    Drop to close the connection without a reply, or return (status, bytes) to send them as they are, or (status, generator of
+    bytes): they are sent one by one, and the connection is closed."""
     backend = None
 
     def __init__(self, routes=None, port=0):
@@ -76,6 +77,12 @@ class FakeServer:
         try:
             status, reply = fn(body) if fn else (404, {"error": {"message": "no such path", "type": "invalid_request_error"}})
         except Drop:
+            return False
+        if hasattr(reply, "__next__"):
+            wfile.write(b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n" % status)
+            for piece in reply:
+                wfile.write(piece)
+                wfile.flush()
             return False
         text = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         out = b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (status, len(text)) + text

@@ -308,4 +308,58 @@ def _(t):
     t.equal((g["tokens"], g["target_tokens"]), (a.usage["completion_tokens"],) * 2)
 
 
+def babble(line, seconds):
+    """A draft that never ends."""
+    while True:
+        yield line
+        time.sleep(seconds)
+
+
+ENDLESS = {
+    "lines of nothing": (b'{"t":[],"p":[]}\n', 0.02),
+    "branches of nothing known": (b'{"t":[5],"p":[0.9],"b":7,"at":3}\n', 0.02),
+    "more and more branches": (b"".join(b'{"t":[5],"p":[0.9],"b":%d,"at":3}\n' % i for i in range(1, 3000)), 0.01),
+    "far more tokens than were asked for": (b'{"t":[5,6,7],"p":[0.9,0.9,0.9]}\n' * 1000, 0.01),
+}
+
+
+@test("drafters that never end a draft are not waited for, and cost no memory")
+def _(t):
+    case = Case(PROMPTS[1], temperature=0, max_tokens=60)
+    wanted = references(target, [case])[0].key()
+    for name, (line, seconds) in ENDLESS.items():
+        fakes = [t.own(FakeNode(target.info(), seed=i)) for i in (1, 2)]
+        for f in fakes:
+            f.routes[("POST", "/v1/node/draft")] = lambda body: (200, babble(line, seconds))
+        proxy = t.proxy(target, [{"url": f.url, "backend": "node"} for f in fakes], draft_timeout="300ms")
+        wait_until("the drafters to be used", lambda: proxy.status()["speculating"], 15)
+        before = proxy.memory()
+        for _ in range(2):
+            a = case.ask(proxy.url, model="target@exact", timeout=20)
+            t.equal(a.key(), wanted, name)
+        t.check(all(f.count("/v1/node/draft") > 0 for f in fakes), "they were never asked")
+        if not SANITIZED:
+            t.less(proxy.memory() - before, 20e6, name + ": bytes of memory")
+        proxy.stop()
+        for f in fakes:
+            f.close()
+
+
+@test("a drafter whose vocabulary is said to be longer drafts what the target does not know: that is no draft")
+def _(t):
+    info = dict(target.info())
+    beyond = info["n_vocab"]
+    fakes = [t.own(FakeNode(dict(info, n_vocab=beyond + 64), seed=i)) for i in (1, 2)]
+    for f in fakes:
+        f.draft_tokens = lambda session, path, n: [beyond + 3] * n
+    proxy = t.proxy(target, [{"url": f.url, "backend": "node"} for f in fakes], draft_timeout="300ms", consensus_mode="majority",
+                    consensus_max_error=1)
+    wait_until("the drafters to vote", lambda: proxy.status()["consensus"]["why"] == "", 15)
+    case = Case(PROMPTS[1], temperature=0, max_tokens=40)
+    wanted = references(target, [case])[0].key()
+    for mode in ("exact", "consensus"):
+        t.equal(case.ask(proxy.url, model="target@" + mode, timeout=20).key(), wanted, mode)
+    t.check(all(f.count("/v1/node/draft") > 0 for f in fakes), "they were never asked")
+
+
 main()
