@@ -35,6 +35,8 @@ static void print_words(const char *path, const struct doctor_facts *facts, cons
         doctor_show_server(&facts->target, colour);
     for (size_t i = 0; i < facts->n_drafters; i++)
         doctor_show_server(&facts->drafters[i], colour);
+    for (size_t i = 0; i < facts->n_reviewed; i++)
+        doctor_show_server(&facts->reviewed[i], colour);
     doctor_show_findings(f, colour);
     size_t serious = 0;
     for (size_t i = 0; i < f->n; i++)
@@ -57,7 +59,7 @@ static json_t *server_json(const struct doctor_server *s)
 {
     static const char *const vocab[] = {"unknown", "same", "likely the same", "different"};
     json_t *o = json_object();
-    set_text(o, "role", s->target ? "target" : "drafter");
+    set_text(o, "role", doctor_role_name(s->role));
     set_text(o, "name", s->name);
     set_text(o, "url", s->url);
     set_text(o, "backend", s->kind);
@@ -65,7 +67,7 @@ static json_t *server_json(const struct doctor_server *s)
     set_text(o, "version", s->version);
     json_object_set_new(o, "answers", json_boolean(s->reach == DOCTOR_ANSWERS));
     set_number(o, "rtt_ms", s->rtt_ms);
-    if (s->target) {
+    if (s->role == DOCTOR_TARGET) {
         json_object_set_new(o, "verifies", json_boolean(s->verifies));
         json_object_set_new(o, "batch_invariant",
                             s->batch_invariant_known ? json_boolean(s->batch_invariant) : json_null());
@@ -74,7 +76,7 @@ static json_t *server_json(const struct doctor_server *s)
         set_number(o, "alone_ms", s->alone_ms);
         set_number(o, "pass_ms", s->pass_ms);
         set_number(o, "pass_more_ms", s->pass_more_ms);
-    } else {
+    } else if (s->role == DOCTOR_DRAFTER) {
         set_text(o, "vocabulary", vocab[s->vocab]);
         set_text(o, "vocabulary_reason", s->vocab_reason);
         json_object_set_new(o, "drafted", json_integer((json_int_t)s->drafted));
@@ -116,6 +118,8 @@ static void print_json(const struct doctor_facts *facts, const struct doctor_fin
         json_array_append_new(servers, server_json(&facts->target));
     for (size_t i = 0; i < facts->n_drafters; i++)
         json_array_append_new(servers, server_json(&facts->drafters[i]));
+    for (size_t i = 0; i < facts->n_reviewed; i++)
+        json_array_append_new(servers, server_json(&facts->reviewed[i]));
     for (size_t i = 0; i < f->n; i++) {
         if (done || f->list[i].server != NULL)
             json_array_append_new(list, finding_json(&f->list[i]));

@@ -125,15 +125,28 @@ static char *how_to_open(const struct doctor_server *s)
     return text;
 }
 
+const char *doctor_role_name(enum doctor_role r)
+{
+    static const char *const names[] = {[DOCTOR_DRAFTER] = "drafter",
+                                        [DOCTOR_TARGET] = "target",
+                                        [DOCTOR_VERIFIER] = "verifier",
+                                        [DOCTOR_AGENT] = "agent"};
+    return names[r];
+}
+
 static const char *key_of(const struct doctor_server *s)
 {
-    return s->target ? "proxy.target" : "proxy.draft or proxy.drafters";
+    static const char *const keys[] = {[DOCTOR_DRAFTER] = "proxy.draft or proxy.drafters",
+                                       [DOCTOR_TARGET] = "proxy.target",
+                                       [DOCTOR_VERIFIER] = "quality_gate.verifier",
+                                       [DOCTOR_AGENT] = "quality_gate.agents"};
+    return keys[s->role];
 }
 
 /* Whether it answers, and as what.  serve: what starts such a server there, NULL for one that needs none. */
 static void judge_answer(const struct doctor_server *s, const char *serve, struct doctor_findings *out)
 {
-    const char *role = s->target ? "target" : "drafter", *said = s->message != NULL ? s->message : "no details";
+    const char *role = doctor_role_name(s->role), *said = s->message != NULL ? s->message : "no details";
     struct doctor_finding *f;
     switch (s->reach) {
     case DOCTOR_ANSWERS:
@@ -285,10 +298,10 @@ static void judge_network(const struct doctor_server *t, const struct doctor_ser
         return;
     struct doctor_finding *f = add(out, DOCTOR_WARN, "far-away", worse);
     double both = (isnan(t->rtt_ms) ? 0 : t->rtt_ms) + (isnan(d->rtt_ms) ? 0 : d->rtt_ms);
-    f->what =
-        xasprintf("acceptance is good (%.0f %%), but the network is slow: %s is %.1f ms away, and each round waits "
-                  "%.1f ms for trips",
-                  100 * doctor_acceptance(d), worse->target ? "the target" : "the drafter", worse->rtt_ms, both);
+    f->what = xasprintf(
+        "acceptance is good (%.0f %%), but the network is slow: %s is %.1f ms away, and each round waits "
+        "%.1f ms for trips",
+        100 * doctor_acceptance(d), worse->role == DOCTOR_TARGET ? "the target" : "the drafter", worse->rtt_ms, both);
     f->cause = xasprintf(
         "a round makes a trip to the drafter and one to the target; over %.0f ms is Wi-Fi, a VPN or a distant "
         "site",
@@ -427,7 +440,7 @@ void doctor_judge(const struct doctor_facts *facts, struct doctor_findings *out)
         judge_reach(&facts->target, out);
         judge_target(facts, out);
     }
-    if (facts->n_drafters == 0 && facts->target.url != NULL) {
+    if (facts->n_drafters == 0 && facts->n_reviewed == 0 && facts->target.url != NULL) {
         struct doctor_finding *f = add(out, DOCTOR_NOTE, "no-drafter", NULL);
         f->what = xstrdup("no drafter is configured: the target answers alone");
         f->cause = xstrdup("there is neither proxy.draft nor proxy.drafters");
@@ -437,5 +450,7 @@ void doctor_judge(const struct doctor_facts *facts, struct doctor_findings *out)
         judge_reach(&facts->drafters[i], out);
         judge_drafter(facts, &facts->drafters[i], out);
     }
+    for (size_t i = 0; i < facts->n_reviewed; i++)
+        judge_reach(&facts->reviewed[i], out);
     judge_machine(facts, out);
 }

@@ -23,9 +23,16 @@ enum doctor_reach {
 
 enum doctor_vocab { DOCTOR_VOCAB_UNKNOWN, DOCTOR_VOCAB_FINE, DOCTOR_VOCAB_LIKELY, DOCTOR_VOCAB_DIFFERENT };
 
+enum doctor_role {
+    DOCTOR_DRAFTER,
+    DOCTOR_TARGET,
+    DOCTOR_VERIFIER,
+    DOCTOR_AGENT
+}; /* the last two: of the quality gate */
+
 /* Strings are borrowed, NULL where unknown; numbers are NAN where unknown. */
 struct doctor_server {
-    bool target;
+    enum doctor_role role;
     const char *name, *url; /* url NULL: a drafter without a server */
     const char *kind;       /* node, llamacpp, ollama, openai; as found, else as configured */
     const char *model_name; /* as configured */
@@ -59,6 +66,9 @@ struct doctor_facts {
     struct doctor_server target;                   /* url NULL: none is configured */
     struct doctor_server *drafters;
     size_t n_drafters;
+    struct doctor_server
+        *reviewed; /* of the quality gate: its verifier, where that has a server of its own, and agents */
+    size_t n_reviewed;
     int64_t max_draft_tokens;    /* -1: auto */
     int rocm_gpus;               /* in this machine */
     const char *hsa_enable_sdma; /* the variable's value, NULL: unset */
@@ -81,6 +91,7 @@ struct doctor_findings {
 
 void doctor_judge(const struct doctor_facts *f, struct doctor_findings *out);
 void doctor_findings_finish(struct doctor_findings *f);
+const char *doctor_role_name(enum doctor_role r);   /* "drafter", "target", "verifier", "agent" */
 const char *doctor_level_name(enum doctor_level l); /* "note", "warning", "error" */
 
 double doctor_acceptance(const struct doctor_server *drafter); /* 0..1, NAN unknown */

@@ -25,7 +25,7 @@ struct doctor_survey {
     struct doctor_facts facts;
     struct event_base *base;
     struct httpc *http;
-    struct backend *target, **drafters;
+    struct backend *target, **drafters, **reviewed;
     char **texts; /* what the facts borrow */
     size_t n_texts;
     const struct doctor_hooks *hooks;
@@ -44,7 +44,7 @@ static void say(struct doctor_survey *s, const char *verb, const struct doctor_s
 {
     if (s->hooks->progress == NULL)
         return;
-    char *text = xasprintf("%s the %s at %s …", verb, server->target ? "target" : "drafter",
+    char *text = xasprintf("%s the %s at %s …", verb, doctor_role_name(server->role),
                            server->url != NULL ? server->url : server->name);
     s->hooks->progress(s->hooks->arg, text);
     free(text);
@@ -118,7 +118,7 @@ static void look_at(struct doctor_survey *s, struct backend *b, struct doctor_se
             rtt[n++] = (double)p.rtt_us / 1000;
     }
     /* What it tries in the background is to be over before its speed is measured. */
-    while (d->target && b->calls != NULL)
+    while (d->role == DOCTOR_TARGET && b->calls != NULL)
         event_base_loop(s->base, EVLOOP_ONCE);
     const struct backend_info *info = &b->info;
     d->rtt_ms = measure_median(rtt, n);
@@ -180,10 +180,10 @@ static int count_rocm_gpus(struct event_base *base)
     return n;
 }
 
-static struct doctor_server describe(const struct config_server *c, bool target)
+static struct doctor_server describe(const struct config_server *c, enum doctor_role role)
 {
     return (struct doctor_server){
-        .target = target,
+        .role = role,
         .name = c->name,
         .url = c->url,
         .kind = c->backend,
@@ -198,13 +198,14 @@ static struct doctor_server describe(const struct config_server *c, bool target)
     };
 }
 
-/* What is known of the target and of the first n drafters. */
-static void tell(struct doctor_survey *s, size_t n)
+/* What is known of the target, of the first n drafters and of the first n_reviewed that the gate has. */
+static void tell(struct doctor_survey *s, size_t n, size_t n_reviewed)
 {
     if (s->hooks->news == NULL)
         return;
     struct doctor_facts so_far = s->facts;
     so_far.n_drafters = n;
+    so_far.n_reviewed = n_reviewed;
     s->hooks->news(s->hooks->arg, &so_far);
 }
 
@@ -216,18 +217,18 @@ static void measure_servers(struct doctor_survey *s, const struct config_proxy *
         s->target = backend_create(s->base, s->http, &cfg->target, NULL);
         look_at(s, s->target, &f->target);
         target_answers = f->target.reach == DOCTOR_ANSWERS;
-        tell(s, 0);
+        tell(s, 0, 0);
     }
     if (target_answers) {
         say(s, "measuring", &f->target);
         doctor_speed_target(s->base, s->target, &f->target);
-        tell(s, 0);
+        tell(s, 0, 0);
     }
     for (size_t i = 0; i < f->n_drafters; i++) {
         struct doctor_server *d = &f->drafters[i];
         s->drafters[i] = backend_create(s->base, s->http, &cfg->drafters[i], NULL);
         look_at(s, s->drafters[i], d);
-        tell(s, i + 1);
+        tell(s, i + 1, 0);
         if (d->reach != DOCTOR_ANSWERS || !target_answers)
             continue;
         compare_vocab(s, s->drafters[i], d);
@@ -236,7 +237,25 @@ static void measure_servers(struct doctor_survey *s, const struct config_proxy *
         say(s, "measuring", d);
         if (d->vocab != DOCTOR_VOCAB_DIFFERENT && d->drafts)
             doctor_speed_drafter(s->base, s->target, s->drafters[i], d);
-        tell(s, i + 1);
+        tell(s, i + 1, 0);
+    }
+}
+
+/* The gate's own servers are asked what they are; how good their answers are is for the gate to find out. */
+static void look_at_gate(struct doctor_survey *s, const struct config_gate *gate)
+{
+    struct doctor_facts *f = &s->facts;
+    size_t n = gate->n_agents + (gate->verifier.url != NULL);
+    f->reviewed = xcalloc(n, sizeof(*f->reviewed));
+    s->reviewed = xcalloc(n, sizeof(struct backend *));
+    for (size_t i = 0; i < n; i++) {
+        bool agent = i >= n - gate->n_agents;
+        const struct config_server *c = agent ? &gate->agents[i - (n - gate->n_agents)] : &gate->verifier;
+        f->reviewed[i] = describe(c, agent ? DOCTOR_AGENT : DOCTOR_VERIFIER);
+        s->reviewed[i] = backend_create(s->base, s->http, c, NULL);
+        f->n_reviewed = i + 1;
+        look_at(s, s->reviewed[i], &f->reviewed[i]);
+        tell(s, f->n_drafters, i + 1);
     }
 }
 
@@ -258,13 +277,14 @@ struct doctor_survey *doctor_measure(const struct config *cfg, const struct conf
         return s;
     f->config = cfg->path;
     f->max_draft_tokens = cfg->proxy.max_draft_tokens;
-    f->target = describe(&cfg->proxy.target, true);
+    f->target = describe(&cfg->proxy.target, DOCTOR_TARGET);
     f->n_drafters = cfg->proxy.n_drafters;
     f->drafters = xcalloc(f->n_drafters, sizeof(*f->drafters));
     s->drafters = xcalloc(f->n_drafters, sizeof(struct backend *));
     for (size_t i = 0; i < f->n_drafters; i++)
-        f->drafters[i] = describe(&cfg->proxy.drafters[i], false);
+        f->drafters[i] = describe(&cfg->proxy.drafters[i], DOCTOR_DRAFTER);
     measure_servers(s, &cfg->proxy);
+    look_at_gate(s, &cfg->gate);
     return s;
 }
 
@@ -279,6 +299,8 @@ void doctor_survey_destroy(struct doctor_survey *s)
         return;
     for (size_t i = 0; i < s->facts.n_drafters; i++)
         backend_destroy(s->drafters[i]);
+    for (size_t i = 0; i < s->facts.n_reviewed; i++)
+        backend_destroy(s->reviewed[i]);
     backend_destroy(s->target);
     httpc_destroy(s->http);
     event_base_free(s->base);
@@ -287,5 +309,7 @@ void doctor_survey_destroy(struct doctor_survey *s)
     free(s->texts);
     free(s->facts.drafters);
     free(s->drafters);
+    free(s->facts.reviewed);
+    free(s->reviewed);
     free(s);
 }

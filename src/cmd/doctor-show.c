@@ -21,7 +21,7 @@ void doctor_show_server(const struct doctor_server *s, bool colour)
 {
     bool good = s->reach == DOCTOR_ANSWERS;
     printf("%s%s%s %-8s %s", term_escape(colour, good ? TERM_GOOD : TERM_BAD), good ? "✓" : "✗",
-           term_escape(colour, TERM_PLAIN), s->target ? "target" : "drafter", s->url != NULL ? s->url : s->name);
+           term_escape(colour, TERM_PLAIN), doctor_role_name(s->role), s->url != NULL ? s->url : s->name);
     if (good && s->model != NULL)
         say("  ", s->model, "");
     if (good && s->version != NULL)
@@ -31,7 +31,7 @@ void doctor_show_server(const struct doctor_server *s, bool colour)
         return;
     char ms[32];
     printf("           %s ms away", measure_format(ms, sizeof(ms), s->rtt_ms));
-    if (s->target) {
+    if (s->role == DOCTOR_TARGET) {
         printf(s->verifies ? ", verifies" : ", does not verify");
         if (!isnan(s->alone_ms) && s->alone_ms > 0)
             printf(", %.0f tokens/s alone", 1000 / s->alone_ms);
@@ -39,7 +39,7 @@ void doctor_show_server(const struct doctor_server *s, bool colour)
             printf(", a pass %.1f ms and %.2f ms a drafted token", s->pass_ms, s->pass_more_ms);
         if (s->batch_invariant_known)
             printf(", %s", s->batch_invariant ? "exact byte for byte" : "exact up to near-ties");
-    } else {
+    } else if (s->role == DOCTOR_DRAFTER) {
         if (s->vocab_reason != NULL)
             say(", vocabulary: ", s->vocab_reason, "");
         if (!isnan(s->draft_ms) && s->draft_ms > 0)

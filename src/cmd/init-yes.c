@@ -171,6 +171,8 @@ static bool check_servers(struct init *k, const struct config *c, const struct c
         doctor_show_server(&f->target, k->colour);
     for (size_t i = 0; i < f->n_drafters; i++)
         doctor_show_server(&f->drafters[i], k->colour);
+    for (size_t i = 0; i < f->n_reviewed; i++)
+        doctor_show_server(&f->reviewed[i], k->colour);
     if (!config_target_is_pool(c)) /* which is not started yet */
         doctor_show_findings(&found, k->colour);
     k->was_measured = f->n_drafters > 0 && f->drafters[0].drafted > 0;

@@ -58,6 +58,27 @@ static void add_backend(struct buf *out, bool colour, const struct snapshot_back
     free(text);
 }
 
+static void add_agent(struct buf *out, bool colour, const struct snapshot_agent *a)
+{
+    bool up = a->health == HEALTH_UP && a->reason[0] == '\0';
+    char *text = up ? xasprintf("%s at %s (%s)", a->model[0] != '\0' ? a->model : a->name, a->url, a->kind)
+                    : xasprintf("%s: %s", a->url, a->reason[0] != '\0' ? a->reason : "no answer yet");
+    add_line(out, colour, up, "agent", text);
+    free(text);
+}
+
+/* How the plain model name is served, for the line with the address.  Owned by the caller. */
+static char *promise(const struct snapshot *s)
+{
+    if (strcmp(s->mode, "gate") == 0)
+        return xasprintf("approximate: by the quality gate; %s@exact is the target's own", s->model);
+    if (strcmp(s->mode, "consensus") == 0)
+        return xasprintf("approximate: by consensus, %s; %s@exact is the target's own", s->consensus.mode, s->model);
+    if (s->speculating)
+        return xasprintf("speculating; answers are the target's %s", s->exactness);
+    return xasprintf("no speculation: %s", s->why_not);
+}
+
 static void add_pool(struct buf *out, bool colour, const struct snapshot_pool *p)
 {
     bool up = strcmp(p->state, "up") == 0;
@@ -78,13 +99,15 @@ void serve_print_state(const struct snapshot *snap, const char *url)
         add_pool(&out, colour, &snap->pool);
     for (size_t i = 1; i < snap->n_backends; i++)
         add_backend(&out, colour, &snap->backend[i]);
-    if (snap->n_backends <= 1)
+    for (size_t i = 0; i < snap->gate.n_agents; i++)
+        add_agent(&out, colour, &snap->gate.agent[i]);
+    if (snap->n_backends <= 1 && !snap->gate.configured)
         add_line(&out, colour, false, "drafter",
                  "none is configured: the target answers alone (name one under proxy.draft)");
     if (snap->n_backends > 0)
         add_backend(&out, colour, &snap->backend[0]);
-    char *text = snap->speculating ? xasprintf("%s/v1 (speculating; answers are the target's %s)", url, snap->exactness)
-                                   : xasprintf("%s/v1 (no speculation: %s)", url, snap->why_not);
+    char *how = promise(snap), *text = xasprintf("%s/v1 (%s)", url, how);
+    free(how);
     add_line(&out, colour, true, "listening", text);
     free(text);
     print(out.data, out.len);

@@ -207,9 +207,20 @@ int proxy_set_default_mode(struct proxy *p, const char *mode, char **cause)
     if (why != NULL)
         return cause_set(cause, "%s", why);
     put(&p->settings.default_mode, mode);
-    log_info("the plain model name is now served in mode %s%s", proxy_mode_name(names_default(p)),
-             proxy_mode_is_approximate(names_default(p)) ? " (approximate)" : "");
+    names_tell(p);
     return 0;
+}
+
+void names_tell(struct proxy *p)
+{
+    enum proxy_mode mode = names_default(p);
+    if (mode == p->told_mode)
+        return;
+    p->told_mode = mode;
+    log_info("the model's plain name is served %s",
+             mode == PROXY_GATE        ? "by the quality gate: approximate (@exact behind it asks for exact answers)"
+             : mode == PROXY_CONSENSUS ? "by consensus: approximate (@exact behind it asks for exact answers)"
+                                       : "exactly");
 }
 
 static bool differs(const char *a, const char *b)

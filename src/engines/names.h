@@ -15,6 +15,9 @@ int names_choose(struct proxy *p, const char *model, enum proxy_mode *mode, stru
 /* What the model's plain name means now. */
 enum proxy_mode names_default(const struct proxy *p);
 
+/* A line in the log when that has changed since it was told last; exact at the start. */
+void names_tell(struct proxy *p);
+
 /* Whether model asks for the present target, by a name of its own, where another one is coming. */
 bool names_asks_present(const struct proxy *p, const char *model);
 

@@ -36,6 +36,7 @@ struct proxy {
     struct httpc *http;
     struct config_proxy settings; /* numbers, and the modes; its other pointers are NULL */
     struct proxy_file_modes file_modes;
+    enum proxy_mode told_mode;     /* what the log has said that the plain name means */
     bool gate_configured, gate_on; /* an agent is configured; `gate start`, `gate stop` */
     char *config_path;             /* the file to save to, or NULL */
     char *model;                   /* configured name of the target, or NULL */

@@ -99,6 +99,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         tell_answers(p, m, false);
     p->could_draft = m != NULL;
     proxy_check_waiting(p);
+    names_tell(p);
     gate_tick(p->gate);
     proxy_fill_snapshot(p);
     for (struct proxy_listener *l = p->listeners, *next; l != NULL; l = next) {

@@ -213,6 +213,24 @@ def _(t):
     t.equal(o["servers"][1]["acceptance_source"], "verified")
 
 
+@test("the servers of the quality gate are asked as well")
+def _(t):
+    gone, path = "http://127.0.0.1:%d" % free_port(), os.path.join(t.folder, "cluster.yaml")
+    with open(path, "w") as f:
+        json.dump({"proxy": {"target": entry(target)},
+                   "quality_gate": {"verifier": entry(t.node("mid")),
+                                    "agents": [entry(drafter, name="laptop"), entry(gone, name="desk")]}}, f)
+    r = tightwad(t, "doctor", "-c", path, "--json", timeout=90)
+    o = r.json()
+    t.equal([(s["role"], s["answers"]) for s in o["servers"]],
+            [("target", True), ("verifier", True), ("agent", True), ("agent", False)])
+    t.equal([(f["id"], f["server"]) for f in o["findings"]], [("nothing-listens", "desk")])
+    t.check("quality_gate.agents" in found(t, o, "nothing-listens", gone))
+    t.equal(r.code, 1)
+    r = tightwad(t, "doctor", "-c", path, timeout=90)
+    t.check("✓ verifier" in r.out and "✓ agent" in r.out and "✗ agent" in r.out, r)
+
+
 @test("no target, no drafter, no tightwad-node")
 def _(t):
     r = tightwad(t, "doctor", "--json")

@@ -125,14 +125,18 @@ def _(t):
         return seen(t, chat(p.url, "What is 2 + 2?", temperature=0, model=NAME))
 
     t.equal(plain(), "exact")
+    p.wait_line(r"✓ agent +\S")
+    p.wait_line(r"request 1: answered, ")
     with open(p.config, "a") as f:
         f.write("# a comment of mine\n")
     for mode, is_now in (("consensus", "consensus"), ("gate", "gate"), ("auto", "gate")):
         r = p.command("mode", mode=mode, save=True)
         t.equal(r.status, 200, r)
         t.equal(plain(), is_now, mode)
+        p.wait_line(r"answered by (?:the )?%s \(.*approximate\)" % is_now)
     text = open(p.config).read()
     t.check("default_mode: auto" in text and "# a comment of mine" in text, text)
+    t.equal(re.findall("plain name is served (?:by )?(consensus|the quality gate|exactly)", p.output), ["consensus", "the quality gate"])
     t.equal(p.command("gate", on=False).status, 200)
     t.equal(plain(), "consensus", "auto: the next that is on")
     t.equal(seen(t, chat(p.url, "What is 2 + 2?", model=NAME + "@gate")), "exact", "the gate is off")

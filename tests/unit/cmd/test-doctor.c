@@ -35,7 +35,7 @@ static int healthy(void **state)
     };
     facts = (struct doctor_facts){
         .config = "cluster.yaml",
-        .target = {.target = true,
+        .target = {.role = DOCTOR_TARGET,
                    .name = "big",
                    .url = "http://big:8081",
                    .kind = "node",
