@@ -3,7 +3,6 @@ By hand: TIGHTWAD_BUILD=build python3 tests/e2e/gate_table.py [review …]"""
 import os
 import sys
 
-# What it compares with needs no more than one agent at a time: the order of the requests is that of the file.
 REVIEWS = [a for a in sys.argv[1:] if not a.startswith("-")] or ["likelihood", "both", "prompt"]
 sys.argv[1:] = []
 
@@ -13,6 +12,7 @@ from questions import questions  # noqa: E402
 
 MODELS_OF_AGENTS = ("draft", "mid", "numbers", "words")
 QUESTIONS = questions(int(os.environ.get("QUESTIONS", "300")))
+MOST = 100  # tokens of an answer: the longest right one has 80
 HEADS = ("review", "routing", "right", "approved", "corrected", "rejected", "text unchanged", "tokens by the target",
          "wrong approved", "right not approved", "shadow check: differs")
 
@@ -28,7 +28,7 @@ def percent(n, of):
 def row(proxy, review, routing, wrote):
     outcomes, right, unchanged, wrong, refused, by_agent = {}, 0, 0, 0, 0, 0
     for question, answer in QUESTIONS:
-        text, about, _ = ask(proxy, question)
+        text, about, _ = ask(proxy, question, max_tokens=MOST)
         own, outcome = wrote[about["agent"], question], about["gate"]
         outcomes[outcome] = outcomes.get(outcome, 0) + 1
         right += text.strip() == answer
@@ -47,7 +47,7 @@ def row(proxy, review, routing, wrote):
 @test("the table")
 def _(t):
     target, agents = t.node("target"), {m: t.node(m) for m in MODELS_OF_AGENTS}
-    wrote = {("127.0.0.1:%d" % node.port, q): chat(node.url, q, temperature=0).text for node in agents.values() for q, _ in QUESTIONS}
+    wrote = {("127.0.0.1:%d" % node.port, q): chat(node.url, q, temperature=0, max_tokens=MOST).text for node in agents.values() for q, _ in QUESTIONS}
     line(HEADS)
     line("---" for _ in HEADS)
     for review in REVIEWS:

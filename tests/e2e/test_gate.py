@@ -52,7 +52,7 @@ def _(t):
     proxy = up(t.proxy(target, gate={"agents": agents, "routing": "round_robin", "review": "likelihood", "shadow_share": 1}), 4)
     some = questions(24)
     for question, right in some:
-        got, about, _ = ask(proxy, question)
+        got, about, _ = ask(proxy, question, max_tokens=80)
         t.equal(got, right, "%s, by %s: %s" % (question, about["agent"], about["gate"]))
     g = wait_until("the shadow checks", lambda: (lambda g: g if g["shadowed"] >= min(g["approved"], 16) else None)(gate(proxy)), 20)
     t.note({k: g[k] for k in ("approved", "corrected", "rejected", "tokens", "target_tokens", "shadowed", "seconds_saved")})
@@ -123,7 +123,7 @@ def _(t):
     proxy = up(t.proxy(target, gate={"agents": agents, "routing": "round_robin", "review": "prompt", "shadow_share": 1}), 2)
     approved = wrong = 0
     for question, right in questions(24):
-        text, about, _ = ask(proxy, question)
+        text, about, _ = ask(proxy, question, max_tokens=80)
         approved += about["gate"] == "approved"
         wrong += about["gate"] == "approved" and text != right
         wait_until("the shadow check", lambda: proxy.status()["gate"]["shadowed"] == approved, 10)
@@ -158,7 +158,12 @@ def _(t):
 
 @test("race: the first whole answer counts, and the others are called off")
 def _(t):
-    fast, slow = t.own(FakeAgent(FRANCE[1])), t.own(FakeAgent("Nonsense.", delay=20))
+    slow = t.own(FakeAgent("Nonsense.", delay=20))
+
+    def write(body):
+        wait_until("the slow one to be asked too", lambda: slow.asked == fast.asked)
+        return FRANCE[1]
+    fast = t.own(FakeAgent(write))
     proxy = up(t.proxy(target, gate={"agents": [slow, fast], "routing": "race", "review": "likelihood"}), 2)
     for i in range(3):
         got, about, _ = ask(proxy, FRANCE[0])
