@@ -86,7 +86,7 @@ struct backend_call *node_draft_stream(struct backend_session *s, const int32_t 
 /* node-drafts.c: the lines of such a stream, until they are given out.  read: -1 and a cause.  deliver: false: the call
  * is gone. */
 struct node_drafts *node_drafts_create(size_t most); /* most: tokens of the line that are asked for */
-void node_drafts_destroy(struct node_drafts *d); /* NULL is fine */
+void node_drafts_destroy(struct node_drafts *d);     /* NULL is fine */
 int node_drafts_read(struct node_drafts *d, const json_t *line, int32_t n_vocab, char **cause);
 bool node_drafts_deliver(struct node_call *n);
 
