@@ -17,6 +17,7 @@ extern const struct cmd cmd_attach;
 extern const struct cmd cmd_bench;
 extern const struct cmd cmd_chat;
 extern const struct cmd cmd_config;
+extern const struct cmd cmd_consensus;
 extern const struct cmd cmd_demo;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_gate;
@@ -43,6 +44,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_bench,
     &cmd_chat,
     &cmd_config,
+    &cmd_consensus,
     &cmd_demo,
     &cmd_doctor,
     &cmd_gate,

@@ -46,7 +46,7 @@ static void show_audit(const json_t *c)
     printf(", up to %g %% is allowed\n", 100 * json_number(c, "max_error"));
 }
 
-static void show_consensus(const json_t *c, bool colour)
+void show_consensus(const json_t *c, bool colour)
 {
     bool off = strcmp(json_text(c, "mode"), "off") == 0;
     int64_t tokens = whole(c, "accepted") + whole(c, "fallback");

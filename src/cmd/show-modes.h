@@ -6,6 +6,9 @@
 
 #include <jansson.h>
 
+/* consensus: of the status; its mode, what it spared, and its errors. */
+void show_consensus(const json_t *consensus, bool colour);
+
 /* gate: of the status; its switch, counters, and a line for each agent. */
 void show_gate(const json_t *gate, bool colour);
 

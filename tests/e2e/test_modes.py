@@ -236,6 +236,13 @@ def _(t):
         t.check(words in r.out, "no %r in %r" % (words, r))
     r = tightwad(t, "gate", "status", **of(p))
     t.equal((r.code, r.out.startswith("gate       on, approximate")), (0, True), r)
+    r = tightwad(t, "consensus", **of(p))
+    t.equal((r.code, r.out.startswith("consensus  strict, approximate")), (0, True), r)
+    r = tightwad(t, "consensus", "majority", **of(p))
+    t.equal((r.code, "approximate" in r.out), (0, True), r)
+    wait_until("the mode to be shown", lambda: tightwad(t, "consensus", "--json", **of(p)).json()["mode"] == "majority", 5)
+    r = tightwad(t, "consensus", "loose", **of(p))
+    t.check(r.code == 1 and "off, strict, majority or any_disagree" in r.err, r)
     t.equal(tightwad(t, "gate", "status", "--json", **of(p)).json()["requests"], 1)
     r = tightwad(t, "gate", "stop", "--save", **of(p))
     t.equal(r.code, 0, r)
@@ -257,11 +264,11 @@ def _(t):
         t.equal(r.code, 1, r)
         t.check("no quality gate is configured in " + p.config in r.err and "agents:\n" in r.err, r)
     t.equal(tightwad(t, "gate", "on", **of(p)).code, 2)
-    # A daemon of its own: its configuration has the gate off.
+    # A daemon of its own: its configuration has the gate off, and its verifier is the only server that could be the target.
     config, port = os.path.join(t.folder, "gate.yaml"), free_port()
     with open(config, "w") as f:
-        json.dump({"proxy": {"port": port, "target": {"url": target.url}},
-                   "quality_gate": {"enabled": False, "agents": [{"url": mid.url, "name": "mid"}]}}, f)
+        json.dump({"proxy": {"port": port},
+                   "quality_gate": {"enabled": False, "verifier": {"url": target.url}, "agents": [{"url": mid.url, "name": "mid"}]}}, f)
     with open(os.path.join(t.folder, "none.yaml"), "w") as f:
         json.dump({"proxy": {"port": free_port(), "target": {"url": target.url}}}, f)
     r = tightwad(t, "gate", "start", "-c", "none.yaml")
@@ -274,6 +281,8 @@ def _(t):
         url = "http://127.0.0.1:%d" % port
         wait_until("the agent", lambda: get(url + "/v1/tightwad/status").json()["gate"]["agents"][0]["health"] == "up", 10)
         t.equal(seen(t, chat(url, "What is 2 + 2?", temperature=0)), "gate")
+        case = Case("What is 3 + 4?", temperature=0)
+        t.equal(case.ask(url, model=NAME + "@exact").key(), references(target, [case])[0].key(), "the verifier is the target")
     finally:
         r = tightwad(t, "stop", "-c", config)
     t.equal(r.code, 0, r)
