@@ -159,7 +159,8 @@ static bool streams(const struct drafting *d)
 static bool wants_branches(const struct drafting *d)
 {
     const struct config_proxy *settings = proxy_settings(d->a->proxy);
-    return streams(d) && settings->governor && settings->draft_branches && d->member->backend->info.caps.draft_branches;
+    return streams(d) && settings->governor && settings->draft_branches &&
+           d->member->backend->info.caps.draft_branches && d->a->runner == &speculate_runner; /* no vote is on them */
 }
 
 /* So many tokens have come, in so many microseconds (below 0: that says nothing of the drafter's pace). */

@@ -75,11 +75,11 @@ static int64_t patience(const struct voter *w, int64_t since_us)
     return left > 0 ? left : 0;
 }
 
-/* Nothing has been heard of it since it was given up.  It may be reading a long prompt, in which telling it of every
- * new token would only disturb it. */
-static bool is_silent(const struct voter *w)
+/* It was given up, and is let alone until it has overtaken the path, or has said what it had to say: told of every new
+ * token it would begin anew each time and never be in time again. */
+static bool is_late(const struct voter *w, const int32_t *path, size_t n_path)
 {
-    return w->silent_us != 0 && drafting_busy(w->drafting) && drafting_news_us(w->drafting) <= w->silent_us;
+    return w->silent && !drafting_ready(w->drafting, path, n_path);
 }
 
 int64_t voters_collect(struct voters *v, const int32_t *path, size_t n_path, size_t window, int64_t since_us)
@@ -89,15 +89,15 @@ int64_t voters_collect(struct voters *v, const int32_t *path, size_t n_path, siz
         struct voter *w = &v->list[i];
         const float *probs;
         w->n = 0;
-        if (is_silent(w))
+        if (is_late(w, path, n_path))
             continue;
         w->n = drafting_follow(w->drafting, path, n_path, window, &w->tokens, &probs);
         if (w->n >= window || (w->n > 0 && !drafting_busy(w->drafting))) {
-            w->silent_us = 0;
-        } else if (w->silent_us == 0 && drafting_busy(w->drafting)) {
+            w->silent = false;
+        } else if (!w->silent && drafting_busy(w->drafting)) {
             int64_t left = patience(w, since_us);
             left = left < most ? left : most;
-            w->silent_us = left > 0 ? 0 : clock_us();
+            w->silent = left <= 0;
             wait = left > wait ? left : wait;
         }
     }
@@ -132,7 +132,8 @@ void voters_sent(struct voters *v, const int32_t *path, size_t n_path, size_t n)
     for (size_t i = 0; i < v->n; i++) {
         struct voter *w = &v->list[i];
         const float *probs;
-        w->n = n == 0 || is_silent(w) ? 0 : drafting_follow(w->drafting, path, n_path, n, &w->tokens, &probs);
+        w->n =
+            n == 0 || is_late(w, path, n_path) ? 0 : drafting_follow(w->drafting, path, n_path, n, &w->tokens, &probs);
         w->n_sent = w->n;
         if (w->n > 0)
             memcpy(w->sent, w->tokens, w->n * sizeof(*w->tokens));

@@ -11,7 +11,7 @@ struct voter {
     struct drafting *drafting;
     const int32_t *tokens; /* what it has to say behind the path, as of the newest voters_collect */
     size_t n;
-    int64_t silent_us; /* since when it is waited for no more; 0: it is */
+    bool silent; /* was waited for in vain */
     /* what of it goes to the target in the draft that is checked now */
     int32_t sent[VOTE_WINDOW_MAX];
     size_t n_sent;
