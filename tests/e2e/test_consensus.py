@@ -100,7 +100,7 @@ def _(t):
 
 @test("the three rules: the more they ask for, the more the target does; and each says that it is approximate")
 def _(t):
-    todo, shares = prompts(N, "rules"), {}
+    todo, shares = prompts(12, "rules"), {}
     for mode in ("any_disagree", "strict", "majority"):
         proxy = consensus(t, mode=mode)
         for p in todo:
@@ -211,7 +211,7 @@ def _(t):
 @test("an audit of a part tells the share of wrong tokens within its interval")
 def _(t):
     proxy = consensus(t, mode="majority", consensus_audit=0.3, consensus_window=4)
-    tokens, wrong = compared(proxy, story_prompts(N, "estimate"))
+    tokens, wrong = compared(proxy, story_prompts(14, "estimate"))
     c = counted(proxy)
     t.note("truly %d of %d, %.4f; %r" % (wrong, tokens, wrong / tokens, c))
     t.between(c["audited_tokens"] / tokens, 0.2, 0.4, "the share that was audited")

@@ -35,6 +35,8 @@ extern const struct CMUnitTest names_tests[];
 extern const size_t names_test_count;
 extern const struct CMUnitTest verdict_tests[];
 extern const size_t verdict_test_count;
+extern const struct CMUnitTest consensus_tests[];
+extern const size_t consensus_test_count;
 extern const struct CMUnitTest vote_tests[];
 extern const size_t vote_test_count;
 extern const struct CMUnitTest review_tests[];
@@ -69,6 +71,7 @@ int main(void)
     add(&all, speculate_tests, speculate_test_count);
     add(&all, names_tests, names_test_count);
     add(&all, verdict_tests, verdict_test_count);
+    add(&all, consensus_tests, consensus_test_count);
     add(&all, vote_tests, vote_test_count);
     add(&all, review_tests, review_test_count);
     int failed = _cmocka_run_group_tests("engines", all.tests, all.n, NULL, NULL);
