@@ -12,7 +12,7 @@ from questions import questions  # noqa: E402
 
 MODELS_OF_AGENTS = ("draft", "mid", "numbers", "words")
 QUESTIONS = questions(int(os.environ.get("QUESTIONS", "300")))
-MOST = 100  # tokens of an answer: the longest right one has 80
+MOST = 100  # tokens of an answer: the longest right one has fewer
 HEADS = ("review", "routing", "right", "approved", "corrected", "rejected", "text unchanged", "tokens by the target",
          "wrong approved", "right not approved", "shadow check: differs")
 
