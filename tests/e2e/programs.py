@@ -377,6 +377,7 @@ class Pool(Proxy):
                                     for i, (host, port) in enumerate(at, 1)]
         if self.binaries:
             all_of_it["binaries"] = self.binaries
+        all_of_it.update(self.gate_section())
         beside = self.config + ".new"
         with open(beside, "w") as f:
             f.write(_yaml(all_of_it))

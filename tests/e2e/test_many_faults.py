@@ -116,10 +116,10 @@ class Chaos:
             self.answers += 1
             if self.answers < self.next:
                 return
-            self.next += self.rng.randrange(1, 4)
+            self.next += self.rng.randrange(2, 5)
             i = self.rng.randrange(len(self.real))
-            if i in self.broken:
-                self.mend(i)
+            if i in self.broken or len(self.broken) > 1:
+                self.mend(i if i in self.broken else min(self.broken))
             else:
                 way = self.rng.choice((self.kill, self.freeze, self.hold, self.garble, self.lie, self.cut, self.refuse))
                 self.done[way.__name__] += 1
@@ -243,7 +243,7 @@ def _(t):
 
     def vanish(k):
         mine = random.Random(k)
-        for i in range(8 if SANITIZED else 25):
+        for i in range(8 if SANITIZED else 15):
             stay, mode = mine.randrange(5), mine.choice(("consensus", "gate"))
             body = {"model": "target@" + mode, "stream": True, "temperature": 0, "max_tokens": 60,
                     "messages": [{"role": "user", "content": mine.choice(PROMPTS)}]}
@@ -360,6 +360,51 @@ def _(t):
     for mode in ("exact", "consensus"):
         t.equal(case.ask(proxy.url, model="target@" + mode, timeout=20).key(), wanted, mode)
     t.check(all(f.count("/v1/node/draft") > 0 for f in fakes), "they were never asked")
+
+
+@test("the pool's model is swapped under answers of every mode: none fails, each is one model's")
+def _(t):
+    nodes = {m: t.node(m) for m in ("mid", "small")}
+    pool = t.pool({"target": "target", "mid": "mid"}, drafters=[nodes["mid"], nodes["small"]], consensus_mode="majority", consensus_audit=1,
+                  consensus_max_error=1, consensus_window=2, gate={"agents": [nodes["mid"], nodes["small"]], "shadow_share": 1})
+    case = Case(PROMPTS[0], temperature=0, max_tokens=40)
+    right = {"target": references(target, [case])[0].key(), "mid": references(nodes["mid"], [case])[0].key()}
+    over, wrong, served = threading.Event(), [], collections.Counter()
+
+    def client(k):
+        rng = random.Random(k)
+        while not over.is_set():
+            mode = ("exact", "consensus", "gate")[rng.randrange(3)]
+            prompt = PROMPTS[0] if mode == "exact" else rng.choice(PROMPTS)
+            a = chat(pool.url, prompt, stream=rng.random() < 0.5, temperature=0, max_tokens=40, timeout=60,
+                     model=None if mode == "exact" and k == 0 else "target@" + mode if pool.now == "target" else "mid@" + mode)
+            gone = a.status == 404  # the model that it named is no more
+            if not gone and (a.status != 200 or not a.done or a.error):
+                wrong.append(a)
+            kind = "gone" if gone else a.about.get("mode")
+            if kind == "exact" and prompt == PROMPTS[0] and a.key() != right[(a.model or "").split("@")[0]]:
+                wrong.append(a)
+            served[kind] += 1
+    pool.now = "target"
+    clients = [threading.Thread(target=client, args=(k,)) for k in range(4)]
+    for th in clients:
+        th.start()
+    try:
+        for name in ("mid", "target"):
+            wait_until("answers in every mode", lambda: all(served[m] >= 3 for m in ("exact", "consensus", "gate")), 40)
+            r = pool.command("swap", model=name)
+            t.check(r.status in (200, 202), r)
+            pool.now = name
+            pool.up(name)
+            served.clear()
+    finally:
+        over.set()
+        for th in clients:
+            th.join()
+    t.note(dict(served))
+    t.equal(wrong[:3], [], "%d answers" % len(wrong))
+    s = pool.settled()
+    t.equal((s["requests_failed"], s["gate"]["errors"], s["pool"]["restarts"]), (0, 0, 0))
 
 
 main()
