@@ -86,7 +86,8 @@ static void print_duration(double seconds)
         printf("%.0f days", seconds / 86400);
 }
 
-static void print_backend(const json_t *b, bool colour)
+/* several: there are other drafters. */
+static void print_backend(const json_t *b, bool several, bool colour)
 {
     bool target = strcmp(json_text(b, "role"), "target") == 0, up = strcmp(json_text(b, "health"), "up") == 0;
     const char *reason = json_text(b, "reason");
@@ -100,10 +101,15 @@ static void print_backend(const json_t *b, bool colour)
     if (!target && json_number(b, "drafted") > 0)
         printf("  %.1f %% of %" PRId64 " accepted", 100 * json_number(b, "accepted") / json_number(b, "drafted"),
                whole(b, "drafted"));
+    if (!target && several && json_number(b, "offered") > 0)
+        printf("  furthest in %.0f %% of %" PRId64 " rounds", 100 * json_number(b, "wins") / json_number(b, "offered"),
+               whole(b, "offered"));
     if (json_number(b, "tokens_per_second") > 0)
         printf("  %.0f tokens/s", json_number(b, "tokens_per_second"));
     if (json_is_true(json_object_get(b, "paused")))
         printf("  paused");
+    else if (json_is_true(json_object_get(b, "resting")))
+        printf("  rests: it adds too little to the others");
     else if (!target && up && !json_is_true(json_object_get(b, "active")))
         printf("  stands by");
     printf("%s%s\n", reason[0] != '\0' ? "\n           " : "", reason);
@@ -120,7 +126,7 @@ static void print_status(const json_t *s)
     show_pool(json_object_get(s, "pool"), colour);
     json_array_foreach(json_object_get(s, "backends"), i, b)
     {
-        print_backend(b, colour);
+        print_backend(b, json_array_size(json_object_get(s, "backends")) > 2, colour);
     }
     if (json_is_true(json_object_get(s, "speculating")))
         printf("speculating, %sanswers are the target's %s; governor: %s",

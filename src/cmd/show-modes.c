@@ -59,7 +59,7 @@ void show_consensus(const json_t *c, bool colour)
     trouble(c);
     if (tokens == 0)
         return;
-    printf("           %.0f %% of %" PRId64 " tokens without the target, %" PRId64 " of %" PRId64 " windows\n",
+    printf("           %.1f %% of %" PRId64 " tokens without the target, %" PRId64 " of %" PRId64 " windows\n",
            100.0 * (double)whole(c, "accepted") / (double)tokens, tokens, whole(c, "skipped"), whole(c, "windows"));
     show_audit(c);
 }
@@ -107,6 +107,12 @@ static void show_counters(const json_t *g)
     printf("; %" PRId64 " being written, %" PRId64 " being reviewed\n", whole(g, "writing"), whole(g, "reviewing"));
 }
 
+static void show_saved(const char *what, int decimals, double saved)
+{
+    if (!isnan(saved))
+        printf("; %.*f %s %s", decimals, fabs(saved), what, saved < 0 ? "more than without" : "saved");
+}
+
 static void show_shares(const json_t *g)
 {
     int64_t needed = whole(g, "corrected") + whole(g, "rejected") + whole(g, "direct");
@@ -117,10 +123,8 @@ static void show_shares(const json_t *g)
     printf("           %.0f %% of the requests needed the target to write", 100.0 * (double)needed / (double)done);
     if (agents + target > 0)
         printf(", as did %.0f %% of the tokens", 100.0 * (double)target / (double)(agents + target));
-    if (!isnan(json_number(g, "seconds_saved")))
-        printf("; %.1f s of its time saved", json_number(g, "seconds_saved"));
-    if (!isnan(json_number(g, "joules_saved")))
-        printf(", %.0f J", json_number(g, "joules_saved"));
+    show_saved("s of its time", 1, json_number(g, "seconds_saved"));
+    show_saved("J", 0, json_number(g, "joules_saved"));
     printf("\n");
     if (whole(g, "shadowed") > 0)
         printf("           %" PRId64 " of %" PRId64 " approved answers that the target wrote as well were wrong "
