@@ -16,25 +16,12 @@ static const char approve[] = "APPROVE", correct[] = "CORRECT:";
 
 /* ---- the verdict is there ---- */
 
-/* Without white space at either end. */
-static const char *trim(const char *text, size_t *len)
-{
-    static const char white[] = " \t\r\n";
-    while (*len > 0 && memchr(white, *text, sizeof(white) - 1) != NULL) {
-        text++;
-        --*len;
-    }
-    while (*len > 0 && memchr(white, text[*len - 1], sizeof(white) - 1) != NULL)
-        --*len;
-    return text;
-}
-
 /* Whether a correction, as far as it is known, is the agent's own text or its beginning; whole: nothing may be missing.
  */
 static bool is_the_answer(const struct review *r, const char *text, size_t len, bool whole)
 {
     size_t own_len = r->o.len;
-    const char *own = trim(r->o.text, &own_len);
+    const char *own = review_trim(r->o.text, &own_len);
     return (whole ? own_len == len : own_len >= len) && memcmp(own, text, len) == 0;
 }
 
@@ -176,7 +163,7 @@ static void on_same_tokens(void *arg, const struct backend_status *st, const int
 static void ask_same(struct review *r)
 {
     size_t len = r->o.len;
-    const char *own = trim(r->o.text, &len);
+    const char *own = review_trim(r->o.text, &len);
     struct buf b;
     buf_init(&b, sizeof(correct) + len);
     buf_adds(&b, correct);

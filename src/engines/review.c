@@ -173,7 +173,10 @@ struct review *review_start(const struct review_opts *o, review_done_cb *cb, voi
 {
     struct review *r = xcalloc(1, sizeof(*r));
     r->o = *o;
-    r->o.text = xstrndup(o->len > 0 ? o->text : "", o->len);
+    /* Programs differ in what they do with a blank before an answer and a line feed behind it.  A prompt's continuation
+     * may well begin with one. */
+    const char *text = o->request->chat ? review_trim(o->text, &r->o.len) : o->text;
+    r->o.text = xstrndup(r->o.len > 0 ? text : "", r->o.len);
     r->o.prompt = xstrdup(o->prompt);
     r->cb = cb;
     r->arg = arg;
@@ -199,6 +202,18 @@ void review_tokens_add(struct review_tokens *t, const int32_t *list, size_t n)
     if (n > 0)
         memcpy(t->list + t->n, list, n * sizeof(*list));
     t->n += n;
+}
+
+const char *review_trim(const char *text, size_t *len)
+{
+    static const char white[] = " \t\r\n";
+    while (*len > 0 && memchr(white, *text, sizeof(white) - 1) != NULL) {
+        text++;
+        --*len;
+    }
+    while (*len > 0 && memchr(white, text[*len - 1], sizeof(white) - 1) != NULL)
+        --*len;
+    return text;
 }
 
 void review_words_finish(struct review_words *w)

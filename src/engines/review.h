@@ -8,6 +8,7 @@
  *   than keep_share of the answer, it is rejected.  Nothing is generated.
  *   A mistake is often made a token or two before it shows, where the verifier already doubted: of the tokens just
  *   before the improbable one those from the first doubted one on (below one half) are not kept either.
+ *   White space at the ends of a chat's answer is not judged; it passes with the rest, and is not kept.
  *   The answer's text is what is judged, in the verifier's own tokens: which ones the agent used does not matter.
  *   An agent that one of the request's stop strings stopped did not end by itself, and its end is often improbable:
  *   then the text is kept, and the verifier writes the few tokens up to the stop string.
@@ -88,7 +89,7 @@ struct review_result {
     size_t lowest_at;      /* which one: n_tokens is the end */
     const int32_t *kept;   /* VERDICT_CORRECT: the beginning of the answer that stays; NULL where correction is given */
     size_t n_kept;         /* whole characters of UTF-8: text is their text */
-    const char *kept_text; /* the beginning of the agent's text, byte for byte */
+    const char *kept_text; /* the beginning of the agent's text (of a chat: behind its white space), byte for byte */
     size_t kept_len;
 
     /* by prompt */

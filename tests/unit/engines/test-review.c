@@ -213,12 +213,25 @@ static void review_likely(void **state)
     assert_string_equal(fake_body(v.fake, SCORE, 0),
                         "{\"session\":1,\"keep\":0,\"tokens\":[5,6,7,10,11,12,638],\"n\":4}");
     assert_non_null(strstr(fake_body(v.fake, TOKENIZE, 0), "\"abc\""));
+    /* white space around it is not judged, but in what continues a prompt */
+    v.o.text = " abc\n\n";
+    v.o.len = 6;
+    script_score(&v, "-0.1,-4.5,-0.2,-0.3", "0,2,0,0");
+    review(&v);
+    expect_verdict(&v, VERDICT_APPROVE, REVIEW_LIKELIHOOD);
+    assert_non_null(strstr(fake_body(v.fake, TOKENIZE, 1), "\"abc\""));
+    set_request(&v, false, "{\"prompt\":\"Once\"}");
+    script_score(&v, "-0.1,-4.5,-0.2,-0.3", "0,2,0,0");
+    review(&v);
+    assert_non_null(strstr(fake_body(v.fake, TOKENIZE, 2), "\" abc\\n\\n\""));
+    v.o.text = "abc";
+    v.o.len = 3;
     /* an answer that was cut has no end to be judged */
     v.o.finish = ANSWER_LENGTH;
     script_score(&v, "-0.1,-0.1,-0.2", "0,0,0");
     review(&v);
     expect_verdict(&v, VERDICT_APPROVE, REVIEW_LIKELIHOOD);
-    assert_non_null(strstr(fake_body(v.fake, SCORE, 1), "[5,6,7,10,11,12],\"n\":3"));
+    assert_non_null(strstr(fake_body(v.fake, SCORE, 3), "[5,6,7,10,11,12],\"n\":3"));
     /* nothing of it but its end */
     v.o.finish = ANSWER_STOP;
     v.o.len = 0;
@@ -232,7 +245,7 @@ static void review_likely(void **state)
     fake_reply(v.fake, TOKENIZE, 200, "{\"tokens\":[]}");
     review(&v);
     expect_verdict(&v, VERDICT_REJECT, REVIEW_LIKELIHOOD);
-    assert_int_equal(fake_count(v.fake, SCORE), 3);
+    assert_int_equal(fake_count(v.fake, SCORE), 5);
     stop(&v);
 }
 
