@@ -117,20 +117,23 @@ def _(t):
     t.equal([text for text, _, _ in cut], [alone("Count from 3 to 20.", max_tokens=9, stop=["7"])] * 2, "length and stop strings are theirs too")
 
 
-@test("by prompt a tiny judge is fooled, and the shadow check finds every case")
+@test("over a pool; a swap lets what runs end, and forgets what was remembered")
 def _(t):
-    agents = [t.node(m) for m in ("draft", "numbers")]
-    proxy = up(t.proxy(target, gate={"agents": agents, "routing": "round_robin", "review": "prompt", "shadow_share": 1}), 2)
-    approved = wrong = 0
-    for question, right in questions(24):
-        text, about, _ = ask(proxy, question, max_tokens=80)
-        approved += about["gate"] == "approved"
-        wrong += about["gate"] == "approved" and text != right
-        wait_until("the shadow check", lambda: proxy.status()["gate"]["shadowed"] == approved, 10)
-    g = gate(proxy)
-    t.equal((g["approved"], g["false_approved"]), (approved, wrong))
-    t.check(0 < wrong < approved, "%d of %d approved ones are wrong: nothing was tested" % (wrong, approved))
-    t.check(g["shadow_low"] < wrong / approved < g["shadow_high"], "the interval")
+    writer = t.own(FakeAgent(FRANCE[1]))
+    pool = t.pool({"target": "target", "mid": "mid"}, gate={"agents": [writer], "review": "likelihood", "cache_identical": True})
+    t.equal([ask(pool, FRANCE[0])[1]["gate"] for _ in range(2)], ["approved", "cached"])
+    writer.thinking = 1.5
+    got = []
+    asking = threading.Thread(target=lambda: got.append(ask(pool, FRANCE[0], max_tokens=40)))
+    asking.start()
+    wait_until("the agent to write", lambda: agent_of(pool, writer)["busy"] == 1)
+    pool.command("swap", model="mid")
+    asking.join()
+    t.equal((got[0][0], got[0][1]["gate"]), (FRANCE[1], "approved"), "what ran")
+    pool.up("mid")
+    writer.thinking = 0
+    text, about, _ = ask(pool, FRANCE[0], model="mid@gate")
+    t.equal((text, about["gate"]), (FRANCE[1], "approved"), "by the new verifier")
 
 
 @test("a stream hears that it is waited for, gets its text in pieces once approved, and when it goes all work stops")

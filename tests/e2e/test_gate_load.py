@@ -1,6 +1,7 @@
 """Five hundred requests at once on four agents: nothing is lost, who came first is served first, and memory stays bounded."""
 import re
 
+from fakes import FakeAgent
 from gates import *
 from harness import *
 from questions import questions
@@ -48,6 +49,25 @@ def _(t):
     t.less(overtaken, 60, "places out of turn")
     if not SANITIZED:
         t.less(peak[0], 100e6, "bytes of memory")
+
+
+@test("who came first has the target first, whether it is to review or to answer")
+def _(t):
+    target, agent = t.node("target", slots=1), t.own(FakeAgent("The capital of France is Paris."))
+    line = t.relay(target)
+    proxy = up(t.proxy(line.url, gate={"agents": [agent], "review": "likelihood", "shadow_share": 0}), 1)
+    kinds = ["exact", "gate", "exact", "gate", "exact"]
+    line.hold()  # the first one has the only slot for as long as the target is not heard
+    threads = []
+    for i, mode in enumerate(kinds):
+        threads.append(threading.Thread(target=lambda mode=mode: ask(proxy, "What is the capital of France?", mode=mode)))
+        threads[-1].start()
+        wait_until("it to be taken in", lambda: len(proxy.status()["requests"]) == i + 1)
+    wait_until("both to be written", lambda: [r["outcome"] for r in proxy.status()["requests"]].count("written") == 2)
+    line.release()
+    for th in threads:
+        th.join()
+    t.equal(re.findall(r"request (\d+): answered", proxy.output), ["1", "2", "3", "4", "5"])
 
 
 @test("more than the queue holds are refused at once with 429 and Retry-After, and the others are served")
