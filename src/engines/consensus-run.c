@@ -206,7 +206,6 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         member_ok(a->target, st->elapsed_us, n);
     s->sent = s->n_path;
     pieces_learn(counts(s)->pieces, v->tokens, n);
-    voters_result(&s->voters, v->tokens, n);
     counts(s)->target_passes++;
     size_t at = s->n_path;
     bool open = take_tokens(s, v->tokens, n, v->accepted);
@@ -217,8 +216,8 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         finish(s);
 }
 
-/* The target says what comes now; draft: the best guess at it. */
-static void verify(struct consensus_run *s, const int32_t *draft, size_t n)
+/* The target says what comes now; draft: the best guess at it, begun by the drafter of that name. */
+static void verify(struct consensus_run *s, const int32_t *draft, size_t n, const char *author)
 {
     struct proxy_answer *a = s->a;
     size_t left = room(s), fits = backend_verify_most(s->session);
@@ -235,9 +234,9 @@ static void verify(struct consensus_run *s, const int32_t *draft, size_t n)
     found_again(s);
     change_state(s, CONSENSUS_VERIFY);
     counts(s)->windows++;
-    voters_sent(&s->voters, s->path, s->n_path, n);
+    voters_go_on(&s->voters, s->path, s->n_path, n + 1);
     if (n > 0)
-        proxy_answer_drafted_by(a, voters_author(&s->voters, draft, 1), false);
+        proxy_answer_drafted_by(a, author, false);
     s->call = backend_verify(s->session, s->path, s->n_path, draft, n, -1,
                              member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
 }
@@ -363,13 +362,14 @@ static bool vote(struct consensus_run *s)
     if (!all && ask_texts(s, r.line, r.n_line))
         return false;
     bool ask = !all || r.agreed == 0 || (r.target && !r.outvoted);
+    const char *author = r.n_line > n ? voters_author(&s->voters, r.line, n + 1) : "";
     if (n > 0 && !emit(s, tokens, n, !ask)) {
         finish(s);
         return false;
     }
     if (n > 0 && (!ask || s->a->paused || s->a->ended))
         return true;
-    verify(s, r.line + n, r.n_line - n);
+    verify(s, r.line + n, r.n_line - n, author);
     return false;
 }
 

@@ -127,30 +127,13 @@ const char *voters_author(const struct voters *v, const int32_t *line, size_t n)
     return "";
 }
 
-void voters_sent(struct voters *v, const int32_t *path, size_t n_path, size_t n)
+void voters_go_on(struct voters *v, const int32_t *path, size_t n_path, size_t window)
 {
     for (size_t i = 0; i < v->n; i++) {
         struct voter *w = &v->list[i];
         const float *probs;
-        w->n =
-            n == 0 || is_late(w, path, n_path) ? 0 : drafting_follow(w->drafting, path, n_path, n, &w->tokens, &probs);
-        w->n_sent = w->n;
-        if (w->n > 0)
-            memcpy(w->sent, w->tokens, w->n * sizeof(*w->tokens));
-    }
-}
-
-void voters_result(struct voters *v, const struct backend_token *tokens, size_t n)
-{
-    for (size_t i = 0; i < v->n; i++) {
-        struct voter *w = &v->list[i];
-        struct member *m = drafting_member(w->drafting);
-        size_t right = 0, looked_at = w->n_sent < n ? w->n_sent : n;
-        while (right < looked_at && w->sent[right] == tokens[right].id)
-            right++;
-        m->drafted += looked_at;
-        m->accepted += right;
-        w->n_sent = 0;
+        if (!is_late(w, path, n_path))
+            (void)drafting_follow(w->drafting, path, n_path, window, &w->tokens, &probs);
     }
 }
 

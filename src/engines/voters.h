@@ -12,9 +12,6 @@ struct voter {
     const int32_t *tokens; /* what it has to say behind the path, as of the newest voters_collect */
     size_t n;
     bool silent; /* was waited for in vain */
-    /* what of it goes to the target in the draft that is checked now */
-    int32_t sent[VOTE_WINDOW_MAX];
-    size_t n_sent;
 };
 
 struct voters {
@@ -44,9 +41,10 @@ void voters_vote(const struct voters *v, enum vote_rule rule, size_t window, str
 /* The name of the first voter whose draft begins with n tokens of line, "" none. */
 const char *voters_author(const struct voters *v, const int32_t *line, size_t n);
 
-/* A draft of n tokens is being checked by the target; its verdict, for the drafters' records. */
-void voters_sent(struct voters *v, const int32_t *path, size_t n_path, size_t n);
-void voters_result(struct voters *v, const struct backend_token *tokens, size_t n);
+/* All write on behind path, of which the target says meanwhile how it goes on.  (What it says of the drafts is not put
+ * on the drafters' records: it is asked only where they do not agree, and those who are right as a rule are not asked
+ * about.) */
+void voters_go_on(struct voters *v, const int32_t *path, size_t n_path, size_t window);
 /* n tokens have been added to the path, which has n_path with them. */
 void voters_advance(struct voters *v, size_t n_path, const struct backend_token *tokens, size_t n);
 
