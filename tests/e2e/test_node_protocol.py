@@ -229,6 +229,10 @@ def _(t):
     t.equal(len(sc["logprobs"]), len(alone))
     for a, b, gap in zip(sc["logprobs"], v["logprobs"], sc["gaps"]):
         t.between(abs(a - b["logprob"]), 0, 2e-3, "score differs from verify")
+    last = call("score", {"session": s, "keep": 0, "tokens": prompt + alone, "n": 2})
+    t.equal([len(last["logprobs"]), len(last["gaps"])], [2, 2], "the last two alone")
+    for a, b in zip(last["logprobs"], sc["logprobs"][-2:]):
+        t.between(abs(a - b), 0, 2e-3, "the last two differ")
         t.equal(gap, 0)
 
 
@@ -296,7 +300,7 @@ def _(t):
              "draft": ["x", [-1], [640], [1 << 60], {}, 7], "epoch": ["x", -1, 1.5, []],
              "n": ["x", -1, 1.5, 1 << 60, [], {}], "logprobs": ["x", -1, 21, 1.5, []], "p_min": ["x", -0.1, 1.1, []]}
     fields = {"draft": "session keep tokens epoch n p_min", "verify": "session keep tokens draft logprobs",
-              "score": "session keep tokens", "generate": "session keep tokens n logprobs"}
+              "score": "session keep tokens n", "generate": "session keep tokens n logprobs"}
     for name, keys in fields.items():
         for key in keys.split():
             for value in wrong[key]:
@@ -307,7 +311,7 @@ def _(t):
         o = call(name, dict({k: v for k, v in good.items() if k in keys.split()}, wat=1), 400)
         t.check("wat" in error_of(o)["message"], o)
         for key in keys.split():
-            if key not in ("logprobs", "p_min"):
+            if key not in ("logprobs", "p_min") and (name, key) != ("score", "n"):
                 body = {k: v for k, v in good.items() if k in keys.split() and k != key}
                 if key != "draft":
                     call(name, body, 400)

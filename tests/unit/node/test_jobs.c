@@ -140,6 +140,20 @@ static void test_score(void **state)
     for (size_t i = 0; i < made; i++)
         assert_true(part->out[i].logprob == job->out[n + i].logprob);
     node_job_destroy(r.core, part);
+    /* the last few of what is new, and more of them than there are */
+    const size_t few[] = {1, 3, made, n + made, n + made + 50};
+    for (size_t k = 0; k < ARRAY_LEN(few); k++) {
+        size_t want = few[k] < n + made ? few[k] : n + made;
+        part = rig_job(NODE_JOB_SCORE, open_session(0, n), 0, path, n + made);
+        part->n = few[k];
+        rig_run(&r, part);
+        assert_int_equal(part->status, NODE_JOB_OK);
+        assert_int_equal(part->n_out, want);
+        for (size_t i = 0; i < want; i++)
+            if (n + made - want + i > 0)
+                assert_true(part->out[i].logprob == job->out[n + made - want + i].logprob);
+        node_job_destroy(r.core, part);
+    }
     node_job_destroy(r.core, job);
     free(logits);
     free(prompt);
