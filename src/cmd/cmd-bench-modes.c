@@ -110,6 +110,37 @@ static int settle(struct bench *b, const struct modes_row *r, struct mark *out, 
     return 0;
 }
 
+static const char *word(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text != NULL ? text : "";
+}
+
+/* How the approximate modes are set up: what their rows depend on. */
+static void describe_modes(struct bench *b, const json_t *status)
+{
+    const json_t *consensus = json_object_get(status, "consensus"), *gate = json_object_get(status, "gate");
+    struct modes *m = &b->modes;
+    bool of[2] = {false, false};
+    for (size_t i = 0; i < m->n; i++) {
+        of[0] = of[0] || (strcmp(m->row[i].mode, "consensus") == 0 && json_is_object(consensus));
+        of[1] = of[1] || (strcmp(m->row[i].mode, "gate") == 0 && json_is_object(gate));
+    }
+    json_object_set_new(m->settings, "consensus_mode", of[0] ? json_string(word(consensus, "mode")) : json_null());
+    json_object_set_new(m->settings, "gate_review", of[1] ? json_string(word(gate, "review")) : json_null());
+    json_object_set_new(m->settings, "gate_routing", of[1] ? json_string(word(gate, "routing")) : json_null());
+    char *vote = of[0] ? xasprintf("\nconsensus: %s", word(consensus, "mode")) : xstrdup("");
+    char *review = of[1]
+                       ? xasprintf("%sgate: reviewed by %s, %zu agents, %s", of[0] ? "; " : "\n", word(gate, "review"),
+                                   json_array_size(json_object_get(gate, "agents")), word(gate, "routing"))
+                       : xstrdup("");
+    char *all = xasprintf("%s%s%s", m->conditions, vote, review);
+    free(m->conditions);
+    m->conditions = all;
+    free(vote);
+    free(review);
+}
+
 /* The target's own endpoint where it is a node of ours that counts what is asked of it here: the address is the proxy's
  * way to it, which may lead elsewhere from this machine. */
 static int find_node(struct bench *b, const struct config *cfg, char **cause)
@@ -126,6 +157,8 @@ static int find_node(struct bench *b, const struct config *cfg, char **cause)
             b->node.token = xstrdup(cfg->proxy.target.api_key);
     }
     int rc = status != NULL ? 0 : -1;
+    if (rc == 0)
+        describe_modes(b, status);
     json_decref(status);
     look_at_node(b, &before);
     if (rc == 0) {

@@ -152,7 +152,7 @@ static int find_drafters(struct bench_setup *p, const char *list, char **cause)
         }
         p->n_drafters++;
     }
-    return 0;
+    return p->n_drafters > 0 ? 0 : cause_set(cause, "no drafter is named: a model is wanted");
 }
 
 /* The configured pool's models, or those that were named, or the project's own. */
@@ -177,7 +177,13 @@ static int choose_models(struct bench_setup *p, struct cmd_env *env, const struc
         return CMD_OK;
     }
     p->config.server = NULL;
-    return find_drafters(p, several != NULL ? several : one != NULL ? one : "small", cause) == 0 ? CMD_OK : CMD_FAILED;
+    if (find_drafters(p, several != NULL ? several : one != NULL ? one : "small", cause) != 0)
+        return CMD_FAILED;
+    if (several != NULL && p->n_drafters < 2) {
+        cause_set(cause, "--drafters is \"%s\": two or more are wanted, with commas (--drafter names one)", several);
+        return CMD_USAGE;
+    }
+    return CMD_OK;
 }
 
 /* The coordinator's binary of the configuration, where that is a llama-server, is the one to compare with. */

@@ -161,6 +161,8 @@ int demo_show_consensus(struct client *c, bool *held, char **cause)
     for (size_t i = 0; i < ARRAY_LEN(rules) && rc == 0; i++)
         rc = show_rule(&s, i, cause);
     if (rc == 0)
+        rc = set_rule(&s, rules[0].mode, cause); /* as it is configured */
+    if (rc == 0)
         rc = ask_exact(&s, held, cause);
     if (rc == 0)
         rc = print_audit(&s, cause);

@@ -77,11 +77,29 @@ def _(t):
     t.check("tightwad stop" in p.output, p.output)
 
 
+@test("several drafters: each alone and all together, each row's rounds its own, every answer the pool's")
+def _(t):
+    p = bench(t, "--link", "1", "--runs", "1", "--prompts", "2", "--drafters", "numbers,words", "--only", "k32-*,k16-all", "--json")
+    t.equal(p.wait(150), 0, p.output)
+    o = json.loads(p.output[p.output.index("{"):])
+    rows = {r["name"]: r for r in o["rows"]}
+    t.equal(list(rows), ["pool", "k32-numbers", "k32-words", "k16-all", "k32-all"])
+    t.equal(o["settings"]["drafter"], "numbers.gguf, words.gguf")
+    for r in rows.values():
+        t.equal((r["answers"], r["identical"], r["failure"]), (2, 2, None), r["name"])
+    # One of the two prompts is at home with each.
+    best = max(rows["k32-numbers"]["tokens_per_round"], rows["k32-words"]["tokens_per_round"])
+    t.check(rows["k16-all"]["tokens_per_round"] > 1.5 * best, rows)
+    t.check(rows["k16-all"]["verified_per_round"] <= 32, rows["k16-all"])
+
+
 @test("what can't be: a message, and nothing is started")
 def _(t):
     for args, words in ((["--only", "k9"], 'no row is called "k9"'), (["--link", "fast"], "--link is"),
                         (["--drafter", "./none.gguf"], "cannot be read"),
-                        (["--llama-server", "./none"], "not a program")):
+                        (["--llama-server", "./none"], "not a program"), (["--drafters", "words"], "two or more are wanted"),
+                        (["--drafters", "words,words"], "named twice"), (["--drafters", ""], "no drafter is named"),
+                        (["--drafters", "words,small", "--only", "k8"], "k32-NAME")):
         p = bench(t, *args)
         t.check(p.wait(20) in (1, 2), p.output)
         t.check(words in p.output, "%r: %s" % (args, p.output))

@@ -29,6 +29,7 @@ def _(t):
     t.equal(r.code, 0, r)
     o = r.json()
     t.equal((o["settings"]["prompts"], o["settings"]["known"], o["settings"]["rounds"]), (12, 12, 1))
+    t.equal([o["settings"][k] for k in ("consensus_mode", "gate_review", "gate_routing")], ["strict", "both", "round_robin"])
     rows = {m["mode"]: m for m in o["modes"]}
     t.equal(list(rows), ["target", "exact", "consensus", "gate"])
     for name, m in rows.items():
