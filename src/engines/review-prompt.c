@@ -343,8 +343,9 @@ static void on_asked_about(void *arg, const struct backend_status *st, const cha
 void review_ask(struct review *r)
 {
     const struct oai_request *q = r->o.request;
-    /* a token has a byte at least */
-    r->said_most = r->o.len + SAID_TOKENS;
+    /* A token has a byte at least, mostly some.  Servers of others may refuse a length that is beyond what they have.
+     */
+    r->said_most = (r->o.verifier->backend->info.caps.score ? r->o.len : r->o.len / 2) + SAID_TOKENS;
     buf_finish(&r->said);
     buf_init(&r->said, r->said_most * SAID_BYTES);
     if (!q->chat && q->prompt == NULL)

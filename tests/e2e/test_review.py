@@ -3,6 +3,7 @@ every kind, and verdicts that must not let anything pass."""
 import collections
 import queue
 
+from fake_ollama import FakeOllama
 from fakes import FakeAgent
 from gates import *
 from harness import *
@@ -107,11 +108,14 @@ def _(t):
     t.equal((g["rejected"], g["unreadable"]), (len(words), len(words) - 2), "counts")
 
 
-@test("verifiers of other kinds: llama-server by prompt, an API with echo by likelihood as well")
+@test("verifiers of other kinds: llama-server and Ollama by prompt, an API with echo by likelihood as well")
 def _(t):
     writer = t.own(FakeAgent(FRANCE[1]))
     llama = t.llama_server("target")
-    cases = [({"url": llama.url, "backend": "llamacpp"}, "prompt"), ({"url": target.url, "backend": "openai"}, "both")]
+    ollama = t.own(FakeOllama(upstream=target.url, model="target:latest"))
+    cases = [({"url": llama.url, "backend": "llamacpp"}, "prompt"),
+             ({"url": ollama.url, "backend": "ollama", "model_name": "target:latest"}, "prompt"),
+             ({"url": target.url, "backend": "openai"}, "both")]
     for verifier, kind in cases:
         proxy = up(t.proxy(target, gate={"agents": [writer], "verifier": verifier, "shadow_share": 0}), 1)
         wait_until("the verifier", lambda: proxy.status()["gate"]["review"] == kind, 20)
