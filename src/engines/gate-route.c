@@ -12,6 +12,7 @@ enum {
     PATIENCE_RECORD = 8,              /* answers that make a record */
     PATIENCE_FLOOR_US = 10 * 1000000, /* what is given up sooner was perhaps only slow */
     PATIENCE_AHEAD = 64,              /* bytes that may be on their way */
+    PATIENCE_READ = 8,                /* bytes that are read in the time of one that is written, at least */
 };
 static const double PATIENCE_TIMES = 8; /* times the slow answers of the record */
 
@@ -86,10 +87,13 @@ size_t gate_race_share(size_t n_free, size_t waiting)
     return share > 0 ? share : 1;
 }
 
-int64_t gate_patience_us(const struct stats_ring *record, size_t bytes)
+int64_t gate_patience_us(const struct stats_ring *record, size_t read, size_t written)
 {
     if (stats_ring_count(record) < PATIENCE_RECORD)
         return INT64_MAX;
-    double us = PATIENCE_TIMES * stats_ring_quantile(record, 0.95) * (double)(bytes + PATIENCE_AHEAD);
-    return us > PATIENCE_FLOOR_US ? (int64_t)us : PATIENCE_FLOOR_US;
+    double bytes = (double)written + PATIENCE_AHEAD + (double)read / PATIENCE_READ;
+    double us = PATIENCE_TIMES * stats_ring_quantile(record, 0.95) * bytes;
+    if (us < PATIENCE_FLOOR_US)
+        return PATIENCE_FLOOR_US;
+    return us < 1e15 ? (int64_t)us : INT64_MAX;
 }

@@ -45,8 +45,9 @@ bool gate_route_possible(const struct gate_seat *seats, size_t n);
 /* In a race: how many of the free agents write for one request while `waiting` others wait for one too.  At least 1. */
 size_t gate_race_share(size_t n_free, size_t waiting);
 
-/* How long an agent may be at work on a text of so many bytes, in microseconds: far longer than the slow ones of its
- * record would take.  record: microseconds a byte of its whole answers.  INT64_MAX while it has too short a record. */
-int64_t gate_patience_us(const struct stats_ring *record, size_t bytes);
+/* How long an agent may be at work that has written so many bytes, in microseconds: far longer than the slow ones of
+ * its record would take.  record: microseconds a byte of its whole answers; read: bytes of the request, which it has to
+ * read first.  INT64_MAX while it has too short a record. */
+int64_t gate_patience_us(const struct stats_ring *record, size_t read, size_t written);
 
 #endif

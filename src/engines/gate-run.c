@@ -55,6 +55,7 @@ struct gate_run {
     uint64_t tried[GATE_AGENTS]; /* agents that have failed it */
     size_t n_tried;
     int64_t retries;
+    size_t to_read; /* bytes of the request */
     bool by_target; /* no agent, or a rejection: the target answers itself */
     /* the answer */
     char *text;
@@ -534,7 +535,7 @@ static const char *dawdles(const struct writing *w, int64_t now)
     int64_t us = now - w->began_us;
     if (us > w->r->a->proxy->gate->cfg.agent_timeout_ms * 1000)
         return "it takes longer than agent_timeout";
-    if (us > gate_patience_us(&w->agent->byte_us, w->text.len))
+    if (us > gate_patience_us(&w->agent->byte_us, w->r->to_read, w->text.len))
         return "it takes far longer than it used to";
     if (!member_up(w->agent->m) && now - w->heard_us > SILENT_US)
         return "it has fallen silent, and does not answer when asked how it is";
@@ -579,6 +580,14 @@ static void recall(struct gate_run *r, const struct gate_cached *was)
     pass(r, OUTCOME_CACHED);
 }
 
+static size_t request_bytes(const struct oai_request *q)
+{
+    size_t n = q->prompt != NULL ? strlen(q->prompt) : 0, i;
+    const json_t *m;
+    json_array_foreach(q->messages, i, m) n += json_string_length(json_object_get(m, "content"));
+    return n;
+}
+
 static void gate_start(struct proxy_answer *a)
 {
     struct gate_run *r = xcalloc(1, sizeof(*r));
@@ -593,6 +602,7 @@ static void gate_start(struct proxy_answer *a)
         recall(r, was);
         return;
     }
+    r->to_read = request_bytes(&a->req);
     r->request = json_deep_copy(a->req.original);
     json_object_del(r->request, "model");
     /* Told to all, so that who answers makes no difference where they draw alike. */

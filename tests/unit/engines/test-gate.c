@@ -92,14 +92,15 @@ static void test_patience(void **state)
     struct stats_ring r = {0};
     for (int i = 0; i < 7; i++)
         stats_ring_add(&r, 100000);
-    assert_true(gate_patience_us(&r, 10) == INT64_MAX);
+    assert_true(gate_patience_us(&r, 0, 10) == INT64_MAX);
     stats_ring_add(&r, 100000); /* 0.1 s a byte */
-    assert_true(gate_patience_us(&r, 0) > 10 * 1000000);
-    assert_true(gate_patience_us(&r, 1000) > 8 * 1000 * 100000LL);
+    assert_true(gate_patience_us(&r, 0, 0) > 10 * 1000000);
+    assert_true(gate_patience_us(&r, 0, 1000) > 8 * 1000 * 100000LL);
+    assert_true(gate_patience_us(&r, 80000, 1000) > 2 * gate_patience_us(&r, 0, 1000));
     struct stats_ring fast = {0};
     for (int i = 0; i < 8; i++)
         stats_ring_add(&fast, 10);
-    assert_true(gate_patience_us(&fast, 0) == 10 * 1000000);
+    assert_true(gate_patience_us(&fast, 0, 0) == 10 * 1000000);
 }
 
 /* ---- what is remembered ---- */
