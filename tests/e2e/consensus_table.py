@@ -25,9 +25,10 @@ def row(scope, target, voters, mode, todo):
     c = audited(proxy)
     proxy.stop()
     tokens = c["accepted"] + c["fallback"]
-    return "%.1f %% | %.2f %% (%d of %d) | %.1f | %d of %d" % (
+    pace = "%.1f" % (tokens / c["target_passes"]) if c["target_passes"] else "never asked"
+    return "%.1f %% | %.2f %% (%d of %d) | %s | %d of %d" % (
         100 * c["accepted"] / tokens, 100 * (c["error"] or 0), c["wrong_tokens"], c["audited_tokens"],
-        tokens / max(c["target_passes"], 1), same, len(todo))
+        pace, same, len(todo))
 
 
 def main(n):
