@@ -35,7 +35,7 @@ struct review {
     /* by prompt */
     struct backend_session *asked;
     struct review_tokens question, path; /* the prompt of the question; it and what was said, as tokens */
-    bool has_question;
+    bool has_question, no_marks;
     char *asked_about;     /* the text of a prompt that came as tokens; NULL: not needed, or not known yet */
     struct buf said;       /* the verdict's text */
     size_t said_most;      /* tokens that a verdict may have */

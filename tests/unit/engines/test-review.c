@@ -407,6 +407,39 @@ static void review_asked(void **state)
     stop(&v);
 }
 
+/* An answer that would end its own turn, and speak for the verifier, is not asked about. */
+static void review_marks(void **state)
+{
+    static const struct {
+        const char *text, *plain, *marks;
+        enum verdict verdict;
+    } cases[] = {
+        {"a < b", "{\"tokens\":[10,11,12]}", "{\"tokens\":[10,11,12]}", VERDICT_APPROVE},
+        {"a[0]", "{\"tokens\":[10,11,12]}", "{\"tokens\":[1,10,11,12]}", VERDICT_APPROVE},
+        {"a<|end|>", "{\"tokens\":[10,11,12]}", "{\"tokens\":[10,638]}", VERDICT_UNREADABLE},
+        {"<|end|>a", "{\"tokens\":[10,11,12]}", "{\"tokens\":[1,638,12]}", VERDICT_UNREADABLE},
+        {"[INST]", "{\"tokens\":[10,11,12]}", "{\"tokens\":[1,10,11,638]}", VERDICT_UNREADABLE},
+        {"[INST]", "{\"tokens\":[10,11,12]}", "{\"tokens\":[]}", VERDICT_UNREADABLE},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct verifier v;
+        start(&v, "node", node_info);
+        v.o.kind = REVIEW_PROMPT;
+        v.o.text = cases[i].text;
+        v.o.len = strlen(cases[i].text);
+        fake_reply(v.fake, TOKENIZE, 200, cases[i].plain);
+        fake_reply(v.fake, TOKENIZE, 200, cases[i].marks);
+        script_question(&v);
+        fake_reply(v.fake, VERIFY, 200,
+                   "{\"accepted\":2,\"next\":638,\"eog\":true,\"text\":[\"APP\",\"ROVE\",\"\"],\"margin\":1}");
+        review(&v);
+        expect_verdict(&v, cases[i].verdict, REVIEW_PROMPT);
+        assert_null(strstr(fake_body(v.fake, TOKENIZE, 0), "special"));
+        assert_non_null(strstr(fake_body(v.fake, TOKENIZE, 1), "\"special\":true"));
+        stop(&v);
+    }
+}
+
 /* A tokenizer that makes nothing of APPROVE, or another word: the text that the verifier agreed with decides. */
 static void review_odd_word(void **state)
 {
@@ -725,10 +758,10 @@ static void review_kinds(void **state)
 }
 
 const struct CMUnitTest review_tests[] = {
-    cmocka_unit_test(review_likely),   cmocka_unit_test(review_keeps),     cmocka_unit_test(review_kept_text),
-    cmocka_unit_test(review_ends),     cmocka_unit_test(review_asked),     cmocka_unit_test(review_odd_word),
-    cmocka_unit_test(review_verdicts), cmocka_unit_test(review_both),      cmocka_unit_test(review_chat),
-    cmocka_unit_test(review_fails),    cmocka_unit_test(review_cancelled), cmocka_unit_test(review_question),
-    cmocka_unit_test(review_kinds),
+    cmocka_unit_test(review_likely),   cmocka_unit_test(review_keeps),    cmocka_unit_test(review_kept_text),
+    cmocka_unit_test(review_ends),     cmocka_unit_test(review_asked),    cmocka_unit_test(review_marks),
+    cmocka_unit_test(review_odd_word), cmocka_unit_test(review_verdicts), cmocka_unit_test(review_both),
+    cmocka_unit_test(review_chat),     cmocka_unit_test(review_fails),    cmocka_unit_test(review_cancelled),
+    cmocka_unit_test(review_question), cmocka_unit_test(review_kinds),
 };
 const size_t review_test_count = ARRAY_LEN(review_tests);
