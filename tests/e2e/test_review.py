@@ -126,6 +126,24 @@ def _(t):
         proxy.stop()
 
 
+@test("a verifier that stalls or dies in the middle of a review: the review is made, or made again, and the answer passes")
+def _(t):
+    verifier, writer = t.node("target"), t.own(FakeAgent(FRANCE[1]))
+    for review in ("likelihood", "both", "prompt"):
+        proxy = up(t.proxy(verifier, gate={"agents": [writer], "review": review, "shadow_share": 0}), 1)
+        for act in (verifier.thaw, verifier.restart):
+            verifier.freeze()
+            later = []
+            asking = threading.Thread(target=lambda: later.append(ask(proxy, FRANCE[0])))
+            asking.start()
+            wait_until("the review to begin", lambda: proxy.status()["gate"]["reviewing"] == 1, 20)
+            act()
+            asking.join()
+            t.equal((later[0][0], later[0][1]["gate"]), (FRANCE[1], "approved"), "%s, %s" % (review, act.__name__))
+        t.equal(gate(proxy)["errors"], 0)
+        proxy.stop()
+
+
 @test("several turns and plain prompts are reviewed too")
 def _(t):
     mid = t.node("mid")
