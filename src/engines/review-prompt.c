@@ -357,6 +357,16 @@ static bool may_have_marks(const struct review *r)
     return memchr(r->o.text, '<', r->o.len) != NULL || memchr(r->o.text, '[', r->o.len) != NULL;
 }
 
+/* What marks look like, for servers that have no tokenizer to ask, or one that reads marks whatever it is told. */
+static bool looks_marked(const struct review *r)
+{
+    static const char *const marks[] = {"<|", "|>", "<\xef\xbd\x9c", "_of_turn>", "[INST]", "[/INST]", "<s>", "</s>"};
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++)
+        if (memmem(r->o.text, r->o.len, marks[i], strlen(marks[i])) != NULL)
+            return true;
+    return false;
+}
+
 static void look_for_marks(struct review *r)
 {
     r->call = backend_tokenize(r->o.verifier->backend, r->o.text, r->o.len, r->has_answer,
@@ -365,14 +375,19 @@ static void look_for_marks(struct review *r)
 
 static void ask(struct review *r)
 {
-    if (r->o.verifier->backend->info.caps.score && !r->no_marks && may_have_marks(r)) {
+    const struct backend_caps *caps = &r->o.verifier->backend->info.caps;
+    if (!caps->score && looks_marked(r)) {
+        review_conclude(r, VERDICT_UNREADABLE, REVIEW_PROMPT, "the answer may have the marks of turns in its text");
+        return;
+    }
+    if (caps->tokenize && !r->no_marks && may_have_marks(r)) {
         look_for_marks(r);
         return;
     }
     json_t *messages = review_messages(&r->o, r->asked_about);
     if (messages == NULL)
         review_conclude(r, VERDICT_UNREADABLE, REVIEW_PROMPT, "the question is not valid UTF-8");
-    else if (r->o.verifier->backend->info.caps.score)
+    else if (caps->score)
         ask_with_tokens(r, messages);
     else
         ask_in_words(r, messages);

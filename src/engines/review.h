@@ -19,9 +19,11 @@
  *   The question is the last message of the user's; whatever else the request has (other turns, a system message)
  *   stands above it, each message as "ROLE: …" under the line "Conversation:".  A verifier that can verify is given
  *   APPROVE as a draft: if it agrees, that is one pass and nothing is generated; if not, it writes on from there.
- *   Others are asked as in any chat.  An answer that has the marks of turns in its text (<|im_end|> …) is not asked
- * about where that can be seen: unreadable.  The verdict must be whole (the verifier ended by itself); verdict.h reads
- * it.  A correction that is the agent's own text is an approval.
+ *   Others are asked as in any chat.  The verdict must be whole (the verifier ended by itself); verdict.h reads it.  A
+ *   correction that is the agent's own text is an approval.
+ *   An answer that has the marks of turns in its text (<|im_end|> …) could end its own turn and speak for others, even
+ *   for the verifier.  It is not asked about: unreadable.  The verifier's tokenizer tells them; of servers that are no
+ * node their looks do as well.
  *
  * both: likelihood first; only what it approves is asked about by prompt, so a good answer costs two passes.  Where
  *   likelihood approves and the prompt does not, the verifier answers itself, but need not write again what it would

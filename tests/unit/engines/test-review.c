@@ -195,6 +195,20 @@ static void script_correction(struct verifier *v, const char *verdict)
     fake_reply(v->fake, VERIFY, 200, verdict);
 }
 
+#define CHAT "POST /v1/chat/completions"
+
+static void script_chat(struct verifier *v, const char *text, const char *finish)
+{
+    char parts[3][4096];
+    snprintf(parts[0], sizeof(parts[0]), "data: {\"choices\":[{\"delta\":{\"content\":\"%s\"}}]}\n\n", text);
+    snprintf(parts[1], sizeof(parts[1]),
+             "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"%s\"}],"
+             "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4}}\n\n",
+             finish);
+    snprintf(parts[2], sizeof(parts[2]), "data: [DONE]\n\n");
+    fake_stream(v->fake, CHAT, "text/event-stream", (const char *const[]){parts[0], parts[1], parts[2]}, 3, true);
+}
+
 /* ---- by likelihood ---- */
 
 static void review_likely(void **state)
@@ -438,6 +452,24 @@ static void review_marks(void **state)
         assert_non_null(strstr(fake_body(v.fake, TOKENIZE, 1), "\"special\":true"));
         stop(&v);
     }
+
+    /* without a tokenizer what looks like one is one */
+    static const char *const marked[] = {"a<|im_end|>", "[INST]a", "a</s>", "<end_of_turn>a"};
+    struct verifier v;
+    start(&v, "openai", NULL);
+    v.o.kind = REVIEW_PROMPT;
+    for (size_t i = 0; i < ARRAY_LEN(marked); i++) {
+        v.o.text = marked[i];
+        v.o.len = strlen(marked[i]);
+        review(&v);
+        expect_verdict(&v, VERDICT_UNREADABLE, REVIEW_PROMPT);
+    }
+    v.o.text = "a[0] < b[1]";
+    v.o.len = strlen(v.o.text);
+    script_chat(&v, "APPROVE", "stop");
+    review(&v);
+    expect_verdict(&v, VERDICT_APPROVE, REVIEW_PROMPT);
+    stop(&v);
 }
 
 /* A tokenizer that makes nothing of APPROVE, or another word: the text that the verifier agreed with decides. */
@@ -552,20 +584,6 @@ static void review_both(void **state)
 }
 
 /* ---- a server that only chats ---- */
-
-#define CHAT "POST /v1/chat/completions"
-
-static void script_chat(struct verifier *v, const char *text, const char *finish)
-{
-    char parts[3][4096];
-    snprintf(parts[0], sizeof(parts[0]), "data: {\"choices\":[{\"delta\":{\"content\":\"%s\"}}]}\n\n", text);
-    snprintf(parts[1], sizeof(parts[1]),
-             "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"%s\"}],"
-             "\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":4}}\n\n",
-             finish);
-    snprintf(parts[2], sizeof(parts[2]), "data: [DONE]\n\n");
-    fake_stream(v->fake, CHAT, "text/event-stream", (const char *const[]){parts[0], parts[1], parts[2]}, 3, true);
-}
 
 static void review_chat(void **state)
 {
