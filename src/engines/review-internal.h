@@ -35,7 +35,8 @@ struct review {
     /* by prompt */
     struct backend_session *asked;
     struct review_tokens question, path; /* the prompt of the question; it and what was said, as tokens */
-    bool has_question, no_marks;
+    bool has_question;
+    void (*unmarked)(struct review *r); /* goes on with an answer that has no marks of turns */
     char *asked_about;     /* the text of a prompt that came as tokens; NULL: not needed, or not known yet */
     struct buf said;       /* the verdict's text */
     size_t said_most;      /* tokens that a verdict may have */
@@ -65,6 +66,8 @@ void review_scored(struct review *r);
 void review_score(struct review *r);
 /* review-prompt.c */
 void review_ask(struct review *r);
+/* review-marks.c: goes on with unmarked, or concludes where the answer has the marks of turns in its text. */
+void review_look_for_marks(struct review *r, void (*unmarked)(struct review *r));
 /* review-question.c: the messages of a review by prompt; text: that of a prompt that came as tokens.  New reference,
  * NULL when the texts are not valid UTF-8. */
 json_t *review_messages(const struct review_opts *o, const char *text);
