@@ -23,5 +23,5 @@ def agent_of(proxy, what):
 
 
 def up(proxy, n):
-    wait_until("the agents to be known", lambda: sum(a["health"] == "up" for a in proxy.status()["gate"]["agents"]) == n, 20)
+    wait_until("the agents to be known", lambda: sum(a["health"] == "up" for a in (proxy.status()["gate"] or {"agents": []})["agents"]) == n, 20)
     return proxy
