@@ -1,8 +1,10 @@
-/* The gate's own state, shared by gate.c (agents, life), gate-run.c (answers), gate-shadow.c (checks afterwards) and
+/* The gate's own state, shared by gate.c (agents, life), gate-run.c (answers), gate-write.c
+ * (agents at work on them), gate-ticket.c (what is counted), gate-shadow.c (checks afterwards) and
  * gate-view.c (the picture). */
 #ifndef TIGHTWAD_ENGINES_GATE_INTERNAL_H
 #define TIGHTWAD_ENGINES_GATE_INTERNAL_H
 
+#include "base/buf.h"
 #include "engines/gate-cache.h"
 #include "engines/gate-route.h"
 #include "engines/gate.h"
@@ -16,7 +18,6 @@ enum {
     GATE_TEXT_MAX = 1 << 20, /* bytes of an agent's answer */
 };
 
-struct gate_run;
 struct gate_shadow;
 
 struct agent {
@@ -53,6 +54,8 @@ struct gate_ticket {
     int64_t waited_us;     /* when the client was last told that it has to wait */
 };
 
+struct gate_run;
+
 struct gate {
     struct proxy *p;
     struct config_gate cfg; /* numbers only: its pointers are NULL */
@@ -77,6 +80,48 @@ struct gate {
         false_approved;
 };
 
+/* Where an answer of the gate stands. */
+enum gate_state {
+    GATE_WAITING,   /* for an agent that is free */
+    GATE_WRITING,   /* by one agent, or by several of which the first counts */
+    GATE_LINED_UP,  /* for a slot: of the verifier's, or of the target's when it is to answer itself */
+    GATE_REVIEWING, /* the verifier is at work */
+    GATE_TELLING,   /* the client gets the text, or reads it too slowly */
+    GATE_OVER,      /* it was told, or handed over to the target */
+};
+
+/* An agent at work on an answer. */
+struct writing {
+    struct gate_run *r;
+    struct agent *agent;
+    struct backend_call *call;
+    struct buf text;
+    int64_t began_us, heard_us;
+};
+
+/* One answer on its way through the gate. */
+struct gate_run {
+    struct proxy_answer *a;
+    enum gate_state state;
+    json_t *request; /* as agents get it */
+    struct writing *writing[GATE_AGENTS];
+    size_t n_writing;
+    uint64_t tried[GATE_AGENTS]; /* agents that have failed it */
+    size_t n_tried;
+    int64_t retries;
+    size_t to_read; /* bytes of the request */
+    bool by_target; /* no agent, or a rejection: the target answers itself */
+    /* the answer */
+    char *text;
+    size_t len, told;
+    enum answer_finish finish;
+    int64_t prompt_tokens, tokens; /* -1 unknown */
+    struct review *review;
+    int64_t doubt_us;      /* since when reviews fail, 0: the last one did not */
+    struct event *tell;    /* begins to tell outside of the callback that found the text to be right */
+    struct gate_run *next; /* in gate.waiting */
+};
+
 /* ---- gate.c ---- */
 struct member *gate_verifier(const struct gate *g);
 struct agent *gate_agent_by_id(const struct gate *g, uint64_t id); /* NULL: gone */
@@ -90,12 +135,20 @@ size_t gate_choose(struct gate *g, const struct gate_seat *seats);
 int64_t gate_verifier_gone_us(const struct gate *g);
 
 /* ---- gate-run.c ---- */
-void gate_serve_waiting(struct gate *g);
-void gate_agent_leaves(struct gate *g, struct agent *agent); /* its answers go to others */
+void gate_run_state(struct gate_run *r, enum gate_state to);            /* aborts where there is no way to it */
+void gate_run_written(struct gate_run *r);                              /* its text is whole: what follows */
+void gate_run_by_target(struct gate_run *r, enum gate_outcome outcome); /* the target answers itself */
 void gate_check_runs(struct gate *g, int64_t now);
 uint32_t gate_count_runs(const struct gate *g, bool reviewing); /* that agents write, or the verifier is at work on */
 /* The text of an answer that the gate has or had in hand; NULL: the target wrote it all. */
 const char *gate_run_text(const struct proxy_answer *a, size_t *len, enum answer_finish *finish);
+
+/* ---- gate-write.c ---- */
+void gate_write(struct gate_run *r);                    /* an agent is sought, now or when one is free */
+void gate_write_stop(struct gate_run *r);               /* no agent is at work on it or wanted any more */
+void gate_write_check(struct gate_run *r, int64_t now); /* whether its agents dawdle */
+void gate_serve_waiting(struct gate *g);
+void gate_agent_leaves(struct gate *g, struct agent *agent); /* its answers go to others */
 
 /* ---- gate-shadow.c ---- */
 /* The target is to answer it as well, when it has the time. */
