@@ -297,14 +297,15 @@ enum gate_entry gate_entry(struct gate *g, const struct proxy_answer *a)
     size_t n = gate_seats(g, NULL, 0, seats);
     if (!gate_route_possible(seats, n))
         return gate_is_probed(g) ? GATE_BY_TARGET : GATE_LATER;
-    return g->waiting == NULL && gate_route(g->routing, seats, n, n) < n ? GATE_BEGINS : GATE_LATER;
+    /* Whoever waits with work begun has been asked first (gate_pump), and has no use for who is free now. */
+    return gate_route(g->routing, seats, n, n) < n ? GATE_BEGINS : GATE_LATER;
 }
 
 bool gate_has_room(const struct gate *g)
 {
     struct gate_seat seats[GATE_AGENTS];
     size_t n = gate_seats(g, NULL, 0, seats);
-    return g->waiting == NULL && gate_route(g->routing, seats, n, n) < n;
+    return gate_route(g->routing, seats, n, n) < n;
 }
 
 void gate_pump(struct gate *g)

@@ -50,7 +50,7 @@ enum gate_entry {
     GATE_BY_TARGET, /* there is no agent that could: the target answers it, like any other */
 };
 enum gate_entry gate_entry(struct gate *g, const struct proxy_answer *a);
-/* An agent is free and nobody waits for it, or there is none that could write: the queue is worth a look. */
+/* An agent is free: the queue is worth a look. */
 bool gate_has_room(const struct gate *g);
 /* The target begins to answer a request for which there was no agent. */
 void gate_begins_direct(struct proxy_answer *a);

@@ -409,4 +409,35 @@ def _(t):
     t.equal((s["requests_failed"], s["gate"]["errors"], s["pool"]["restarts"]), (0, 0, 0))
 
 
+@test("a request that waits for an agent that hangs holds up none that another one could write")
+def _(t):
+    released = threading.Event()
+
+    def choosy(body):
+        if "pears" in body["messages"][-1]["content"]:
+            return 400, {"error": {"message": "no"}}
+        return 200, event("7.") + event("", "stop")
+    picky, hung = t.own(FakeAgent("")), t.own(FakeAgent(lambda body: "7." if released.wait(100) else ""))
+    picky.routes[("POST", "/v1/chat/completions")] = choosy
+    proxy = t.proxy(target, gate={"agents": [picky, hung], "routing": "round_robin", "review": "likelihood", "agent_timeout": "100s"})
+    wait_until("the agents to be up", lambda: all(a["health"] == "up" for a in proxy.status()["gate"]["agents"]), 20)
+    slots = proxy.status()["gate"]["agents"][1]["slots"]
+    ask = lambda text: chat(proxy.url, text, temperature=0, max_tokens=10, model="target@gate", timeout=110)
+    many = [threading.Thread(target=lambda: ask("How many pears?")) for _ in range(slots + 1)]
+    for th in many:
+        th.start()
+    wait_until("all of its slots to be taken", lambda: proxy.status()["gate"]["agents"][1]["busy"] == slots, 20)
+    wait_until("one to wait for it", lambda: any(r["outcome"] == "waiting" for r in proxy.status()["requests"]), 20)
+    others = [threading.Thread(target=lambda: ask("How many plums?")) for _ in range(3)]
+    for th in others:
+        th.start()
+    for th in others:
+        th.join(30 * SLOWER)
+    held_up = any(th.is_alive() for th in others)
+    released.set()
+    for th in many + others:
+        th.join()
+    t.check(not held_up, "they waited, though an agent was free")
+
+
 main()
