@@ -174,6 +174,15 @@ static void take_counts(struct gate_run *r, const struct review_result *res)
         r->tokens = (int64_t)res->n_tokens + (r->finish == ANSWER_STOP);
 }
 
+/* The longest answer is the client's to say, and it is meant in the model's tokens, whatever the agent counts. */
+static bool is_too_long(const struct gate_run *r, const struct review_result *res)
+{
+    int64_t most = r->a->req.max_tokens;
+    if (most < 0)
+        return false;
+    return res->verdict == VERDICT_CORRECT ? (int64_t)res->n_kept > most : res->n_tokens > 0 && r->tokens > most;
+}
+
 static void correct(struct gate_run *r, const struct review_result *res)
 {
     struct proxy_answer *a = r->a;
@@ -215,7 +224,9 @@ static void on_review(void *arg, const struct review_result *res)
     log_debug("request %llu: the answer of %s: %s%s%s", (unsigned long long)r->a->id, r->a->gate->agent,
               verdict_name(res->verdict), res->message != NULL ? ", " : "", res->message != NULL ? res->message : "");
     take_counts(r, res);
-    if (res->verdict == VERDICT_APPROVE)
+    if (is_too_long(r, res))
+        answer_by_target(r, OUTCOME_REJECTED);
+    else if (res->verdict == VERDICT_APPROVE)
         pass(r, OUTCOME_APPROVED);
     else if (res->verdict == VERDICT_CORRECT && (res->kept != NULL || res->correction != NULL))
         correct(r, res);

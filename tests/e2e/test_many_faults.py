@@ -440,4 +440,17 @@ def _(t):
     t.check(not held_up, "they waited, though an agent was free")
 
 
+@test("an agent that writes more than was asked for, and does not count, is not passed on")
+def _(t):
+    right, wrong = "The capital of France is Paris.", "The capital of France is Rome."
+    for text, params in ((right, {"max_tokens": 3}), (wrong, {"max_tokens": 3}), (right, {"max_tokens": 40})):
+        proxy = t.proxy(target, gate={"agents": [t.own(FakeAgent(text))], "review": "likelihood"})
+        wait_until("the agent to be up", lambda: proxy.status()["gate"]["agents"][0]["health"] == "up", 20)
+        case = Case("What is the capital of France?", temperature=0, **params)
+        a, want = case.ask(proxy.url, model="target@gate"), references(target, [case])[0]
+        t.equal(a.key(), want.key(), text)
+        g = proxy.settled()["gate"]
+        t.equal((a.about["gate"], g["target_tokens"]), ("rejected", 3) if params["max_tokens"] == 3 else ("approved", 0), text)
+
+
 main()
