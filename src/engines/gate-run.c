@@ -225,7 +225,7 @@ static void on_review(void *arg, const struct review_result *res)
               verdict_name(res->verdict), res->message != NULL ? ", " : "", res->message != NULL ? res->message : "");
     take_counts(r, res);
     if (is_too_long(r, res))
-        answer_by_target(r, OUTCOME_REJECTED);
+        gate_run_by_target(r, OUTCOME_REJECTED);
     else if (res->verdict == VERDICT_APPROVE)
         pass(r, OUTCOME_APPROVED);
     else if (res->verdict == VERDICT_CORRECT && (res->kept != NULL || res->correction != NULL))
