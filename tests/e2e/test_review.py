@@ -1,6 +1,5 @@
 """What the verifier says of whole answers, through the gate: both ways of reviewing against known answers, verifiers of
 every kind, and verdicts that must not let anything pass."""
-import collections
 import queue
 
 from fake_ollama import FakeOllama
@@ -10,6 +9,7 @@ from harness import *
 from questions import questions
 
 AGENTS = ("draft", "mid", "numbers", "words")
+MOST = 100  # tokens of an answer: the longest right one has fewer, and some agents would go on and on
 target = shared.node("target")
 
 
@@ -23,7 +23,7 @@ def ask_all(t, proxy, pairs, threads=4):
         while True:
             try:
                 question, right = waiting.get_nowait()
-                text, about, _ = ask(proxy, question)
+                text, about, _ = ask(proxy, question, max_tokens=MOST)
                 got.append((question, right, text, about))
             except queue.Empty:
                 return
@@ -61,7 +61,7 @@ def _(t):
             elif about["gate"] == "corrected":
                 key = (writer.port, q)
                 if key not in own:
-                    own[key] = chat(writer.url, q, temperature=0, max_tokens=300).text
+                    own[key] = chat(writer.url, q, temperature=0, max_tokens=MOST).text
                 unchanged += own[key] == right
         t.note("%s: approved %d, unchanged %d, corrected %d, rejected %d; %d of %d tokens by the target" %
                (review, g["approved"], unchanged, g["corrected"], g["rejected"], g["target_tokens"], g["tokens"]))
@@ -75,7 +75,7 @@ def _(t):
     agents = [t.node(m) for m in AGENTS]
     proxy = up(t.proxy(target, gate={"agents": agents, "routing": "round_robin", "review": "prompt", "shadow_share": 1}), 4)
     approved = wrong = 0
-    pairs = questions(48 if SANITIZED else 120)
+    pairs = questions(48 if SANITIZED else 96)
     # A check gives way to requests that need its slot, and few wait for theirs: so two at a time, and not too many.
     for i in range(0, len(pairs), 12):
         for _, right, text, about in ask_all(t, proxy, pairs[i:i + 12], threads=2):
@@ -129,7 +129,7 @@ def _(t):
 @test("a verifier that stalls or dies in the middle of a review: the review is made, or made again, and the answer passes")
 def _(t):
     verifier, writer = t.node("target"), t.own(FakeAgent(FRANCE[1]))
-    for review in ("likelihood", "both", "prompt"):
+    for review in ("both", "prompt"):
         proxy = up(t.proxy(verifier, gate={"agents": [writer], "review": review, "shadow_share": 0}), 1)
         for act in (verifier.thaw, verifier.restart):
             verifier.freeze()
