@@ -483,19 +483,28 @@ static void wake(struct team *t, size_t tokens)
     }
 }
 
+/* What the mate added to the round: by how much it was right for longer than the best of the others. */
+static void judge_gain(const struct team *t, size_t i, const size_t *same, size_t tokens)
+{
+    const struct mate *m = t->mate[i];
+    size_t others = 0, own = same[i] < m->in_pass ? same[i] : m->in_pass;
+    bool wrong = false;
+    for (size_t j = 0; j < t->n; j++)
+        others = j != i && same[j] > others ? same[j] : others;
+    for (size_t j = 0; j < t->n; j++)
+        wrong = wrong || (j != i && same[j] == others && t->mate[j]->n_sent > others);
+    rest_saw_round(&drafting_member(m->d)->rest, own > others ? own - others : 0, tokens, wrong && others < tokens);
+}
+
 /* Who adds too little rests, one at a time: without it the others may add more. */
 static void judge_rest(struct team *t, const size_t *same, size_t tokens)
 {
     struct member *first = NULL;
     size_t awake = 0;
     for (size_t i = 0; i < t->n && t->n > 1; i++) {
-        const struct mate *m = t->mate[i];
-        struct member *member = drafting_member(m->d);
-        size_t others = 0, own = same[i] < m->in_pass ? same[i] : m->in_pass;
-        for (size_t j = 0; j < t->n; j++)
-            others = j != i && same[j] > others ? same[j] : others;
+        struct member *member = drafting_member(t->mate[i]->d);
+        judge_gain(t, i, same, tokens);
         awake += !member->rest.resting;
-        rest_saw_round(&member->rest, own > others ? own - others : 0, tokens);
         if (!member->rest.resting && rest_is_due(&member->rest) &&
             (first == NULL || rest_before(&member->rest, &first->rest)))
             first = member;

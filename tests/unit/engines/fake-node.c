@@ -52,10 +52,11 @@ static void on_info(struct httpd_request *r, void *arg)
 {
     struct fake_node *f = arg;
     httpd_reply_json(r, 200,
-                     json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:b,s:f,s:[i],s:b,s:b}", "protocol", 1, "version",
-                               "0", "llama", "fake", "model", "fake", "architecture", "hash", "fingerprint",
+                     json_pack("{s:i,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i,s:b,s:f,s:[i],s:b,s:b,s:i}", "protocol", 1,
+                               "version", "0", "llama", "fake", "model", "fake", "architecture", "hash", "fingerprint",
                                f->fingerprint, "n_vocab", FAKE_VOCAB, "n_ctx", f->n_ctx, "slots", 4, "batch_invariant",
-                               1, "noise", 0.0, "eog", FAKE_EOG, "add_bos", 0, "chat_template", 1));
+                               1, "noise", 0.0, "eog", FAKE_EOG, "add_bos", 0, "chat_template", 1, "branches",
+                               f->branches));
 }
 
 static void on_health(struct httpd_request *r, void *arg)
@@ -153,6 +154,13 @@ static int32_t *apply(struct fake_node *f, struct httpd_request *r, json_t **bod
     return path;
 }
 
+/* The token that it drafts. */
+static int32_t guess(struct fake_node *f, const int32_t *path, size_t n)
+{
+    bool knows = f->half == 0 || n / 8 % 2 == f->half - 1;
+    return chance(f) < f->agreement && knows ? fake_next(f, path, n) : (int32_t)(3 + chance(f));
+}
+
 /* As a stream, a token a line; the session's path has the drafted tokens afterwards. */
 static void stream_draft(struct fake_node *f, struct httpd_request *r, int32_t *path, size_t *n, json_int_t want)
 {
@@ -161,7 +169,7 @@ static void stream_draft(struct fake_node *f, struct httpd_request *r, int32_t *
     httpd_stream_start(r, 200, "application/x-ndjson");
     while (made < want && *n < 4000) {
         char line[80];
-        int32_t t = chance(f) < f->agreement ? fake_next(f, path, *n) : (int32_t)(3 + chance(f));
+        int32_t t = guess(f, path, *n);
         path[(*n)++] = t;
         made++;
         httpd_stream_send(r, line, (size_t)snprintf(line, sizeof(line), "{\"t\":[%d],\"p\":[0.8]}\n", (int)t));
@@ -193,13 +201,62 @@ static void on_draft(struct httpd_request *r, void *arg)
     }
     json_t *tokens = json_array(), *probs = json_array();
     for (; want > 0 && *n < 4000; want--) {
-        path[*n] = chance(f) < f->agreement ? fake_next(f, path, *n) : (int32_t)(3 + chance(f));
+        path[*n] = guess(f, path, *n);
         json_array_append_new(tokens, json_integer(path[*n]));
         json_array_append_new(probs, json_real(0.5));
         if (path[(*n)++] == FAKE_EOG)
             break;
     }
     httpd_reply_json(r, 200, json_pack("{s:o,s:o}", "tokens", tokens, "probs", probs));
+}
+
+/* Whether tokens, in the place of the draft's from `at` on, go along with the accepted part of path, and by next. */
+static bool goes_on(const json_t *tokens, size_t at, const int32_t *path, size_t accepted, int32_t next)
+{
+    if (at > accepted || json_integer_value(json_array_get(tokens, accepted - at)) != next)
+        return false;
+    for (size_t i = at; i < accepted; i++) {
+        if (json_integer_value(json_array_get(tokens, i - at)) != path[i])
+            return false;
+    }
+    return true;
+}
+
+/* Which draft has next behind the accepted tokens: 0 the line, -1 none, else 1 + a branch of the list.  A branch holds
+ * only where the line was right until there. */
+static int who_has(const json_t *draft, const json_t *branches, const int32_t *path, size_t accepted, int32_t next)
+{
+    if (goes_on(draft, 0, path, accepted, next))
+        return 0;
+    for (size_t i = 0; i < json_array_size(branches); i++) {
+        const json_t *b = json_array_get(branches, i);
+        size_t at = (size_t)json_integer_value(json_object_get(b, "at")), line = 0;
+        while (line < accepted && json_integer_value(json_array_get(draft, line)) == path[line])
+            line++;
+        if (at <= line && goes_on(json_object_get(b, "t"), at, path, accepted, next))
+            return (int)i + 1;
+    }
+    return -1;
+}
+
+/* How many different tokens a draft and its branches have, where branches share what they begin with alike. */
+static unsigned different(const json_t *draft, const json_t *branches)
+{
+    size_t n = json_array_size(draft);
+    for (size_t i = 0; i < json_array_size(branches); i++) {
+        const json_t *b = json_array_get(branches, i), *t = json_object_get(b, "t");
+        size_t had = 0;
+        for (size_t j = 0; j < i; j++) {
+            const json_t *other = json_array_get(branches, j);
+            size_t same = 0;
+            while (json_equal(json_object_get(b, "at"), json_object_get(other, "at")) && same < json_array_size(t) &&
+                   json_equal(json_array_get(t, same), json_array_get(json_object_get(other, "t"), same)))
+                same++;
+            had = same > had ? same : had;
+        }
+        n += json_array_size(t) - had;
+    }
+    return (unsigned)n;
 }
 
 static void on_verify(struct httpd_request *r, void *arg)
@@ -213,11 +270,13 @@ static void on_verify(struct httpd_request *r, void *arg)
     int32_t *path = apply(f, r, &body, &n);
     if (path == NULL)
         return;
-    json_t *draft = json_object_get(body, "draft"), *text = json_array();
-    size_t accepted = 0;
+    const json_t *draft = json_object_get(body, "draft"), *branches = json_object_get(body, "branches");
+    json_t *text = json_array();
+    size_t accepted = 0, base = *n;
     int32_t next = fake_next(f, path, *n);
-    while (accepted < json_array_size(draft) && next != FAKE_EOG &&
-           next == json_integer_value(json_array_get(draft, accepted))) {
+    int which = 0, who;
+    while (next != FAKE_EOG && (who = who_has(draft, branches, path + base, accepted, next)) >= 0) {
+        which = who;
         path[(*n)++] = next;
         json_array_append_new(text, piece(next));
         accepted++;
@@ -226,11 +285,17 @@ static void on_verify(struct httpd_request *r, void *arg)
     json_array_append_new(text, piece(next));
     f->drafted += (unsigned)json_array_size(draft);
     f->accepted += (unsigned)accepted;
-    json_decref(body);
     json_t *reply =
         json_pack("{s:i,s:i,s:o,s:f}", "accepted", (int)accepted, "next", next, "text", text, "margin", 1.0);
     if (next == FAKE_EOG)
         json_object_set_new(reply, "eog", json_true());
+    if (branches != NULL)
+        json_object_set_new(reply, "branches", json_integer((json_int_t)json_array_size(branches)));
+    if (which > 0)
+        json_object_set_new(reply, "branch", json_integer(which - 1));
+    f->branched += json_array_size(branches) > 0;
+    f->most_checked = different(draft, branches) > f->most_checked ? different(draft, branches) : f->most_checked;
+    json_decref(body);
     httpd_reply_json(r, 200, reply);
 }
 

@@ -18,11 +18,13 @@ struct fake_node {
     struct event_base *base;
     struct httpd *http;
     int port;
-    uint32_t random;                /* state of its chance */
-    unsigned agreement;             /* drafts: per cent of tokens that are the target's */
-    unsigned fault_percent;         /* of draft, verify and generate calls that go wrong */
-    bool mute;                      /* never answers draft, verify or generate */
-    bool long_answers;              /* never ends by itself */
+    uint32_t random;        /* state of its chance */
+    unsigned agreement;     /* drafts: per cent of tokens that are the target's */
+    unsigned half;          /* drafts: 1 or 2: that, but only in every other eight tokens of a path; 0: in all */
+    int branches;           /* that a verify takes; 0: it knows none */
+    unsigned fault_percent; /* of draft, verify and generate calls that go wrong */
+    bool mute;              /* never answers draft, verify or generate */
+    bool long_answers;      /* never ends by itself */
     struct httpd_request *held[64]; /* what it is mute about; answered at the end */
     size_t n_held;
     int n_ctx;
@@ -34,6 +36,8 @@ struct fake_node {
         int id;
     } session[64];
     unsigned drafts, verifies, generates, drafted, accepted, closed;
+    unsigned branched;     /* verifies with branches */
+    unsigned most_checked; /* different tokens that one of them had */
 };
 
 void fake_node_start(struct fake_node *f, struct event_base *base, uint32_t seed);

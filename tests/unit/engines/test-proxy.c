@@ -80,6 +80,7 @@ void rig_start(struct rig *r, uint32_t seed, int64_t cap)
     r->base = event_base_new();
     r->http = httpc_create(r->base);
     fake_node_start(&r->target, r->base, seed);
+    r->target.branches = 3;
     fake_node_start(&r->draft, r->base, seed + 1);
     snprintf(r->target_url, sizeof(r->target_url), "http://127.0.0.1:%d", r->target.port);
     snprintf(r->draft_url, sizeof(r->draft_url), "http://127.0.0.1:%d", r->draft.port);
@@ -93,6 +94,7 @@ void rig_start(struct rig *r, uint32_t seed, int64_t cap)
         .target_wait_ms = 5000,
         .max_queue = 256,
         .draft_timeout_ms = 300,
+        .verify_branches = CONFIG_AUTO,
         .drafters = &r->drafter,
         .n_drafters = 1,
         .target = {.name = "t", .url = r->target_url, .backend = "node"},
