@@ -1,56 +1,66 @@
 #include "engines/rest.h"
 
-static const double FADE = 0.97;      /* of a round, per newer one */
-static const double SHARE = 0.05;     /* of the tokens of a round: who adds less is not worth asking */
 static const double RESCUES = 0.2;    /* of the places where the others were wrong: who knows more of them stays */
-static const double WELCOME = 2;      /* times SHARE: who adds so much has a clean record */
 static const double NEWEST = 0.2;     /* of a round, in what they bring of late */
 static const double MUCH_LESS = 0.35; /* times what they did */
+static const double SLOWER = 0.95;    /* times as fast as with it: it is missed */
 
 enum {
-    MISSES_KNOWN = 6,   /* places that tell what a drafter adds, */
-    ROUNDS_KNOWN = 64,  /* or rounds, where there are few of them */
+    MISSES_KNOWN = 6,  /* places that tell what a drafter adds, */
+    ROUNDS_KNOWN = 64, /* or rounds, where there are few of them */
+    GRACE_MOST = 6,
+    PROBATION = 384,    /* tokens without it that tell whether it is missed */
     SLEEP_FIRST = 2048, /* tokens until it is tried; */
     SLEEP_TIMES = 4,    /* so many times that each time that nothing comes of it */
     SLEEP_LAST = 1 << 17,
 };
 
-void rest_saw_round(struct rest *r, size_t gain, size_t tokens, bool missed)
+void rest_saw_round(struct rest *r, size_t tokens, bool missed, bool rescued)
 {
-    r->gain = r->gain * FADE + (double)gain;
-    r->tokens = r->tokens * FADE + (double)tokens;
-    r->rounds = r->rounds * FADE + 1;
     r->asked++;
+    r->tokens += (double)tokens;
     r->missed += missed;
-    r->rescued += gain > 0;
-    if (r->missed >= MISSES_KNOWN && r->gain > WELCOME * SHARE * r->tokens)
-        r->sleep = 0;
+    r->rescued += missed && rescued;
+}
+
+static bool is_known(const struct rest *r)
+{
+    return r->missed >= (uint64_t)MISSES_KNOWN << r->grace || r->asked >= (uint64_t)ROUNDS_KNOWN << r->grace;
 }
 
 bool rest_is_due(const struct rest *r)
 {
-    bool misses = r->missed >= MISSES_KNOWN && (double)r->rescued < RESCUES * (double)r->missed;
-    return (misses || r->asked >= ROUNDS_KNOWN) && r->gain < SHARE * r->tokens;
+    return is_known(r) && (double)r->rescued <= RESCUES * (double)r->missed;
 }
 
-bool rest_before(const struct rest *a, const struct rest *b)
-{
-    return a->gain / a->rounds < b->gain / b->rounds;
-}
-
-void rest_begin(struct rest *r)
+void rest_begin(struct rest *r, double rate)
 {
     r->resting = true;
+    r->proven = false;
     r->slept = 0;
     r->sleep = r->sleep == 0 ? SLEEP_FIRST : r->sleep < SLEEP_LAST ? r->sleep * SLEEP_TIMES : SLEEP_LAST;
-    r->level = r->recent = r->rounds > 0 ? r->tokens / r->rounds : 0;
+    r->level = r->recent = r->asked > 0 ? r->tokens / (double)r->asked : 0;
+    r->rate = rate;
 }
 
-bool rest_slept(struct rest *r, size_t tokens)
+/* Whether it turns out that it was of use. */
+static bool is_missed(struct rest *r, double rate)
+{
+    if (r->proven || r->slept < PROBATION)
+        return false;
+    r->proven = true;
+    if (rate >= SLOWER * r->rate)
+        return false;
+    r->grace += r->grace < GRACE_MOST;
+    r->sleep = 0;
+    return true;
+}
+
+bool rest_slept(struct rest *r, size_t tokens, double rate)
 {
     r->slept += tokens;
     r->recent += NEWEST * ((double)tokens - r->recent);
-    return r->slept >= r->sleep || r->recent < MUCH_LESS * r->level;
+    return is_missed(r, rate) || r->slept >= r->sleep || r->recent < MUCH_LESS * r->level;
 }
 
 void rest_end(struct rest *r)
@@ -61,6 +71,6 @@ void rest_end(struct rest *r)
 
 void rest_doubt(struct rest *r)
 {
-    r->gain = r->tokens = r->rounds = 0;
     r->asked = r->missed = r->rescued = 0;
+    r->tokens = 0;
 }

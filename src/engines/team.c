@@ -470,48 +470,56 @@ static void judge_parting(struct team *t, const int32_t *right, size_t n)
         t->mate[i]->trust = trust[i];
 }
 
+/* Of rounds, of late. */
+static double rate(const struct team *t)
+{
+    double per_second = governor_rate(&governor(t)->rounds);
+    return isnan(per_second) ? 0 : per_second;
+}
+
 /* Who has rested long enough is tried again. */
 static void wake(struct team *t, size_t tokens)
 {
     struct member *all[PROXY_DRAFTERS];
     size_t n = proxy_list_drafters(t->a->proxy, all);
     for (size_t i = 0; i < n; i++) {
-        if (all[i]->rest.resting && rest_slept(&all[i]->rest, tokens)) {
+        if (all[i]->rest.resting && rest_slept(&all[i]->rest, tokens, rate(t))) {
             rest_end(&all[i]->rest);
             log_debug("drafter %s is tried again", all[i]->name);
         }
     }
 }
 
-/* What the mate added to the round: by how much it was right for longer than the best of the others. */
-static void judge_gain(const struct team *t, size_t i, const size_t *same, size_t tokens)
+/* Whether the mate knew what the best of the others did not. */
+static void judge_rescue(const struct team *t, size_t i, const size_t *same, size_t tokens)
 {
     const struct mate *m = t->mate[i];
-    size_t others = 0, own = same[i] < m->in_pass ? same[i] : m->in_pass;
+    size_t others = 0;
     bool wrong = false;
     for (size_t j = 0; j < t->n; j++)
         others = j != i && same[j] > others ? same[j] : others;
     for (size_t j = 0; j < t->n; j++)
         wrong = wrong || (j != i && same[j] == others && t->mate[j]->n_sent > others);
-    rest_saw_round(&drafting_member(m->d)->rest, own > others ? own - others : 0, tokens, wrong && others < tokens);
+    rest_saw_round(&drafting_member(m->d)->rest, tokens, wrong && others<tokens, same[i]> others);
 }
 
-/* Who adds too little rests, one at a time: without it the others may add more. */
+/* Who adds too little rests, one at a time: without it the others may add more.  First goes who is right least often.
+ */
 static void judge_rest(struct team *t, const size_t *same, size_t tokens)
 {
     struct member *first = NULL;
     size_t awake = 0;
     for (size_t i = 0; i < t->n && t->n > 1; i++) {
-        struct member *member = drafting_member(t->mate[i]->d);
-        judge_gain(t, i, same, tokens);
-        awake += !member->rest.resting;
-        if (!member->rest.resting && rest_is_due(&member->rest) &&
-            (first == NULL || rest_before(&member->rest, &first->rest)))
-            first = member;
+        struct member *m = drafting_member(t->mate[i]->d);
+        judge_rescue(t, i, same, tokens);
+        awake += !m->rest.resting;
+        if (!m->rest.resting && rest_is_due(&m->rest) &&
+            (first == NULL || governor_mean(&m->record) < governor_mean(&first->record)))
+            first = m;
     }
     if (first == NULL || awake < 2)
         return;
-    rest_begin(&first->rest);
+    rest_begin(&first->rest, rate(t));
     log_info("drafter %s adds too little to the others, and rests", first->name);
     for (size_t i = 0; i < t->n; i++) {
         if (drafting_member(t->mate[i]->d) != first)

@@ -221,14 +221,14 @@ static void takes_what_is_worth_most(void **state)
     assert_int_equal(merge_choose(&g, of, 4, 6, 4, out), 0);
 }
 
-/* Rounds of 10 tokens, in each of which the others were wrong. */
-static void see(struct rest *r, int rounds, size_t gain)
+/* Rounds of 10 tokens; in each the others were wrong, and in every so many (0: none) it was right there. */
+static void see(struct rest *r, int rounds, int every)
 {
     for (int i = 0; i < rounds; i++)
-        rest_saw_round(r, gain, 10, true);
+        rest_saw_round(r, 10, true, every > 0 && i % every == 0);
 }
 
-static void rests_who_adds_nothing(void **state)
+static void rests_who_knows_nothing_else(void **state)
 {
     (void)state;
     struct rest r = {0}, better = {0}, unknown = {0};
@@ -236,14 +236,13 @@ static void rests_who_adds_nothing(void **state)
     assert_false(rest_is_due(&r));
     see(&r, 1, 0);
     assert_true(rest_is_due(&r));
-    see(&better, 30, 1);
+    see(&better, 30, 3);
     assert_false(rest_is_due(&better));
-    assert_true(rest_before(&r, &better));
-    for (int i = 0; i < 40; i++) /* the others were never wrong */
-        rest_saw_round(&unknown, 0, 10, false);
+    for (int i = 0; i < 60; i++) /* the others were never wrong */
+        rest_saw_round(&unknown, 10, false, true);
     assert_false(rest_is_due(&unknown));
-    for (int i = 0; i < 30; i++)
-        rest_saw_round(&unknown, 0, 10, false);
+    for (int i = 0; i < 10; i++)
+        rest_saw_round(&unknown, 10, false, true);
     assert_true(rest_is_due(&unknown));
 }
 
@@ -254,28 +253,44 @@ static void wakes_now_and_then(void **state)
     size_t slept[3] = {0}, rounds = 1;
     for (int i = 0; i < 3; i++) {
         see(&r, 6, 0);
-        rest_begin(&r);
+        rest_begin(&r, 1);
         assert_true(r.resting);
         do
             slept[i] += 8;
-        while (!rest_slept(&r, 8));
+        while (!rest_slept(&r, 8, 1.1));
         rest_end(&r);
         assert_false(r.resting || rest_is_due(&r));
     }
     assert_int_equal(slept[0], 2048);
     assert_int_equal(slept[2], 16 * 2048);
-    see(&r, 30, 5); /* one that proves useful has a clean record again */
-    rest_begin(&r);
-    assert_int_equal(r.sleep, 2048);
-    while (!rest_slept(&r, 1)) /* the others bring nothing any more */
+    see(&r, 6, 0);
+    rest_begin(&r, 1);
+    while (!rest_slept(&r, 1, 1)) /* the others bring nothing any more */
         rounds++;
     assert_true(rounds < 8);
+}
+
+static void wakes_when_it_is_missed(void **state)
+{
+    (void)state;
+    struct rest r = {0};
+    size_t slept = 8;
+    see(&r, 6, 0);
+    rest_begin(&r, 1);
+    while (!rest_slept(&r, 8, 0.8))
+        slept += 8;
+    assert_true(slept < 500);
+    rest_end(&r);
+    see(&r, 6, 0); /* it has to be seen for longer now */
+    assert_false(rest_is_due(&r));
+    see(&r, 6, 0);
+    assert_true(rest_is_due(&r));
 }
 
 const struct CMUnitTest merge_tests[] = {
     cmocka_unit_test(cuts_to_the_budget),       cmocka_unit_test(the_tree_has_every_draft),
     cmocka_unit_test(chances_go_together),      cmocka_unit_test(trusts_who_was_right),
-    cmocka_unit_test(takes_what_is_worth_most), cmocka_unit_test(rests_who_adds_nothing),
-    cmocka_unit_test(wakes_now_and_then),
+    cmocka_unit_test(takes_what_is_worth_most), cmocka_unit_test(rests_who_knows_nothing_else),
+    cmocka_unit_test(wakes_now_and_then),       cmocka_unit_test(wakes_when_it_is_missed),
 };
 const size_t merge_test_count = ARRAY_LEN(merge_tests);
