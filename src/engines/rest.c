@@ -1,12 +1,15 @@
 #include "engines/rest.h"
 
-static const double RESCUES = 0.2;    /* of the places where the others were wrong: who knows more of them stays */
+static const double RESCUES = 0.2;    /* of the places where the best one was wrong: who knows more of them stays */
 static const double NEWEST = 0.2;     /* of a round, in what they bring of late */
 static const double MUCH_LESS = 0.35; /* times what they did */
-static const double SLOWER = 0.95;    /* times as fast as with it: it is missed */
+static const double SLOWER = 0.85;    /* times as fast as with it: it is missed */
+
+static const double QUALITY_FADE = 0.998, QUALITY_PRIOR = 5;
 
 enum {
     MISSES_KNOWN = 6,  /* places that tell what a drafter adds, */
+    BEATEN_KNOWN = 4,  /* where the best one is better indeed (all may be wrong everywhere), */
     ROUNDS_KNOWN = 64, /* or rounds, where there are few of them */
     GRACE_MOST = 6,
     PROBATION = 384,    /* tokens without it that tell whether it is missed */
@@ -15,17 +18,32 @@ enum {
     SLEEP_LAST = 1 << 17,
 };
 
-void rest_saw_round(struct rest *r, size_t tokens, bool missed, bool rescued)
+void rest_saw_tokens(struct rest *r, size_t n, size_t right)
+{
+    for (size_t i = 0; i < n && i <= right; i++) {
+        r->right = r->right * QUALITY_FADE + (i < right);
+        r->all = r->all * QUALITY_FADE + 1;
+    }
+}
+
+double rest_quality(const struct rest *r)
+{
+    return (r->right + 0.8 * QUALITY_PRIOR) / (r->all + QUALITY_PRIOR);
+}
+
+void rest_saw_round(struct rest *r, size_t tokens, size_t own, size_t best, bool missed)
 {
     r->asked++;
     r->tokens += (double)tokens;
     r->missed += missed;
-    r->rescued += missed && rescued;
+    r->rescued += missed && own > best;
+    r->beaten += best > own;
 }
 
 static bool is_known(const struct rest *r)
 {
-    return r->missed >= (uint64_t)MISSES_KNOWN << r->grace || r->asked >= (uint64_t)ROUNDS_KNOWN << r->grace;
+    bool misses = r->missed >= (uint64_t)MISSES_KNOWN << r->grace && r->beaten >= BEATEN_KNOWN;
+    return misses || r->asked >= (uint64_t)ROUNDS_KNOWN << r->grace;
 }
 
 bool rest_is_due(const struct rest *r)
@@ -71,6 +89,6 @@ void rest_end(struct rest *r)
 
 void rest_doubt(struct rest *r)
 {
-    r->asked = r->missed = r->rescued = 0;
+    r->asked = r->missed = r->rescued = r->beaten = 0;
     r->tokens = 0;
 }

@@ -2,8 +2,8 @@
  * arithmetic.
  *
  * Where all of them share one machine a drafter that adds nothing takes time from those that do, and on any machine it
- * takes a place in the pass.  It is judged by the places where the best of the others was wrong: who was seldom right
- * there is left out, and if the answers then come more slowly (it may have been the quicker one) asked again.  Now and
+ * takes a place in the pass.  Each is judged by the places where the best of them was wrong: who was seldom right there
+ * is left out, and if the answers then come much more slowly (it may have been the quicker one) asked again.  Now and
  * then one that rests is tried, the less often the longer nothing comes of it, and at once when the others bring much
  * less in a round than they did. */
 #ifndef TIGHTWAD_ENGINES_REST_H
@@ -16,8 +16,11 @@
 /* Of one drafter.  All zero: it is new. */
 struct rest {
     bool resting;
+    bool best;                /* the others are measured by it */
+    double right, all;        /* its tokens that could be judged, fading slowly: how good it is */
     uint64_t asked;           /* rounds that it was asked in since it was last judged */
-    uint64_t missed, rescued; /* of them, those in which the others were wrong somewhere; and it was right there */
+    uint64_t missed, rescued; /* of them, those in which the best one was wrong somewhere; and it was right there */
+    uint64_t beaten;          /* of them, those in which the best one was right for longer */
     double tokens;            /* of them, all that they brought */
     unsigned grace;           /* how often it was missed: then more has to be seen of it before it rests again */
     uint64_t slept, sleep;    /* tokens since it rests; until it is tried */
@@ -26,9 +29,12 @@ struct rest {
     double rate;              /* tokens over time when it began to rest */
 };
 
-/* A round of `tokens` tokens that it was asked in.  missed: the best of the others was wrong somewhere; rescued: there
- * it was right. */
-void rest_saw_round(struct rest *r, size_t tokens, bool missed, bool rescued);
+/* Of n tokens of it so many were right. */
+void rest_saw_tokens(struct rest *r, size_t n, size_t right);
+double rest_quality(const struct rest *r); /* 0..1 */
+/* A round of `tokens` tokens that it was asked in: it had `own` of them right, the best one `best`.  missed: that one
+ * was wrong then, and this one had something to say, too. */
+void rest_saw_round(struct rest *r, size_t tokens, size_t own, size_t best, bool missed);
 /* Whether enough is known of it, and it is not worth asking. */
 bool rest_is_due(const struct rest *r);
 /* rate: tokens over time, of late. */
@@ -37,7 +43,7 @@ void rest_begin(struct rest *r, double rate);
 bool rest_slept(struct rest *r, size_t tokens, double rate);
 /* It is asked again. */
 void rest_end(struct rest *r);
-/* Who is asked beside it has changed: what it adds has to be seen anew. */
+/* Another one is the best: what it adds to that has to be seen anew. */
 void rest_doubt(struct rest *r);
 
 #endif

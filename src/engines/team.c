@@ -12,6 +12,7 @@
 
 static const float DRAFT_P_MIN = 0.3f;
 static const int64_t SOON_US = 1000;
+static const double CLEARLY = 0.003; /* more often right, before another one is the best */
 
 struct mate {
     struct drafting *d;
@@ -103,6 +104,10 @@ bool team_gather(struct team *t, size_t n_path, size_t prompt_len)
 {
     struct member *all[PROXY_DRAFTERS];
     size_t n = proxy_list_drafters(t->a->proxy, all), awake = 0;
+    for (size_t i = 0; i < n && governor(t)->use_alone; i++) {
+        if (all[i]->rest.resting) /* those who are awake do not pay */
+            rest_end(&all[i]->rest);
+    }
     for (size_t i = t->n; i-- > 0;) {
         const struct drafting *d = t->mate[i]->d;
         if (!drafting_usable(d, n_path) || (drafting_member(d)->rest.resting && governed(t)))
@@ -490,40 +495,53 @@ static void wake(struct team *t, size_t tokens)
     }
 }
 
-/* Whether the mate knew what the best of the others did not. */
-static void judge_rescue(const struct team *t, size_t i, const size_t *same, size_t tokens)
+/* The one whose tokens are right most often; who was it so far stays it where others are as good. */
+static const struct mate *best_mate(const struct team *t)
 {
-    const struct mate *m = t->mate[i];
-    size_t others = 0;
-    bool wrong = false;
-    for (size_t j = 0; j < t->n; j++)
-        others = j != i && same[j] > others ? same[j] : others;
-    for (size_t j = 0; j < t->n; j++)
-        wrong = wrong || (j != i && same[j] == others && t->mate[j]->n_sent > others);
-    rest_saw_round(&drafting_member(m->d)->rest, tokens, wrong && others<tokens, same[i]> others);
+    const struct mate *best = NULL;
+    double most = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        const struct rest *r = &drafting_member(t->mate[i]->d)->rest;
+        double quality = rest_quality(r) + (r->best ? CLEARLY : 0);
+        if (quality > most) {
+            best = t->mate[i];
+            most = quality;
+        }
+    }
+    return best;
 }
 
-/* Who adds too little rests, one at a time: without it the others may add more.  First goes who is right least often.
- */
+static void set_best(struct team *t, const struct mate *best)
+{
+    if (drafting_member(best->d)->rest.best)
+        return;
+    for (size_t i = 0; i < t->n; i++) {
+        rest_doubt(&drafting_member(t->mate[i]->d)->rest);
+        drafting_member(t->mate[i]->d)->rest.best = t->mate[i] == best;
+    }
+}
+
+/* Who knows too little of what the best one does not know rests. */
 static void judge_rest(struct team *t, const size_t *same, size_t tokens)
 {
-    struct member *first = NULL;
-    size_t awake = 0;
-    for (size_t i = 0; i < t->n && t->n > 1; i++) {
-        struct member *m = drafting_member(t->mate[i]->d);
-        judge_rescue(t, i, same, tokens);
-        awake += !m->rest.resting;
-        if (!m->rest.resting && rest_is_due(&m->rest) &&
-            (first == NULL || governor_mean(&m->record) < governor_mean(&first->record)))
-            first = m;
-    }
-    if (first == NULL || awake < 2)
-        return;
-    rest_begin(&first->rest, rate(t));
-    log_info("drafter %s adds too little to the others, and rests", first->name);
+    for (size_t i = 0; i < t->n; i++)
+        rest_saw_tokens(&drafting_member(t->mate[i]->d)->rest, t->mate[i]->n_sent, same[i]);
+    const struct mate *best = best_mate(t);
+    size_t known = 0;
+    for (size_t i = 0; i < t->n; i++)
+        known = t->mate[i] == best ? same[i] : known;
+    set_best(t, best);
+    bool wrong = known < best->n_sent && known < tokens;
     for (size_t i = 0; i < t->n; i++) {
-        if (drafting_member(t->mate[i]->d) != first)
-            rest_doubt(&drafting_member(t->mate[i]->d)->rest);
+        const struct mate *m = t->mate[i];
+        struct rest *r = &drafting_member(m->d)->rest;
+        if (m == best)
+            continue;
+        rest_saw_round(r, tokens, same[i], known, wrong && m->n_sent > (same[i] < known ? same[i] : known));
+        if (r->resting || !rest_is_due(r))
+            continue;
+        rest_begin(r, rate(t));
+        log_info("drafter %s adds too little to %s, and rests", drafting_name(m->d), drafting_name(best->d));
     }
 }
 
@@ -554,7 +572,8 @@ const char *team_result(struct team *t, const int32_t *right, size_t n)
     drafting_member(t->mate[which]->d)->wins += best > 0 && times == 1;
     if (governed(t)) {
         wake(t, n);
-        judge_rest(t, same, n);
+        if (t->n > 1)
+            judge_rest(t, same, n);
     }
     for (size_t i = 0; i < t->n; i++)
         t->mate[i]->n_sent = t->mate[i]->in_pass = 0;

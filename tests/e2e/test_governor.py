@@ -2,11 +2,11 @@
 stops, and neither changes a byte of any answer."""
 from exact import Case, check_exact
 from fakes import FakeNode
+from far_target import far_target
 from harness import *
 from prompts import prompts, story_prompts
 
 target = shared.node("target")
-ONE_WAY = 0.002  # seconds between the node and each of its workers
 
 
 def cases(name, n):
@@ -14,26 +14,9 @@ def cases(name, n):
             for i, p in enumerate(prompts(n, name) + story_prompts(n // 2, name))]
 
 
-def pooled(t, **kw):
-    """The target with its layers on two RPC workers, each behind ONE_WAY: every pass of it makes trips."""
-    ports = []
-    for i in range(2):
-        port = free_port()
-        t.process(rpc_server() + ["-H", "127.0.0.1", "-p", str(port), "-d", "CPU", "-t", "1"],
-                  name="worker %d" % i, env={"GGML_CPU_TILED_MM": "0"}, cwd=t.folder)
-        wait_until("worker %d to listen" % i, lambda: listens(port))
-        ports.append(t.relay(port, delay=ONE_WAY).port)
-    return t.node("target", args=["--rpc", ",".join("127.0.0.1:%d" % p for p in ports)], **kw)
-
-
-def listens(port):
-    with open("/proc/net/tcp") as f:
-        return any(line.split()[1].endswith(":%04X" % port) and line.split()[3] == "0A" for line in f.readlines()[1:])
-
-
 @test("a target over two workers behind a slow link: drafting pays")
 def _(t):
-    pool = pooled(t)
+    pool = far_target(t)
     t.note({k: pool.info()[k] for k in ("batch_invariant", "noise", "rpc")})
     on, off = t.proxy(pool, [t.node("draft")], governor=True), t.proxy(pool, max_draft_tokens=0)
     todo = [Case(p, temperature=0) for p in story_prompts(6, "pool")]

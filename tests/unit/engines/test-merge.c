@@ -221,29 +221,36 @@ static void takes_what_is_worth_most(void **state)
     assert_int_equal(merge_choose(&g, of, 4, 6, 4, out), 0);
 }
 
-/* Rounds of 10 tokens; in each the others were wrong, and in every so many (0: none) it was right there. */
+/* Rounds of 10 tokens in each of which the best one was wrong, after five; and in every so many (0: none) it was right
+ * there, else wrong before that. */
 static void see(struct rest *r, int rounds, int every)
 {
     for (int i = 0; i < rounds; i++)
-        rest_saw_round(r, 10, true, every > 0 && i % every == 0);
+        rest_saw_round(r, 10, every > 0 && i % every == 0 ? 8 : 3, 5, true);
 }
 
 static void rests_who_knows_nothing_else(void **state)
 {
     (void)state;
-    struct rest r = {0}, better = {0}, unknown = {0};
+    struct rest r = {0}, better = {0}, unknown = {0}, lost = {0};
     see(&r, 5, 0);
     assert_false(rest_is_due(&r));
     see(&r, 1, 0);
     assert_true(rest_is_due(&r));
     see(&better, 30, 3);
     assert_false(rest_is_due(&better));
-    for (int i = 0; i < 60; i++) /* the others were never wrong */
-        rest_saw_round(&unknown, 10, false, true);
-    assert_false(rest_is_due(&unknown));
+    for (int i = 0; i < 60; i++) {
+        rest_saw_round(&unknown, 10, 10, 10, false); /* the best one was never wrong, */
+        rest_saw_round(&lost, 1, 0, 0, true);        /* all were always wrong */
+    }
+    assert_false(rest_is_due(&unknown) || rest_is_due(&lost));
     for (int i = 0; i < 10; i++)
-        rest_saw_round(&unknown, 10, false, true);
+        rest_saw_round(&unknown, 10, 10, 10, false);
     assert_true(rest_is_due(&unknown));
+    struct rest good = {0};
+    rest_saw_tokens(&good, 100, 95);
+    rest_saw_tokens(&r, 100, 20);
+    assert_true(rest_quality(&good) > rest_quality(&r));
 }
 
 static void wakes_now_and_then(void **state)
