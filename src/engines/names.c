@@ -94,10 +94,19 @@ static bool names_present(const struct proxy *p, const char *name, size_t n)
     return same_name(p->model, name, n) || same_name(p->target->backend->info.model, name, n);
 }
 
+/* Whether that is the model that another one is about to take the place of.  The server of the next one may tell its
+ * name sooner than it is taken for the target. */
+static bool names_leaving(const struct proxy *p, const char *name, size_t n)
+{
+    return p->next_model != NULL && !same_name(p->next_model, name, n) && names_present(p, name, n);
+}
+
 /* The same for what a request may say: of the model that is coming where another one is, and "target", which
  * proxy_model says while the name is not known, and who has heard that may go on using it. */
 static bool names_target(const struct proxy *p, const char *name, size_t n)
 {
+    if (names_leaving(p, name, n))
+        return false;
     if (same_name("target", name, n) || same_name(p->next_model, name, n))
         return true;
     if (p->next_model != NULL)
@@ -134,7 +143,7 @@ bool proxy_serves_name(const struct proxy *p, const char *model)
 
 bool names_asks_present(const struct proxy *p, const char *model)
 {
-    return p->next_model != NULL && model != NULL && names_present(p, model, name_length(model));
+    return model != NULL && names_leaving(p, model, name_length(model));
 }
 
 /* "@exact, @target and @draft": those that can be asked for.  Owned by the caller. */

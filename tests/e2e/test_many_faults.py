@@ -367,10 +367,10 @@ def _(t):
 @test("the pool's model is swapped under answers of every mode: none fails, each is one model's")
 def _(t):
     nodes = {m: t.node(m) for m in ("mid", "small")}
-    pool = t.pool({"target": "target", "mid": "mid"}, drafters=[nodes["mid"], nodes["small"]], consensus_mode="majority", consensus_audit=1,
+    pool = t.pool({"one": "target", "two": "mid"}, drafters=[nodes["mid"], nodes["small"]], consensus_mode="majority", consensus_audit=1,
                   consensus_max_error=1, consensus_window=2, gate={"agents": [nodes["mid"], nodes["small"]], "shadow_share": 1})
     case = Case(PROMPTS[0], temperature=0, max_tokens=40)
-    right = {"target": references(target, [case])[0].key(), "mid": references(nodes["mid"], [case])[0].key()}
+    right = {"one": references(target, [case])[0].key(), "two": references(nodes["mid"], [case])[0].key()}
     over, wrong, served = threading.Event(), [], collections.Counter()
 
     def client(k):
@@ -379,7 +379,7 @@ def _(t):
             mode = ("exact", "consensus", "gate")[rng.randrange(3)]
             prompt = PROMPTS[0] if mode == "exact" else rng.choice(PROMPTS)
             a = chat(pool.url, prompt, stream=rng.random() < 0.5, temperature=0, max_tokens=40, timeout=60,
-                     model=None if mode == "exact" and k == 0 else "target@" + mode if pool.now == "target" else "mid@" + mode)
+                     model=None if mode == "exact" and k == 0 else "%s@%s" % (pool.now, mode))
             gone = a.status == 404  # the model that it named is no more
             if not gone and (a.status != 200 or not a.done or a.error):
                 wrong.append(a)
@@ -387,12 +387,12 @@ def _(t):
             if kind == "exact" and prompt == PROMPTS[0] and a.key() != right[(a.model or "").split("@")[0]]:
                 wrong.append(a)
             served[kind] += 1
-    pool.now = "target"
+    pool.now = "one"
     clients = [threading.Thread(target=client, args=(k,)) for k in range(4)]
     for th in clients:
         th.start()
     try:
-        for name in ("mid", "target"):
+        for name in ("two", "one"):
             wait_until("answers in every mode", lambda: all(served[m] >= 3 for m in ("exact", "consensus", "gate")), 40)
             r = pool.command("swap", model=name)
             t.check(r.status in (200, 202), r)

@@ -126,6 +126,38 @@ static void a_swap_parts_the_requests(void **state)
     rig_stop(&r);
 }
 
+/* The next model's server is known by its name before it is the target: who asked for it is not answered sooner, by a
+ * target that has the old name still. */
+static void the_next_one_is_awaited(void **state)
+{
+    (void)state;
+    struct rig r;
+    struct client coming, gone;
+    bool idle = false;
+    start(&r);
+    proxy_pool_hold(r.proxy, "second", set_flag, &idle);
+    rig_ask(&r, &coming, "a", "\"max_tokens\":10,\"model\":\"second@exact\"");
+    turn_until(&r, &idle);
+    struct backend_info *info = &r.proxy->target->backend->info;
+    free(info->model);
+    info->model = xstrdup("second");
+    turn_for(&r, 100);
+    assert_false(coming.over);
+    assert_true(proxy_is_quiet(r.proxy));
+    set_target(&r, r.target_url, "second");
+    proxy_pool_release(r.proxy, NULL);
+    rig_run(&r);
+    assert_int_equal(coming.status, 0);
+    /* A model may be called what every target is called. */
+    set_target(&r, r.target_url, "target");
+    proxy_pool_hold(r.proxy, "third", set_flag, &idle);
+    rig_ask(&r, &gone, "b", "\"model\":\"target@exact\"");
+    assert_int_equal(gone.status, 404);
+    buf_finish(&coming.text);
+    buf_finish(&gone.text);
+    rig_stop(&r);
+}
+
 static void not_over(void *arg, const struct backend_status *st, size_t read)
 {
     (void)arg;
@@ -292,12 +324,9 @@ static void a_hang_is_told(void **state)
 }
 
 const struct CMUnitTest proxy_pool_tests[] = {
-    cmocka_unit_test(a_swap_parts_the_requests),
-    cmocka_unit_test(a_swap_ends_the_audits),
-    cmocka_unit_test(queued_names_are_kept),
-    cmocka_unit_test(a_failed_swap_fails_who_named_it),
-    cmocka_unit_test(a_models_own_length),
-    cmocka_unit_test(hope_decides_the_waiting),
-    cmocka_unit_test(a_hang_is_told),
+    cmocka_unit_test(a_swap_parts_the_requests),        cmocka_unit_test(a_swap_ends_the_audits),
+    cmocka_unit_test(the_next_one_is_awaited),          cmocka_unit_test(queued_names_are_kept),
+    cmocka_unit_test(a_failed_swap_fails_who_named_it), cmocka_unit_test(a_models_own_length),
+    cmocka_unit_test(hope_decides_the_waiting),         cmocka_unit_test(a_hang_is_told),
 };
 const size_t proxy_pool_count = ARRAY_LEN(proxy_pool_tests);
