@@ -21,7 +21,7 @@ struct rest {
     uint64_t asked;           /* rounds that it was asked in since it was last judged */
     uint64_t missed, rescued; /* of them, those in which the best one was wrong somewhere; and it was right there */
     uint64_t beaten;          /* of them, those in which the best one was right for longer */
-    double tokens;            /* of them, all that they brought */
+    double tokens, gained;    /* of them, all that they brought; what came of its being right there */
     unsigned grace;           /* how often it was missed: then more has to be seen of it before it rests again */
     uint64_t slept, sleep;    /* tokens since it rests; until it is tried */
     bool proven;              /* resting: it is not missed */

@@ -537,7 +537,9 @@ static void judge_rest(struct team *t, const size_t *same, size_t tokens)
         struct rest *r = &drafting_member(m->d)->rest;
         if (m == best)
             continue;
-        rest_saw_round(r, tokens, same[i], known, wrong && m->n_sent > (same[i] < known ? same[i] : known));
+        bool spoke = m->n_sent > (same[i] < known ? same[i] : known);
+        /* What it knew and the pass did not check is of no use. */
+        rest_saw_round(r, tokens, same[i] < m->in_pass ? same[i] : m->in_pass, known, wrong && spoke);
         if (r->resting || !rest_is_due(r))
             continue;
         rest_begin(r, rate(t));

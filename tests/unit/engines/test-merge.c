@@ -247,6 +247,10 @@ static void rests_who_knows_nothing_else(void **state)
     for (int i = 0; i < 10; i++)
         rest_saw_round(&unknown, 10, 10, 10, false);
     assert_true(rest_is_due(&unknown));
+    struct rest rare = {0};
+    for (int i = 0; i < 60; i++) /* seldom right, but then for long */
+        rest_saw_round(&rare, i % 10 == 0 ? 20 : 5, i % 10 == 0 ? 20 : 0, 5, true);
+    assert_false(rest_is_due(&rare));
     struct rest good = {0};
     rest_saw_tokens(&good, 100, 95);
     rest_saw_tokens(&r, 100, 20);
