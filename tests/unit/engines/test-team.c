@@ -125,7 +125,8 @@ static void halves(void **state)
         assert_int_equal(proxy_remove_drafter(c.rig.proxy, "d1", &cause), 0);
         if (who < 2)
             assert_int_equal(proxy_remove_drafter(c.rig.proxy, who == 0 ? "d0" : "d", &cause), 0);
-        per_pass[who] = 100 * check_answers(&c, 1, 200) / c.rig.target.verifies;
+        size_t tokens = check_answers(&c, 1, 200);
+        per_pass[who] = 100 * tokens / c.rig.target.verifies;
         for (size_t i = 0; i < c.rig.proxy->n_drafters; i++) {
             const struct member *m = c.rig.proxy->drafter[i];
             assert_true(m->wins > ANSWERS && m->wins <= m->offered);
