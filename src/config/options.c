@@ -87,8 +87,8 @@ const struct option option_table[] = {
              "governor."},
     {.key = "proxy.verify_branches", AT(proxy.verify_branches), .type = OPTION_INT, .def = "auto", .min = 0, .max = 4,
      .or_auto = true, .reloadable = true,
-     .help = "The most second guesses that the target checks beside a draft, in the same pass. `auto` leaves it to what "
-             "is measured."},
+     .help = "The most second guesses, and drafts of other drafters, that the target checks beside a draft, in the same "
+             "pass. `auto` leaves it to what is measured."},
     {.key = "proxy.draft_timeout", AT(proxy.draft_timeout_ms), .type = OPTION_DURATION, .def = "5s", .min = 10,
      .max = 600000, .reloadable = true,
      .help = "How long a round waits for its draft before it goes on without one."},
