@@ -285,9 +285,12 @@ static void on_server_up(void *arg)
     log_info("%s is loaded, after %.1f s", p->model, load / 1000);
     if (p->target_model == NULL || strcmp(p->target_model, p->model) != 0 ||
         strcmp(p->target_url, p->server.url) != 0) {
-        if (make_target(p, &cause) != 0)
-            log_error("the pool's target: %s", cause);
-        free(cause);
+        if (make_target(p, &cause) != 0) { /* it must not answer under the name of the one before */
+            snprintf(p->kill_why, sizeof(p->kill_why), "it can't be made the target: %s", cause);
+            free(cause);
+            pool_server_stop(&p->server, GRACE_MS);
+            return;
+        }
     }
     pool_change_state(p, POOL_UP, "%s", "");
     p->attempts = 0;
