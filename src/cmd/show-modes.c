@@ -117,12 +117,12 @@ static void show_shares(const json_t *g)
 {
     int64_t needed = whole(g, "corrected") + whole(g, "rejected") + whole(g, "direct");
     int64_t done = needed + whole(g, "approved") + whole(g, "unreviewed") + whole(g, "cached");
-    int64_t agents = whole(g, "agent_tokens"), target = whole(g, "target_tokens");
+    int64_t tokens = whole(g, "tokens"), target = whole(g, "target_tokens");
     if (done == 0)
         return;
     printf("           %.0f %% of the requests needed the target to write", 100.0 * (double)needed / (double)done);
-    if (agents + target > 0)
-        printf(", as did %.0f %% of the tokens", 100.0 * (double)target / (double)(agents + target));
+    if (tokens > 0) /* with its verdicts it may be more than all */
+        printf(", as did %.0f %% of the tokens", 100.0 * (double)target / (double)tokens);
     show_saved("s of its time", 1, json_number(g, "seconds_saved"));
     show_saved("J", 0, json_number(g, "joules_saved"));
     printf("\n");
