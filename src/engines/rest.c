@@ -1,6 +1,5 @@
 #include "engines/rest.h"
 
-static const double RESCUES = 0.2;    /* of the places where the best one was wrong: who knows more of them stays */
 static const double GAIN = 0.1;       /* of all tokens: who brings so many of them stays */
 static const double NEWEST = 0.2;     /* of a round, in what they bring of late */
 static const double MUCH_LESS = 0.35; /* times what they did */
@@ -37,7 +36,6 @@ void rest_saw_round(struct rest *r, size_t tokens, size_t own, size_t best, bool
     r->asked++;
     r->tokens += (double)tokens;
     r->missed += missed;
-    r->rescued += missed && own > best;
     r->gained += missed && own > best ? (double)(own - best) : 0;
     r->beaten += best > own;
 }
@@ -50,7 +48,7 @@ static bool is_known(const struct rest *r)
 
 bool rest_is_due(const struct rest *r)
 {
-    return is_known(r) && (double)r->rescued <= RESCUES * (double)r->missed && r->gained < GAIN * r->tokens;
+    return is_known(r) && r->gained < GAIN * r->tokens;
 }
 
 void rest_begin(struct rest *r, double rate)
@@ -91,6 +89,6 @@ void rest_end(struct rest *r)
 
 void rest_doubt(struct rest *r)
 {
-    r->asked = r->missed = r->rescued = r->beaten = 0;
+    r->asked = r->missed = r->beaten = 0;
     r->tokens = r->gained = 0;
 }

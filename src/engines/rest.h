@@ -2,8 +2,8 @@
  * arithmetic.
  *
  * Where all of them share one machine a drafter that adds nothing takes time from those that do, and on any machine it
- * takes a place in the pass.  Each is judged by the places where the best of them was wrong: who was seldom right there
- * is left out, and if the answers then come much more slowly (it may have been the quicker one) asked again.  Now and
+ * takes a place in the pass.  Each is judged by what it brings where the best of them is wrong: who brings little there is
+ * left out, and if the answers then come much more slowly (it may have been the quicker one) asked again.  Now and
  * then one that rests is tried, the less often the longer nothing comes of it, and at once when the others bring much
  * less in a round than they did. */
 #ifndef TIGHTWAD_ENGINES_REST_H
@@ -16,17 +16,17 @@
 /* Of one drafter.  All zero: it is new. */
 struct rest {
     bool resting;
-    bool best;                /* the others are measured by it */
-    double right, all;        /* its tokens that could be judged, fading slowly: how good it is */
-    uint64_t asked;           /* rounds that it was asked in since it was last judged */
-    uint64_t missed, rescued; /* of them, those in which the best one was wrong somewhere; and it was right there */
-    uint64_t beaten;          /* of them, those in which the best one was right for longer */
-    double tokens, gained;    /* of them, all that they brought; what came of its being right there */
-    unsigned grace;           /* how often it was missed: then more has to be seen of it before it rests again */
-    uint64_t slept, sleep;    /* tokens since it rests; until it is tried */
-    bool proven;              /* resting: it is not missed */
-    double level, recent;     /* tokens a round: when it began to rest; of late */
-    double rate;              /* tokens over time when it began to rest */
+    bool best;             /* the others are measured by it */
+    double right, all;     /* its tokens that could be judged, fading slowly: how good it is */
+    uint64_t asked;        /* rounds that it was asked in since it was last judged */
+    uint64_t missed;       /* of them, those in which the best one was wrong somewhere */
+    uint64_t beaten;       /* of them, those in which the best one was right for longer */
+    double tokens, gained; /* of them, all that they brought; what came of its being right where that one was not */
+    unsigned grace;        /* how often it was missed: then more has to be seen of it before it rests again */
+    uint64_t slept, sleep; /* tokens since it rests; until it is tried */
+    bool proven;           /* resting: it is not missed */
+    double level, recent;  /* tokens a round: when it began to rest; of late */
+    double rate;           /* tokens over time when it began to rest */
 };
 
 /* Of n tokens of it so many were right. */
