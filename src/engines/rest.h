@@ -2,8 +2,8 @@
  * arithmetic.
  *
  * Where all of them share one machine a drafter that adds nothing takes time from those that do, and on any machine it
- * takes a place in the pass.  Each is judged by what it brings where the best of them is wrong: who brings little there is
- * left out, and if the answers then come much more slowly (it may have been the quicker one) asked again.  Now and
+ * takes a place in the pass.  Each is judged by what it brings where the best of them is wrong: who brings little there
+ * is left out, and if the answers then come much more slowly (it may have been the quicker one) asked again.  Now and
  * then one that rests is tried, the less often the longer nothing comes of it, and at once when the others bring much
  * less in a round than they did. */
 #ifndef TIGHTWAD_ENGINES_REST_H
