@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "engines/audit.h"
 #include "engines/pieces.h"
-#include "engines/prompt.h"
+#include "engines/path.h"
 #include "engines/voters.h"
 
 enum consensus_state {
@@ -31,9 +31,7 @@ struct consensus_run {
     enum consensus_state state;
     struct backend_session *session; /* the target's */
     struct backend_call *call;       /* render, texts or verify */
-    int32_t *path;                   /* prompt and output */
-    size_t n_path, path_size, prompt_len;
-    size_t n_ctx;           /* tokens that path may reach; 0 unknown */
+    struct path path;
     size_t sent;            /* tokens of path that the target has seen: for deadlines */
     struct voters voters;   /* valid once the prompt is known */
     struct audit *audit;    /* the same */
@@ -72,7 +70,7 @@ static void change_state(struct consensus_run *s, enum consensus_state to)
         abort();
     }
     s->state = to;
-    s->a->state = to == CONSENSUS_RENDER || s->n_path == s->prompt_len ? REQUEST_PREFILL : REQUEST_RUNNING;
+    s->a->state = to == CONSENSUS_RENDER || s->path.n == s->path.prompt_len ? REQUEST_PREFILL : REQUEST_RUNNING;
     if (to == CONSENSUS_LOST || s->a->lost_us != 0)
         s->a->state = REQUEST_WAITING;
 }
@@ -127,15 +125,6 @@ static void found_again(struct consensus_run *s)
 
 /* ---- tokens go out ---- */
 
-static void push_path(struct consensus_run *s, int32_t token)
-{
-    if (s->n_path == s->path_size) {
-        s->path_size = s->path_size * 2 + 256;
-        s->path = xreallocarray(s->path, s->path_size, sizeof(*s->path));
-    }
-    s->path[s->n_path++] = token;
-}
-
 /* Takes n tokens, of which the first n_drafted were drafted.  True while the answer is open. */
 static bool take_tokens(struct consensus_run *s, const struct backend_token *tokens, size_t n, size_t n_drafted)
 {
@@ -145,7 +134,7 @@ static bool take_tokens(struct consensus_run *s, const struct backend_token *tok
     size_t taken = 0, shown = 0;
     while (taken < n && open) {
         const struct backend_token *t = &tokens[taken];
-        push_path(s, t->id);
+        path_push(&s->path, t->id);
         a->tokens++;
         if (!t->end) {
             drafted[shown] = taken < n_drafted;
@@ -153,14 +142,14 @@ static bool take_tokens(struct consensus_run *s, const struct backend_token *tok
         }
         taken++;
         open = answer_feed(a->text, t->piece, t->len, t->end) == ANSWER_OPEN;
-        if (open && s->n_ctx != 0 && s->n_path >= s->n_ctx) {
+        if (open && path_is_full(&s->path)) {
             answer_cut(a->text);
             open = false;
         }
     }
     found_again(s);
     proxy_count_tokens(a, taken);
-    voters_advance(&s->voters, s->n_path, tokens, taken);
+    voters_advance(&s->voters, s->path.n, tokens, taken);
     s->since_us = 0;
     s->no_texts = false;
     size_t len;
@@ -175,15 +164,7 @@ static void finish(struct consensus_run *s)
     if (s->a->ended) /* the client went away while it was told of the last tokens */
         return;
     change_state(s, CONSENSUS_ENDED);
-    proxy_answer_done(s->a, (int64_t)s->prompt_len, answer_tokens(s->a->text), answer_state(s->a->text));
-}
-
-static size_t room(const struct consensus_run *s)
-{
-    int64_t left = s->a->req.max_tokens - s->a->tokens;
-    if (s->n_ctx != 0 && left > (int64_t)(s->n_ctx - s->n_path))
-        left = (int64_t)(s->n_ctx - s->n_path);
-    return left > 0 ? (size_t)left : 0;
+    proxy_answer_done(s->a, (int64_t)s->path.prompt_len, answer_tokens(s->a->text), answer_state(s->a->text));
 }
 
 /* ---- the target ---- */
@@ -200,16 +181,16 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         return;
     }
     size_t n = v->accepted + 1;
-    if (s->sent < s->prompt_len)
-        member_saw_prompt(a->target, st->elapsed_us, s->n_path - s->sent);
+    if (s->sent < s->path.prompt_len)
+        member_saw_prompt(a->target, st->elapsed_us, s->path.n - s->sent);
     else
         member_ok(a->target, st->elapsed_us, n);
-    s->sent = s->n_path;
+    s->sent = s->path.n;
     pieces_learn(counts(s)->pieces, v->tokens, n);
     counts(s)->target_passes++;
-    size_t at = s->n_path;
+    size_t at = s->path.n;
     bool open = take_tokens(s, v->tokens, n, v->accepted);
-    counts(s)->fallback += s->n_path - at;
+    counts(s)->fallback += s->path.n - at;
     if (open)
         step(s);
     else
@@ -220,7 +201,7 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
 static void verify(struct consensus_run *s, const int32_t *draft, size_t n, const char *author)
 {
     struct proxy_answer *a = s->a;
-    size_t left = room(s), fits = backend_verify_most(s->session);
+    size_t left = path_room(&s->path, s->a), fits = backend_verify_most(s->session);
     if (!member_up(a->target) || clock_us() < a->target->penalty_until_us) {
         wait_for_target(s, a->target->reason);
         return;
@@ -234,17 +215,17 @@ static void verify(struct consensus_run *s, const int32_t *draft, size_t n, cons
     found_again(s);
     change_state(s, CONSENSUS_VERIFY);
     counts(s)->windows++;
-    voters_go_on(&s->voters, s->path, s->n_path, n + 1);
+    voters_go_on(&s->voters, s->path.tokens, s->path.n, n + 1);
     if (n > 0)
         proxy_answer_drafted_by(a, author, false);
-    s->call = backend_verify(s->session, s->path, s->n_path, draft, n, -1,
-                             member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
+    s->call = backend_verify(s->session, s->path.tokens, s->path.n, draft, n, -1,
+                             member_deadline_ms(a->target, s->path.n - s->sent), on_verify, s);
 }
 
 static void run_audit(struct consensus_run *s)
 {
     if (s->call == NULL && member_up(s->a->target))
-        audit_run(s->audit, s->session, s->path, s->sent);
+        audit_run(s->audit, s->session, s->path.tokens, s->sent);
 }
 
 static void on_audited(void *arg, const struct backend_status *st, size_t read)
@@ -321,7 +302,7 @@ static bool ask_texts(struct consensus_run *s, const int32_t *line, size_t n)
 /* What was agreed on goes out.  True while the answer is open. */
 static bool emit(struct consensus_run *s, const struct backend_token *tokens, size_t n, bool whole)
 {
-    size_t at = s->n_path;
+    size_t at = s->path.n;
     struct consensus *c = counts(s);
     c->accepted += n;
     c->windows += whole;
@@ -332,7 +313,7 @@ static bool emit(struct consensus_run *s, const struct backend_token *tokens, si
     proxy_answer_drafted_by(s->a, voters_author(&s->voters, ids, n), false);
     bool open = take_tokens(s, tokens, n, n);
     /* An answer that ends within the window has no use for the rest, and it counts for nothing. */
-    size_t used = s->n_path - at;
+    size_t used = s->path.n - at;
     c->accepted -= n - used;
     if (consensus_wants_audit(s->a->proxy, s->a->id, s->window++))
         audit_add(s->audit, at, used);
@@ -346,11 +327,11 @@ static bool vote(struct consensus_run *s)
     const struct config_proxy *settings = proxy_settings(s->a->proxy);
     struct vote_result r;
     struct backend_token tokens[VOTE_WINDOW_MAX];
-    size_t left = room(s), window = (size_t)settings->consensus_window;
+    size_t left = path_room(&s->path, s->a), window = (size_t)settings->consensus_window;
     window = window < left ? window : left;
     if (s->since_us == 0)
         s->since_us = clock_us();
-    int64_t wait = voters_collect(&s->voters, s->path, s->n_path, window, s->since_us);
+    int64_t wait = voters_collect(&s->voters, s->path.tokens, s->path.n, window, s->since_us);
     if (wait > 0) {
         change_state(s, s->a->lost_us != 0 ? CONSENSUS_LOST : CONSENSUS_COLLECT);
         wake_after(s, wait > 1000 ? wait : 1000);
@@ -380,14 +361,13 @@ static void hand_over(struct consensus_run *s)
     log_info("request %llu: goes on exactly after %lld tokens: %s", (unsigned long long)a->id, (long long)a->tokens,
              consensus_goes_on(a->proxy) ? "no drafter is left" : "consensus is not in use any more");
     struct backend_session *session = s->session;
-    int32_t *path = s->path;
-    size_t n_path = s->n_path, prompt_len = s->prompt_len;
+    struct path path = s->path;
     /* The audit gets a session and a path of its own. */
     s->session =
-        audit_suspend(s->audit) ? backend_session_open(a->target->backend, &a->req.sampling, prompt_len) : NULL;
-    s->path = s->session != NULL ? xmemdup(path, n_path * sizeof(*path)) : NULL;
+        audit_suspend(s->audit) ? backend_session_open(a->target->backend, &a->req.sampling, path.prompt_len) : NULL;
+    s->path.tokens = s->session != NULL ? xmemdup(path.tokens, path.n * sizeof(*path.tokens)) : NULL;
     consensus_runner.stop(a);
-    speculate_go_on(a, session, path, n_path, prompt_len);
+    speculate_go_on(a, session, &path);
 }
 
 static void step(struct consensus_run *s)
@@ -402,12 +382,12 @@ static void step(struct consensus_run *s)
             change_state(s, CONSENSUS_PAUSED);
             return;
         }
-        if (room(s) == 0) { /* max_tokens 0, or a prompt that fills the context */
+        if (path_room(&s->path, s->a) == 0) { /* max_tokens 0, or a prompt that fills the context */
             answer_cut(a->text);
             finish(s);
             return;
         }
-        if (!voters_muster(&s->voters, s->n_path) || !consensus_goes_on(a->proxy)) {
+        if (!voters_muster(&s->voters, s->path.n) || !consensus_goes_on(a->proxy)) {
             hand_over(s);
             return;
         }
@@ -434,12 +414,8 @@ static void on_patience(evutil_socket_t fd, short what, void *arg)
 static bool take_prompt(struct consensus_run *s, const int32_t *tokens, size_t n)
 {
     struct proxy_answer *a = s->a;
-    if (!prompt_take(a, tokens, n, &s->n_ctx))
+    if (!path_begin(&s->path, a, tokens, n))
         return false;
-    s->n_path = 0;
-    for (size_t i = 0; i < n; i++)
-        push_path(s, tokens[i]);
-    s->prompt_len = n;
     voters_init(&s->voters, a, n, on_news, s);
     s->audit = audit_create(a->proxy, a->target, on_audited, s);
     return true;
@@ -541,10 +517,10 @@ static void consensus_stop(struct proxy_answer *a)
         backend_cancel(s->call);
     voters_finish(&s->voters);
     if (s->audit != NULL) {
-        audit_leave(s->audit, s->session, s->path);
+        audit_leave(s->audit, s->session, s->path.tokens);
     } else {
         backend_session_close(s->session);
-        free(s->path);
+        free(s->path.tokens);
     }
     event_free(s->patience);
     free(s);

@@ -13,6 +13,7 @@
 
 struct gate_ticket;
 struct ngram_record;
+struct path;
 struct proxy_answer;
 
 enum { PROXY_DRAFTERS = SNAPSHOT_BACKENDS - 1 };
@@ -43,9 +44,8 @@ void speculate_from(struct proxy_answer *a, const int32_t *prompt, size_t n_prom
                     size_t n_kept, const char *kept, size_t len);
 
 /* The target goes on, exactly, behind a path of which the client has heard all: for a runner that can't go on by
- * itself, on the same terms.  The target's session and the path (from malloc) are taken over. */
-void speculate_go_on(struct proxy_answer *a, struct backend_session *session, int32_t *path, size_t n_path,
-                     size_t prompt_len);
+ * itself, on the same terms.  The target's session and the path's tokens are taken over. */
+void speculate_go_on(struct proxy_answer *a, struct backend_session *session, const struct path *path);
 
 extern const struct runner speculate_runner; /* token ids: rounds, or the target alone as a stream */
 extern const struct runner relay_runner;     /* text that a target writes by itself */

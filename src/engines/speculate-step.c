@@ -23,7 +23,8 @@ static double target_rtt_us(const struct speculation *s)
 /* How many tokens the next draft may have. */
 static size_t draft_room(const struct speculation *s)
 {
-    size_t left = spec_room(s), cap = (size_t)proxy_draft_cap(s->a->proxy), fits = backend_verify_most(s->session);
+    size_t left = path_room(&s->path, s->a), cap = (size_t)proxy_draft_cap(s->a->proxy),
+           fits = backend_verify_most(s->session);
     cap = cap < fits ? cap : fits;
     return left == 0 ? 0 : left - 1 < cap ? left - 1 : cap;
 }
@@ -42,11 +43,11 @@ static bool may_draft(const struct speculation *s)
 static bool look_for_quote(struct speculation *s, size_t most)
 {
     struct proxy *p = s->a->proxy;
-    if (s->sent < s->prompt_len || most == 0 || !may_draft(s) || proxy_pick_quoter(p) == NULL)
+    if (s->sent < s->path.prompt_len || most == 0 || !may_draft(s) || proxy_pick_quoter(p) == NULL)
         return false;
     if (s->quote == NULL)
-        s->quote = quote_create(proxy_quotes(p), s->prompt_len);
-    quote_look(s->quote, spec_governed(s) ? proxy_governor(p) : NULL, s->path, s->n_path, most);
+        s->quote = quote_create(proxy_quotes(p), s->path.prompt_len);
+    quote_look(s->quote, spec_governed(s) ? proxy_governor(p) : NULL, s->path.tokens, s->path.n, most);
     return s->quote->n > 0;
 }
 
@@ -68,7 +69,7 @@ static bool back_to_rounds(struct speculation *s)
         return false;
     if (s->chosen)
         return !governor_prefers_alone(proxy_governor(p), target_rtt_us(s));
-    return s->impatient && team_ready(s->team, s->path, s->n_path);
+    return s->impatient && team_ready(s->team, s->path.tokens, s->path.n);
 }
 
 static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
@@ -82,7 +83,7 @@ static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
     if (s->verdict_us != 0)
         member_saw_gap(s->a->target, now - s->verdict_us);
     s->verdict_us = now;
-    s->sent = s->n_path;
+    s->sent = s->path.n;
     bool open = spec_take(s, tokens, n, 0);
     if (open && !back_to_rounds(s))
         return true;
@@ -106,7 +107,7 @@ static void on_generated(void *arg, const struct backend_status *st)
         return;
     }
     /* All that was asked for came and the answer is still open: the context is full. */
-    if (st->error == BACKEND_TOO_LONG || spec_room(s) == 0) {
+    if (st->error == BACKEND_TOO_LONG || path_room(&s->path, s->a) == 0) {
         answer_cut(s->a->text);
         size_t len;
         const char *text = answer_take(s->a->text, &len);
@@ -123,8 +124,8 @@ static void generate(struct speculation *s)
     struct proxy_answer *a = s->a;
     spec_change_state(s, SPEC_GENERATE);
     s->verdict_us = 0; /* the trip to the target says nothing about how fast it writes */
-    s->call = backend_generate(s->session, s->path, s->n_path, spec_room(s), a->req.logprobs,
-                               member_stream_deadline_ms(a->target, s->n_path - s->sent), on_tokens, on_generated, s);
+    s->call = backend_generate(s->session, s->path.tokens, s->path.n, path_room(&s->path, s->a), a->req.logprobs,
+                               member_stream_deadline_ms(a->target, s->path.n - s->sent), on_tokens, on_generated, s);
 }
 
 /* ---- what to do next ---- */
@@ -151,7 +152,7 @@ void spec_on_impatient(evutil_socket_t fd, short what, void *arg)
 
 bool spec_can_draft(struct speculation *s)
 {
-    return may_draft(s) && team_gather(s->team, s->n_path, s->prompt_len);
+    return may_draft(s) && team_gather(s->team, s->path.n, s->path.prompt_len);
 }
 
 /* Waits for drafts that are under way, but not for a drafter that has fallen silent. */
@@ -186,7 +187,7 @@ static void send_drafts(struct speculation *s, bool whole)
         tree.n_branches = team_branches(s->team, branches);
     }
     begin_round(s, false, &tree);
-    team_sent(s->team, s->path, s->n_path, tree.n_draft, branches, tree.n_branches);
+    team_sent(s->team, s->path.tokens, s->path.n, tree.n_draft, branches, tree.n_branches);
 }
 
 static void send_quote(struct speculation *s)
@@ -203,8 +204,8 @@ static bool quote_is_better(const struct speculation *s, bool waits)
 
 static void next_round(struct speculation *s, size_t most)
 {
-    bool prefill = s->sent < s->prompt_len;
-    team_follow(s->team, s->path, s->n_path, most);
+    bool prefill = s->sent < s->path.prompt_len;
+    team_follow(s->team, s->path.tokens, s->path.n, most);
     bool more = team_busy(s->team), waits = more && team_waits(s->team);
     bool quote = spec_governed(s) && look_for_quote(s, most);
     size_t n;
@@ -247,7 +248,7 @@ void spec_step(struct speculation *s)
         spec_await(s, a->target->reason);
         return;
     }
-    size_t left = spec_room(s);
+    size_t left = path_room(&s->path, s->a);
     if (left == 0) { /* max_tokens 0, or a prompt that fills the context */
         answer_cut(a->text);
         spec_finish(s);

@@ -35,13 +35,13 @@ bool spec_take(struct speculation *s, const struct backend_token *tokens, size_t
     struct oai_top *tops = n_tops > 0 ? xcalloc(n_tops, sizeof(*tops)) : NULL;
     bool open = true, reads = true;
     for (size_t i = 0; i < n && open; i++) {
-        spec_push(s, tokens[i].id);
+        path_push(&s->path, tokens[i].id);
         fill_token(&out[i - first], &tokens[i], tops + used);
         used += tokens[i].n_top;
         drafted[i - first] = i < n_drafted;
         a->tokens++;
         open = answer_feed(a->text, tokens[i].piece, tokens[i].len, tokens[i].end) == ANSWER_OPEN;
-        if (open && s->n_ctx != 0 && s->n_path >= s->n_ctx) {
+        if (open && path_is_full(&s->path)) {
             answer_cut(a->text);
             open = false;
         }
@@ -61,7 +61,7 @@ bool spec_take(struct speculation *s, const struct backend_token *tokens, size_t
     proxy_count_tokens(a, n);
     if (!reads)
         a->paused = true;
-    team_advance(s->team, s->n_path, tokens, n);
+    team_advance(s->team, s->path.n, tokens, n);
     return open;
 }
 
@@ -70,7 +70,7 @@ void spec_finish(struct speculation *s)
     if (s->a->ended) /* the client went away while it was told of the last tokens */
         return;
     spec_change_state(s, SPEC_ENDED);
-    proxy_answer_done(s->a, (int64_t)s->prompt_len, answer_tokens(s->a->text), answer_state(s->a->text));
+    proxy_answer_done(s->a, (int64_t)s->path.prompt_len, answer_tokens(s->a->text), answer_state(s->a->text));
 }
 
 /* ---- verify ---- */
@@ -154,13 +154,13 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         return;
     }
     double round_us = s->verdict_us != 0 ? (double)(clock_us() - s->verdict_us) : 0;
-    bool prefill = s->sent < s->prompt_len;
+    bool prefill = s->sent < s->path.prompt_len;
     if (!prefill)
         measure(s, st, v, round_us);
     else
-        member_saw_prompt(a->target, st->elapsed_us, s->n_path - s->sent);
+        member_saw_prompt(a->target, st->elapsed_us, s->path.n - s->sent);
     s->verdict_us = clock_us();
-    s->sent = s->n_path;
+    s->sent = s->path.n;
     s->rounds++;
     if (s->n_draft > 0 || (!team_is_empty(s->team) && !prefill))
         count_round(s, st, v, round_us);
@@ -169,14 +169,6 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         spec_step(s);
     else
         spec_finish(s);
-}
-
-size_t spec_room(const struct speculation *s)
-{
-    int64_t left = s->a->req.max_tokens - s->a->tokens;
-    if (s->n_ctx != 0 && left > (int64_t)(s->n_ctx - s->n_path))
-        left = (int64_t)(s->n_ctx - s->n_path);
-    return left > 0 ? (size_t)left : 0;
 }
 
 void spec_verify(struct speculation *s, const struct backend_tree *tree)
@@ -200,6 +192,6 @@ void spec_verify(struct speculation *s, const struct backend_tree *tree)
                  s->quoted ? (quoter != NULL ? quoter->name : "") : team_name(s->team));
         proxy_answer_drafted_by(a, s->drafter, s->quoted);
     }
-    s->call = backend_verify_tree(s->session, s->path, s->n_path, tree, a->req.logprobs,
-                                  member_deadline_ms(a->target, s->n_path - s->sent), on_verify, s);
+    s->call = backend_verify_tree(s->session, s->path.tokens, s->path.n, tree, a->req.logprobs,
+                                  member_deadline_ms(a->target, s->path.n - s->sent), on_verify, s);
 }

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "engines/prompt.h"
+#include "engines/path.h"
 
 #define TO(state) (1u << (state))
 /* Work may follow on work in any order: drafts go stale, streams are broken off.  The ends may not be left. */
@@ -36,18 +36,9 @@ void spec_change_state(struct speculation *s, enum spec_state to)
     s->state = to;
     if (to != SPEC_LOST)
         s->a->lost_us = 0;
-    s->a->state = to == SPEC_RENDER || (to == SPEC_VERIFY && s->sent < s->prompt_len) ? REQUEST_PREFILL
-                  : to == SPEC_LOST                                                   ? REQUEST_WAITING
-                                                                                      : REQUEST_RUNNING;
-}
-
-void spec_push(struct speculation *s, int32_t token)
-{
-    if (s->n_path == s->path_size) {
-        s->path_size = s->path_size * 2 + 256;
-        s->path = xreallocarray(s->path, s->path_size, sizeof(*s->path));
-    }
-    s->path[s->n_path++] = token;
+    s->a->state = to == SPEC_RENDER || (to == SPEC_VERIFY && s->sent < s->path.prompt_len) ? REQUEST_PREFILL
+                  : to == SPEC_LOST                                                        ? REQUEST_WAITING
+                                                                                           : REQUEST_RUNNING;
 }
 
 /* ---- the target went away ---- */
@@ -78,18 +69,6 @@ void spec_lose(struct speculation *s, const struct backend_status *st)
 
 /* ---- the prompt ---- */
 
-/* False when the prompt can't be served; the answer has failed then. */
-static bool take_prompt(struct speculation *s, const int32_t *tokens, size_t n)
-{
-    if (!prompt_take(s->a, tokens, n, &s->n_ctx))
-        return false;
-    s->n_path = 0;
-    for (size_t i = 0; i < n; i++)
-        spec_push(s, tokens[i]);
-    s->prompt_len = n;
-    return true;
-}
-
 static void on_prompt(void *arg, const struct backend_status *st, struct backend_session *session,
                       const int32_t *prompt, size_t n_prompt)
 {
@@ -101,7 +80,7 @@ static void on_prompt(void *arg, const struct backend_status *st, struct backend
         return;
     if (st->error != BACKEND_OK)
         spec_lose(s, st);
-    else if (take_prompt(s, prompt, n_prompt))
+    else if (path_begin(&s->path, s->a, prompt, n_prompt))
         spec_step(s);
 }
 
@@ -116,7 +95,7 @@ static void render(struct speculation *s)
         return;
     }
     s->session = backend_session_open(b, &a->req.sampling, a->req.n_prompt_tokens);
-    if (take_prompt(s, a->req.prompt_tokens, a->req.n_prompt_tokens))
+    if (path_begin(&s->path, s->a, a->req.prompt_tokens, a->req.n_prompt_tokens))
         spec_step(s);
 }
 
@@ -145,10 +124,10 @@ static bool keep(struct speculation *s, const int32_t *tokens, size_t n, const c
     struct proxy_answer *a = s->a;
     for (size_t i = 0; i < n; i++) {
         bool last = i + 1 == n;
-        spec_push(s, tokens[i]);
+        path_push(&s->path, tokens[i]);
         (void)answer_feed(a->text, last ? text : "", last ? len : 0, false);
     }
-    if (answer_state(a->text) == ANSWER_OPEN && s->n_ctx != 0 && s->n_path >= s->n_ctx)
+    if (answer_state(a->text) == ANSWER_OPEN && path_is_full(&s->path))
         answer_cut(a->text);
     a->tokens += (int64_t)n;
     proxy_count_tokens(a, n);
@@ -167,10 +146,10 @@ void speculate_from(struct proxy_answer *a, const int32_t *prompt, size_t n_prom
     answer_destroy(a->text);
     a->text = NULL;
     s->session = backend_session_open(a->target->backend, &a->req.sampling, n_prompt);
-    if (!take_prompt(s, prompt, n_prompt))
+    if (!path_begin(&s->path, s->a, prompt, n_prompt))
         return;
     /* Where the text would have to be cut nobody knows: the target writes all of it. */
-    bool fits = (int64_t)n_kept <= a->req.max_tokens && (s->n_ctx == 0 || n_kept <= s->n_ctx - n_prompt);
+    bool fits = (int64_t)n_kept <= a->req.max_tokens && (s->path.n_ctx == 0 || n_kept <= s->path.n_ctx - n_prompt);
     bool open = !fits || n_kept == 0 || keep(s, tokens, n_kept, kept, len);
     if (a->ended)
         return;
@@ -180,18 +159,13 @@ void speculate_from(struct proxy_answer *a, const int32_t *prompt, size_t n_prom
         spec_finish(s);
 }
 
-void speculate_go_on(struct proxy_answer *a, struct backend_session *session, int32_t *path, size_t n_path,
-                     size_t prompt_len)
+void speculate_go_on(struct proxy_answer *a, struct backend_session *session, const struct path *path)
 {
-    const struct backend_info *info = &a->target->backend->info;
     struct speculation *s = create(a);
     a->runner = &speculate_runner;
     a->voted = a->tokens;
     s->session = session;
-    s->path = path;
-    s->n_path = s->path_size = n_path;
-    s->prompt_len = prompt_len;
-    s->n_ctx = info->n_ctx > 0 ? (size_t)info->n_ctx : 0;
+    s->path = *path;
     spec_step(s);
 }
 
@@ -222,7 +196,7 @@ static void spec_member_changed(struct proxy_answer *a, struct member *m, bool g
         }
         return;
     }
-    if (team_drop(s->team, m, going, s->n_path)) {
+    if (team_drop(s->team, m, going, s->path.n)) {
         if (s->state == SPEC_DRAFT)
             spec_step(s);
     } else if (s->state == SPEC_GENERATE && team_is_empty(s->team) && s->call != NULL && spec_can_draft(s)) {
@@ -244,7 +218,7 @@ static void spec_stop(struct proxy_answer *a)
     quote_destroy(s->quote);
     backend_session_close(s->session);
     event_free(s->patience);
-    free(s->path);
+    free(s->path.tokens);
     free(s);
     a->run = NULL;
 }

@@ -4,6 +4,7 @@
 #define TIGHTWAD_ENGINES_SPECULATE_H
 
 #include "engines/engine.h"
+#include "engines/path.h"
 #include "engines/quote.h"
 #include "engines/team.h"
 
@@ -22,9 +23,7 @@ struct speculation {
     enum spec_state state;
     struct backend_session *session; /* the target's */
     struct backend_call *call;       /* the target's: render, verify or generate */
-    int32_t *path;                   /* prompt and output */
-    size_t n_path, path_size, prompt_len;
-    size_t n_ctx;           /* tokens that path may reach; 0 unknown */
+    struct path path;
     size_t sent;            /* tokens of path that the target has seen: for deadlines */
     struct team *team;      /* the drafters; may be empty */
     struct quote *quote;    /* the text itself as a drafter; NULL: none is configured */
@@ -43,7 +42,6 @@ struct speculation {
 
 /* speculate.c */
 void spec_change_state(struct speculation *s, enum spec_state to);
-void spec_push(struct speculation *s, int32_t token);                   /* the path has one token more */
 void spec_await(struct speculation *s, const char *why);                /* the target is gone */
 void spec_lose(struct speculation *s, const struct backend_status *st); /* a call to it failed */
 
@@ -51,7 +49,6 @@ void spec_lose(struct speculation *s, const struct backend_status *st); /* a cal
 /* Takes n tokens of the target, of which the first n_drafted were drafted.  True while the answer is open. */
 bool spec_take(struct speculation *s, const struct backend_token *tokens, size_t n, size_t n_drafted);
 void spec_finish(struct speculation *s);
-size_t spec_room(const struct speculation *s); /* tokens that the answer may still have */
 /* tree NULL: nothing is checked, the target writes one token. */
 void spec_verify(struct speculation *s, const struct backend_tree *tree);
 
