@@ -24,6 +24,12 @@ static inline uint64_t noise_key(uint64_t seed, size_t position)
                      ((uint64_t)position * UINT64_C(0xd1342543de82ef95) + 1));
 }
 
+/* A share that a number stands for, uniform in [0, 1): choices by it are fair, and anybody can repeat them. */
+static inline double noise_share(uint64_t x)
+{
+    return (double)(noise_mix(x + UINT64_C(0x9e3779b97f4a7c15)) >> 11) * 0x1p-53;
+}
+
 static inline uint64_t noise_hash(uint64_t key, int32_t token)
 {
     return noise_mix(key + (uint64_t)(token + 1) * UINT64_C(0x9e3779b97f4a7c15));

@@ -8,6 +8,7 @@
 #include "base/cause.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/noise.h"
 #include "engines/audit.h"
 #include "engines/pieces.h"
 #include "engines/proxy-internal.h"
@@ -95,19 +96,9 @@ bool consensus_serves(const struct proxy_answer *a)
 
 /* ---- what it is worth ---- */
 
-/* A finaliser of 64 bits: every bit of the input changes half of those of the result (splitmix64, G. Steele et al.). */
-static uint64_t mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 bool consensus_wants_audit(const struct proxy *p, uint64_t request, uint64_t window)
 {
-    double place = (double)(mix(mix(request) ^ window) >> 11) / 9007199254740992.0; /* 2^53 */
-    return place < p->settings.consensus_audit;
+    return noise_share(noise_mix(request + UINT64_C(0x9e3779b97f4a7c15)) ^ window) < p->settings.consensus_audit;
 }
 
 void consensus_count_audit(struct proxy *p, size_t tokens, size_t wrong)

@@ -24,7 +24,6 @@ struct agent {
     uint64_t id; /* never used again */
     struct member *m;
     uint32_t busy;   /* answers that it writes now */
-    bool leaving;    /* removed: destroyed at the end of the loop turn */
     int64_t busy_us; /* time that it has written, over all answers */
     uint64_t answers, failures, approved, corrected, rejected, shadowed, false_approved;
     struct gate_record record;   /* since it came up: it may be another model then */
@@ -125,7 +124,6 @@ struct gate_run {
 /* ---- gate.c ---- */
 struct member *gate_verifier(const struct gate *g);
 struct agent *gate_agent_by_id(const struct gate *g, uint64_t id); /* NULL: gone */
-bool gate_agent_usable(const struct agent *g);
 uint32_t gate_agent_slots(const struct agent *g);
 /* The agents as a request sees them that those with the given ids have failed already.  Returns how many there are. */
 size_t gate_seats(const struct gate *g, const uint64_t *tried, size_t n_tried, struct gate_seat *out);

@@ -74,7 +74,8 @@ void gate_run_by_target(struct gate_run *r, enum gate_outcome outcome)
 
 static bool is_empty(const char *text, size_t len)
 {
-    return strspn(text, " \t\r\n") >= len;
+    (void)review_trim(text, &len);
+    return len == 0;
 }
 
 void gate_run_written(struct gate_run *r)

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/noise.h"
 #include "engines/gate-internal.h"
 
 enum { SHADOWS_MOST = 16 }; /* that wait; one more takes the place of the oldest */
@@ -29,27 +30,20 @@ static void shadow_free(struct gate_shadow *s)
 {
     if (s->call != NULL)
         backend_cancel(s->call);
-    if (s->by != NULL)
+    if (s->by != NULL) {
         s->by->taken--;
+        s->g->shadow_us += clock_us() - s->began_us;
+    }
     json_decref(s->body);
     buf_finish(&s->answer);
     free(s->text);
     free(s);
 }
 
-/* What a number makes of another: Vigna's splitmix64, one step. */
-static uint64_t mix(uint64_t x)
-{
-    x += 0x9e3779b97f4a7c15ULL;
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9ULL;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebULL;
-    return x ^ x >> 31;
-}
-
 /* Which requests: by their number, so that nobody chooses. */
 static bool is_chosen(const struct gate *g, uint64_t request)
 {
-    return (double)(mix(request) >> 11) * 0x1p-53 < g->cfg.shadow_share;
+    return noise_share(request) < g->cfg.shadow_share;
 }
 
 void gate_shadow_add(struct gate *g, const struct proxy_answer *a, const char *text, size_t len)
@@ -94,22 +88,11 @@ void gate_shadow_drop(struct gate *g)
     g->n_shadows = 0;
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
 static bool same_text(const char *a, size_t n, const char *b, size_t m)
 {
-    for (; n > 0 && is_blank(*a); a++)
-        n--;
-    for (; m > 0 && is_blank(*b); b++)
-        m--;
-    while (n > 0 && is_blank(a[n - 1]))
-        n--;
-    while (m > 0 && is_blank(b[m - 1]))
-        m--;
-    return n == m && memcmp(a, b, n) == 0;
+    a = review_trim(a, &n);
+    b = review_trim(b, &m);
+    return n == m && (n == 0 || memcmp(a, b, n) == 0);
 }
 
 static bool on_text(void *arg, const char *text, size_t len, json_t *logprobs)
@@ -130,7 +113,6 @@ static void on_done(void *arg, const struct backend_status *st, const char *fini
     struct gate *g = s->g;
     s->call = NULL;
     g->shadow = NULL;
-    g->shadow_us += clock_us() - s->began_us;
     if (st->error == BACKEND_OK) {
         bool wrong = !same_text(s->text, s->len, s->answer.data, s->answer.len);
         struct agent *agent = gate_agent_by_id(g, s->agent_id);

@@ -126,7 +126,7 @@ static void remember(struct gate *g, const struct proxy_answer *a)
 void gate_answer_ended(struct proxy_answer *a)
 {
     struct gate *g = a->proxy->gate;
-    if (a->gate == NULL || a->mode != PROXY_GATE) { /* the gate was stopped before it was its turn */
+    if (a->gate == NULL) {
         /* Exact answers show what a token takes the target. */
         bool by_target = a->mode == PROXY_EXACT || a->mode == PROXY_TARGET;
         if (a->state == REQUEST_DONE && by_target && a->tokens >= RATE_TOKENS && a->ended_us > a->running_us)

@@ -242,7 +242,7 @@ void gate_agent_leaves(struct gate *g, struct agent *agent)
         for (size_t i = r != NULL && !a->ended ? r->n_writing : 0; i-- > 0;) {
             if (r->writing[i]->agent != agent)
                 continue;
-            r->retries--; /* that is nobody's fault */
+            r->retries -= r->n_writing == 1; /* another one is asked then, and that is nobody's fault */
             lose_writing(r, r->writing[i], "it was removed");
             break;
         }

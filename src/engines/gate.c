@@ -26,10 +26,10 @@ struct agent *gate_agent_by_id(const struct gate *g, uint64_t id)
     return NULL;
 }
 
-bool gate_agent_usable(const struct agent *agent)
+static bool is_usable(const struct agent *agent)
 {
     const struct member *m = agent->m;
-    return !agent->leaving && member_ready(m) && !m->paused && m->backend->info.caps.chat;
+    return member_ready(m) && !m->paused && m->backend->info.caps.chat;
 }
 
 /* Small servers that don't say how many answers they write at once write one; an API has room for some. */
@@ -43,7 +43,7 @@ size_t gate_seats(const struct gate *g, const uint64_t *tried, size_t n_tried, s
 {
     for (size_t i = 0; i < g->n_agents; i++) {
         const struct agent *agent = g->agent[i];
-        out[i] = (struct gate_seat){.usable = gate_agent_usable(agent),
+        out[i] = (struct gate_seat){.usable = is_usable(agent),
                                     .busy = agent->busy,
                                     .slots = gate_agent_slots(agent),
                                     .record = gate_record_share(&agent->record)};
@@ -86,7 +86,6 @@ static void remove_agent(struct gate *g, size_t i)
     log_info("agent %s is removed", agent->m->name);
     memmove(g->agent + i, g->agent + i + 1, (g->n_agents - i - 1) * sizeof(struct agent *));
     g->n_agents--;
-    agent->leaving = true;
     gate_agent_leaves(g, agent);
     g->leaving[g->n_leaving++] = agent;
     proxy_wake(g->p);
@@ -258,7 +257,7 @@ uint32_t gate_slots(const struct gate *g)
 {
     uint32_t n = 0;
     for (size_t i = 0; i < g->n_agents; i++)
-        n += gate_agent_usable(g->agent[i]) ? gate_agent_slots(g->agent[i]) : 0;
+        n += is_usable(g->agent[i]) ? gate_agent_slots(g->agent[i]) : 0;
     return n;
 }
 

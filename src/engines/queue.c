@@ -225,10 +225,13 @@ static void start(struct proxy *p, struct proxy_answer *a, struct member *m)
     a->target = m;
     a->running_us = clock_us();
     take_slot(a, p->target);
-    if (a->mode == PROXY_GATE && gate_is_on(p->gate))
+    if (a->mode == PROXY_GATE && gate_is_on(p->gate)) {
         gate_begins_direct(a);
-    else if (a->mode == PROXY_GATE) /* it was stopped meanwhile */
+    } else if (a->mode == PROXY_GATE) { /* it was stopped meanwhile */
         a->mode = PROXY_EXACT;
+        gate_ticket_destroy(a->gate);
+        a->gate = NULL;
+    }
     proxy_answer_run(a);
 }
 

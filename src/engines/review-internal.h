@@ -50,9 +50,6 @@ struct review {
 void review_tokens_set(struct review_tokens *t, const int32_t *list, size_t n);
 void review_tokens_add(struct review_tokens *t, const int32_t *list, size_t n);
 
-/* text without white space at either end; *len bytes. */
-const char *review_trim(const char *text, size_t *len);
-
 /* The last steps, each of which calls back and frees r. */
 void review_conclude(struct review *r, enum verdict v, enum review_kind by, const char *why);
 /* The verifier failed: no verdict where another try may bring one, else unreadable. */

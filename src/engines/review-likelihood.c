@@ -94,9 +94,7 @@ static void look_at_ends(struct review *r, double p)
         judge_end(r, p);
         return;
     }
-    size_t n = r->request.n + r->answer.n;
-    review_tokens_set(&r->path, r->request.list, r->request.n);
-    review_tokens_add(&r->path, r->answer.list, r->answer.n);
+    size_t n = r->request.n + r->answer.n; /* of what was scored all but the end */
     r->result.read++;
     r->call =
         backend_verify(r->session, r->path.list, n, NULL, 0, END_TOP, member_deadline_ms(r->o.verifier, n), on_end, r);

@@ -112,7 +112,6 @@ static bool on_tokens(void *arg, const struct backend_token *tokens, size_t n)
 static void hear_verify(struct review *r, const struct backend_status *st, const struct backend_verdict *v)
 {
     member_ok(r->o.verifier, st->elapsed_us, 0);
-    member_saw_prompt(r->o.verifier, st->elapsed_us, r->question.n);
     r->result.passes++;
     buf_clear(&r->said);
     review_tokens_set(&r->path, r->question.list, r->question.n);
@@ -187,6 +186,7 @@ static void on_verify(void *arg, const struct backend_status *st, const struct b
         review_fail(r, REVIEW_PROMPT, st);
         return;
     }
+    member_saw_prompt(r->o.verifier, st->elapsed_us, r->question.n);
     hear_verify(r, st, v);
     /* The text decides here as everywhere: who knows what a tokenizer made of the word. */
     if (r->said_all && verdict_parse(r->said.data, r->said.len, NULL, NULL) == VERDICT_APPROVE) {

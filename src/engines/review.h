@@ -126,4 +126,7 @@ const char *review_cannot(const struct member *verifier, enum review_kind kind);
 const char *review_kind_name(enum review_kind kind);
 enum review_kind review_kind_by_name(const char *name);
 
+/* text without white space at either end; *len bytes: a chat's answers differ in it by program. */
+const char *review_trim(const char *text, size_t *len);
+
 #endif
