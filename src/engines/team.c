@@ -38,9 +38,9 @@ struct team {
     void *arg;
     struct mate *mate[PROXY_DRAFTERS]; /* in the order of the configuration, as they came */
     size_t n;
-    size_t most;           /* tokens of a draft, by the newest team_follow */
-    struct mate *main;     /* whose draft is the line; NULL: nobody has one */
-    double *branch_chance; /* room for team_branches */
+    size_t most;                                              /* tokens of a draft, by the newest team_follow */
+    struct mate *main;                                        /* whose draft is the line; NULL: nobody has one */
+    double branch_chance[LINE_BRANCHES * LINE_BRANCH_TOKENS]; /* room for team_branches */
 };
 
 static bool governed(const struct team *t)
@@ -87,7 +87,6 @@ void team_destroy(struct team *t)
         return;
     while (t->n > 0)
         remove_mate(t, t->n - 1);
-    free(t->branch_chance);
     free(t);
 }
 
@@ -287,7 +286,6 @@ static size_t second_choices(struct team *t, struct merge_branch *out)
     const struct mate *main = t->main;
     const struct line *l = drafting_line(main->d);
     size_t n = 0;
-    t->branch_chance = xreallocarray(t->branch_chance, LINE_BRANCHES * LINE_BRANCH_TOKENS, sizeof(*t->branch_chance));
     for (size_t i = 0; i < l->n_branches; i++) {
         const struct line_branch *b = l->branch[i];
         size_t at = b->at - l->base;
@@ -515,10 +513,14 @@ static void set_best(struct team *t, const struct mate *best)
 {
     if (drafting_member(best->d)->rest.best)
         return;
-    for (size_t i = 0; i < t->n; i++) {
+    /* Who is not here now may have been it. */
+    struct member *all[PROXY_DRAFTERS];
+    size_t n = proxy_list_drafters(t->a->proxy, all);
+    for (size_t i = 0; i < n; i++)
+        all[i]->rest.best = false;
+    for (size_t i = 0; i < t->n; i++)
         rest_doubt(&drafting_member(t->mate[i]->d)->rest);
-        drafting_member(t->mate[i]->d)->rest.best = t->mate[i] == best;
-    }
+    drafting_member(best->d)->rest.best = true;
 }
 
 /* Who knows too little of what the best one does not know rests. */
