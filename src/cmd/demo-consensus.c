@@ -77,6 +77,25 @@ static void print_sum(const struct consensus_show *s, const char *mode)
            measure_format(y, sizeof(y), s->alone), s->same, N);
 }
 
+/* What the proxy has found out by checking afterwards. */
+static int print_audit(struct consensus_show *s, char **cause)
+{
+    json_t *status = client_settled(s->client, cause);
+    const json_t *c = json_object_get(status, "consensus");
+    const char *why = json_string_value(json_object_get(c, "why"));
+    if (status != NULL)
+        printf("consensus is approximate: of %lld windows %lld needed no target; %lld were checked afterwards, and "
+               "%lld had a wrong token\n",
+               (long long)json_number_value(json_object_get(c, "windows")),
+               (long long)json_number_value(json_object_get(c, "skipped")),
+               (long long)json_number_value(json_object_get(c, "audited")),
+               (long long)json_number_value(json_object_get(c, "wrong")));
+    if (why != NULL && why[0] != '\0')
+        printf("it is not in use now: %s\n", why);
+    json_decref(status);
+    return status != NULL ? 0 : -1;
+}
+
 static int show_rule(struct consensus_show *s, size_t rule, char **cause)
 {
     printf("\n%s%s: a token is taken without the target where %s%s\n", term_escape(s->colour, TERM_DIM),
@@ -89,7 +108,7 @@ static int show_rule(struct consensus_show *s, size_t rule, char **cause)
         rc = question(s, i, cause);
     if (rc == 0)
         print_sum(s, rules[rule].mode);
-    return rc;
+    return rc == 0 ? print_audit(s, cause) : rc; /* the next rule begins to count anew */
 }
 
 /* The target's own answers, before there is anything else to do. */
@@ -125,25 +144,6 @@ static int ask_exact(struct consensus_show *s, bool *held, char **cause)
     return rc;
 }
 
-/* What the proxy has found out by checking afterwards. */
-static int print_audit(struct consensus_show *s, char **cause)
-{
-    json_t *status = client_settled(s->client, cause);
-    const json_t *c = json_object_get(status, "consensus");
-    const char *why = json_string_value(json_object_get(c, "why"));
-    if (status != NULL)
-        printf("consensus is approximate: of %lld windows %lld needed no target; %lld were checked afterwards, and "
-               "%lld had a wrong token\n",
-               (long long)json_number_value(json_object_get(c, "windows")),
-               (long long)json_number_value(json_object_get(c, "skipped")),
-               (long long)json_number_value(json_object_get(c, "audited")),
-               (long long)json_number_value(json_object_get(c, "wrong")));
-    if (why != NULL && why[0] != '\0')
-        printf("it is not in use now: %s\n", why);
-    json_decref(status);
-    return status != NULL ? 0 : -1;
-}
-
 int demo_show_consensus(struct client *c, bool *held, char **cause)
 {
     struct consensus_show s = {.client = c, .colour = term_colour(stdout)};
@@ -164,8 +164,6 @@ int demo_show_consensus(struct client *c, bool *held, char **cause)
         rc = set_rule(&s, rules[0].mode, cause); /* as it is configured */
     if (rc == 0)
         rc = ask_exact(&s, held, cause);
-    if (rc == 0)
-        rc = print_audit(&s, cause);
     for (size_t i = 0; i < N; i++)
         client_answer_finish(&s.want[i]);
     fflush(stdout);

@@ -27,6 +27,7 @@ def _(t):
     for rule in ("strict", "majority"):
         n, of_all = map(int, re.search(r"(?m)^%s: (\d+) of (\d+) tokens without the target" % rule, r.out).groups())
         t.between(n, of_all / 2, of_all - 1, "tokens without the target by %s" % rule)
+    t.equal(len(re.findall(r"(?m)^consensus is approximate: of [1-9]\d* windows [1-9]\d* needed no target", r.out)), 2, r)
 
 
 @test("gate: who wrote each answer, what came of it, none wrong that was approved")
