@@ -50,12 +50,6 @@ static int warm_up(struct bench_setup *p, const struct bench_row *row, char **ca
     return 0;
 }
 
-static bool same(const struct client_answer *a, const struct client_answer *b)
-{
-    bool finish = a->finish != NULL && b->finish != NULL && strcmp(a->finish, b->finish) == 0;
-    return finish && a->text.len == b->text.len && memcmp(a->text.data, b->text.data, a->text.len) == 0;
-}
-
 /* Adds one answer to a run of a row. */
 static void keep(struct bench_setup *p, struct bench_result *r, struct bench_run *run, size_t prompt,
                  struct client_answer *a)
@@ -78,7 +72,7 @@ static void keep(struct bench_setup *p, struct bench_result *r, struct bench_run
         *a = (struct client_answer){0};
     }
     r->answers++;
-    r->identical += a->finish == NULL || same(a, want);
+    r->identical += a->finish == NULL || client_answer_same(a, want);
 }
 
 /* All prompts once, at the client's URL. */

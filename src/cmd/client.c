@@ -510,6 +510,12 @@ int client_chat(struct client *c, const struct client_chat *q, struct client_ans
     return rc;
 }
 
+bool client_answer_same(const struct client_answer *a, const struct client_answer *b)
+{
+    bool finish = a->finish != NULL && b->finish != NULL && strcmp(a->finish, b->finish) == 0;
+    return finish && a->text.len == b->text.len && memcmp(a->text.data, b->text.data, a->text.len) == 0;
+}
+
 void client_answer_finish(struct client_answer *a)
 {
     buf_finish(&a->text);

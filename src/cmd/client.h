@@ -74,6 +74,8 @@ struct client_answer {
 
 /* 0 and the answer, or -1 and a cause; *out holds what had arrived in both cases: finish it. */
 int client_chat(struct client *c, const struct client_chat *q, struct client_answer *out, char **cause);
+/* Whether both are whole, say the same and ended alike. */
+bool client_answer_same(const struct client_answer *a, const struct client_answer *b);
 void client_answer_finish(struct client_answer *a);
 
 /* While this event is added, SIGINT ends the running call instead of the program.  Freed by the caller before

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/json.h"
 #include "base/mem.h"
 #include "cmd/bench-modes.h"
 #include "cmd/client.h"
@@ -110,12 +111,6 @@ static int settle(struct bench *b, const struct modes_row *r, struct mark *out, 
     return 0;
 }
 
-static const char *word(const json_t *o, const char *key)
-{
-    const char *text = json_string_value(json_object_get(o, key));
-    return text != NULL ? text : "";
-}
-
 /* How the approximate modes are set up: what their rows depend on. */
 static void describe_modes(struct bench *b, const json_t *status)
 {
@@ -126,14 +121,14 @@ static void describe_modes(struct bench *b, const json_t *status)
         of[0] = of[0] || (strcmp(m->row[i].mode, "consensus") == 0 && json_is_object(consensus));
         of[1] = of[1] || (strcmp(m->row[i].mode, "gate") == 0 && json_is_object(gate));
     }
-    json_object_set_new(m->settings, "consensus_mode", of[0] ? json_string(word(consensus, "mode")) : json_null());
-    json_object_set_new(m->settings, "gate_review", of[1] ? json_string(word(gate, "review")) : json_null());
-    json_object_set_new(m->settings, "gate_routing", of[1] ? json_string(word(gate, "routing")) : json_null());
-    char *vote = of[0] ? xasprintf("\nconsensus: %s", word(consensus, "mode")) : xstrdup("");
-    char *review = of[1]
-                       ? xasprintf("%sgate: reviewed by %s, %zu agents, %s", of[0] ? "; " : "\n", word(gate, "review"),
-                                   json_array_size(json_object_get(gate, "agents")), word(gate, "routing"))
-                       : xstrdup("");
+    json_object_set_new(m->settings, "consensus_mode", of[0] ? json_string(json_text(consensus, "mode")) : json_null());
+    json_object_set_new(m->settings, "gate_review", of[1] ? json_string(json_text(gate, "review")) : json_null());
+    json_object_set_new(m->settings, "gate_routing", of[1] ? json_string(json_text(gate, "routing")) : json_null());
+    char *vote = of[0] ? xasprintf("\nconsensus: %s", json_text(consensus, "mode")) : xstrdup("");
+    char *review =
+        of[1] ? xasprintf("%sgate: reviewed by %s, %zu agents, %s", of[0] ? "; " : "\n", json_text(gate, "review"),
+                          json_array_size(json_object_get(gate, "agents")), json_text(gate, "routing"))
+              : xstrdup("");
     char *all = xasprintf("%s%s%s", m->conditions, vote, review);
     free(m->conditions);
     m->conditions = all;
@@ -172,12 +167,6 @@ static int find_node(struct bench *b, const struct config *cfg, char **cause)
     return rc;
 }
 
-static bool same(const struct client_answer *a, const struct client_answer *b)
-{
-    bool finish = a->finish != NULL && b->finish != NULL && strcmp(a->finish, b->finish) == 0;
-    return finish && a->text.len == b->text.len && memcmp(a->text.data, b->text.data, a->text.len) == 0;
-}
-
 /* What one answer says; by: tokens of the run that the target wrote, -1 unknown. */
 static void keep(struct bench *b, struct modes_row *r, size_t prompt, struct client_answer *a, int64_t *by)
 {
@@ -189,11 +178,12 @@ static void keep(struct bench *b, struct modes_row *r, size_t prompt, struct cli
         r->known++;
         r->right += prompts_right(&b->prompts, prompt, a->text.data, a->text.len);
     }
-    if (want->finish == NULL && r == &b->modes.row[0]) {
+    bool first = r == &b->modes.row[0] && want->finish == NULL && a->finish != NULL;
+    r->identical += first || client_answer_same(a, want);
+    if (first) {
         *want = *a;
         *a = (struct client_answer){0};
     }
-    r->identical += a->finish == NULL || same(a, want);
 }
 
 static int run_prompts(struct bench *b, struct modes_row *r, int64_t *by, char **cause)

@@ -179,6 +179,10 @@ static int choose_models(struct bench_setup *p, struct cmd_env *env, const struc
     p->config.server = NULL;
     if (find_drafters(p, several != NULL ? several : one != NULL ? one : "small", cause) != 0)
         return CMD_FAILED;
+    if (several == NULL && p->n_drafters > 1) {
+        cause_set(cause, "--drafter is \"%s\": it names one; several are --drafters", one);
+        return CMD_USAGE;
+    }
     if (several != NULL && p->n_drafters < 2) {
         cause_set(cause, "--drafters is \"%s\": two or more are wanted, with commas (--drafter names one)", several);
         return CMD_USAGE;
