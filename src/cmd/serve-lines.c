@@ -72,7 +72,7 @@ static char *promise(const struct snapshot *s)
 {
     if (strcmp(s->mode, "gate") == 0)
         return xasprintf("approximate: by the quality gate; %s@exact is the target's own", s->model);
-    if (strcmp(s->mode, "consensus") == 0)
+    if (strcmp(s->mode, "consensus") == 0 && s->consensus.why[0] == '\0')
         return xasprintf("approximate: by consensus, %s; %s@exact is the target's own", s->consensus.mode, s->model);
     if (s->speculating)
         return xasprintf("speculating; answers are the target's %s", s->exactness);

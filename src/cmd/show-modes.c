@@ -48,11 +48,10 @@ static void show_audit(const json_t *c)
 
 void show_consensus(const json_t *c, bool colour)
 {
-    bool off = strcmp(json_text(c, "mode"), "off") == 0;
     int64_t tokens = whole(c, "accepted") + whole(c, "fallback");
     printf("consensus  %s, ", json_text(c, "mode"));
-    if (off || is(c, "suspended"))
-        printf(off ? "answers are exact" : "suspended: answers are exact");
+    if (json_text(c, "why")[0] != '\0')
+        printf(is(c, "suspended") ? "suspended: answers are exact" : "not in use: answers are exact");
     else
         approximate(colour);
     printf("\n");
@@ -159,7 +158,9 @@ void show_modes(const json_t *s, bool colour)
     const char *mode = json_text(s, "mode");
     if (!json_is_object(consensus) && !json_is_object(gate))
         return;
-    if (strcmp(mode, "exact") == 0)
+    if (strcmp(mode, "consensus") == 0 && json_text(consensus, "why")[0] != '\0')
+        printf("mode       %s would be served by consensus, and is served exactly for now\n", json_text(s, "model"));
+    else if (strcmp(mode, "exact") == 0)
         printf("mode       %s is served exactly\n", json_text(s, "model"));
     else
         printf("mode       %s is served by %s, %sapproximate%s; %s@exact is exact\n", json_text(s, "model"),
