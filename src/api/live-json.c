@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "api/fields.h"
+#include "base/fields.h"
 #include "base/mem.h"
 
 #define ROW(kind_, member)                                                                                             \

@@ -10,7 +10,7 @@
 enum metric_type { COUNTER, GAUGE };
 
 /* What the bytes at an offset are. */
-enum field {
+enum metrics_kind {
     FIELD_U64,
     FIELD_U32,
     FIELD_BOOL,
@@ -26,7 +26,7 @@ struct metric {
     const char *name;
     const char *help;
     enum metric_type type;
-    enum field field;
+    enum metrics_kind field;
     size_t offset;
     double scale;      /* to the base unit */
     const char *label; /* further label of this sample, `result="ok"`, or NULL */

@@ -32,32 +32,11 @@ static bool drafts(const void *from)
 
 /* ---- the tables ---- */
 
-#define AT(s, member) .offset = offsetof(struct s, member), .size = sizeof(((struct s *)0)->member)
-#define ROW(s, kind_, member)                                                                                          \
-    {                                                                                                                  \
-        .key = #member, .kind = kind_, AT(s, member)                                                                   \
-    }
-#define NAMED(s, kind_, key_, member)                                                                                  \
-    {                                                                                                                  \
-        .key = key_, .kind = kind_, AT(s, member)                                                                      \
-    }
-#define WORD(s, member, word_, n)                                                                                      \
-    {                                                                                                                  \
-        .key = #member, .kind = AS_WORD, AT(s, member), .word = word_, .n_words = n                                    \
-    }
-#define LIST(s, key_, member, count_, table)                                                                           \
-    {                                                                                                                  \
-        .key = key_, .kind = AS_LIST, AT(s, member), .count = offsetof(struct s, count_), .of = &(table)               \
-    }
-#define TABLE(rows, s)                                                                                                 \
-    {                                                                                                                  \
-        .row = rows, .n = ARRAY_LEN(rows), .size = sizeof(struct s)                                                    \
-    }
-#define HEALTH(s) WORD(s, health, health_word, HEALTH_DOWN + 1)
+#define HEALTH(s) FIELD_WORD(s, health, health_word, HEALTH_DOWN + 1)
 
-#define B(kind, member) ROW(snapshot_backend, kind, member)
+#define B(kind, member) FIELD_ROW(snapshot_backend, kind, member)
 static const struct field backend_rows[] = {
-    WORD(snapshot_backend, role, role_word, ROLE_DRAFTER + 1),
+    FIELD_WORD(snapshot_backend, role, role_word, ROLE_DRAFTER + 1),
     B(AS_NAME, name),
     B(AS_NAME, url),
     B(AS_NAME, kind),
@@ -70,20 +49,20 @@ static const struct field backend_rows[] = {
     B(AS_COUNT, rtt_us),
     B(AS_U64, calls),
     B(AS_U64, failures),
-    {.key = "drafted", .kind = AS_U64, AT(snapshot_backend, drafted), .has = drafts},
-    {.key = "accepted", .kind = AS_U64, AT(snapshot_backend, accepted), .has = drafts},
-    {.key = "offered", .kind = AS_U64, AT(snapshot_backend, offered), .has = drafts},
-    {.key = "wins", .kind = AS_U64, AT(snapshot_backend, wins), .has = drafts},
-    {.key = "resting", .kind = AS_BOOL, AT(snapshot_backend, resting), .has = drafts},
+    {.key = "drafted", .kind = AS_U64, FIELD_AT(snapshot_backend, drafted), .has = drafts},
+    {.key = "accepted", .kind = AS_U64, FIELD_AT(snapshot_backend, accepted), .has = drafts},
+    {.key = "offered", .kind = AS_U64, FIELD_AT(snapshot_backend, offered), .has = drafts},
+    {.key = "wins", .kind = AS_U64, FIELD_AT(snapshot_backend, wins), .has = drafts},
+    {.key = "resting", .kind = AS_BOOL, FIELD_AT(snapshot_backend, resting), .has = drafts},
     B(AS_NUMBER, tokens_per_second),
     B(AS_NUMBER, call_ms),
 };
-static const struct field_table backend_fields = TABLE(backend_rows, snapshot_backend);
+static const struct field_table backend_fields = FIELD_TABLE(backend_rows, snapshot_backend);
 
-#define R(kind, member) ROW(snapshot_request, kind, member)
+#define R(kind, member) FIELD_ROW(snapshot_request, kind, member)
 static const struct field request_rows[] = {
     R(AS_U64, id),
-    WORD(snapshot_request, state, state_word, REQUEST_CANCELLED + 1),
+    FIELD_WORD(snapshot_request, state, state_word, REQUEST_CANCELLED + 1),
     R(AS_BOOL, speculative),
     R(AS_NAME, mode),
     R(AS_NAME, outcome),
@@ -99,23 +78,23 @@ static const struct field request_rows[] = {
     R(AS_NUMBER, first_token_seconds),
     R(AS_NUMBER, tokens_per_second),
 };
-static const struct field_table request_fields = TABLE(request_rows, snapshot_request);
+static const struct field_table request_fields = FIELD_TABLE(request_rows, snapshot_request);
 
-#define D(kind, member) ROW(snapshot_device, kind, member)
+#define D(kind, member) FIELD_ROW(snapshot_device, kind, member)
 static const struct field device_rows[] = {
     D(AS_NAME, machine),
     D(AS_NAME, name),
     D(AS_NAME, address),
     D(AS_COUNT32, first_layer),
-    NAMED(snapshot_device, AS_COUNT32, "layers", n_layers),
+    FIELD_NAMED(snapshot_device, AS_COUNT32, "layers", n_layers),
     D(AS_COUNT, bytes),
     D(AS_COUNT, memory),
     HEALTH(snapshot_device),
     D(AS_TEXT, reason),
 };
-static const struct field_table device_fields = TABLE(device_rows, snapshot_device);
+static const struct field_table device_fields = FIELD_TABLE(device_rows, snapshot_device);
 
-#define P(kind, member) ROW(snapshot_pool, kind, member)
+#define P(kind, member) FIELD_ROW(snapshot_pool, kind, member)
 static const struct field pool_rows[] = {
     P(AS_BOOL, up),
     P(AS_NAME, state),
@@ -139,11 +118,11 @@ static const struct field pool_rows[] = {
     P(AS_U64, reclaims),
     P(AS_COUNT, reclaimed),
     P(AS_TEXT, reclaim_note),
-    LIST(snapshot_pool, "devices", device, n_devices, device_fields),
+    FIELD_LIST(snapshot_pool, "devices", device, n_devices, device_fields),
 };
-static const struct field_table pool_fields = TABLE(pool_rows, snapshot_pool);
+static const struct field_table pool_fields = FIELD_TABLE(pool_rows, snapshot_pool);
 
-#define C(kind, member) ROW(snapshot_consensus, kind, member)
+#define C(kind, member) FIELD_ROW(snapshot_consensus, kind, member)
 static const struct field consensus_rows[] = {
     C(AS_NAME, mode),          C(AS_BOOL, suspended),    C(AS_TEXT, why),     C(AS_I64, window),
     C(AS_NUMBER, audit_share), C(AS_NUMBER, max_error),  C(AS_U64, windows),  C(AS_U64, skipped),
@@ -151,9 +130,9 @@ static const struct field consensus_rows[] = {
     C(AS_U64, audited_tokens), C(AS_U64, wrong_tokens),  C(AS_NUMBER, error), C(AS_NUMBER, error_low),
     C(AS_NUMBER, error_high),  C(AS_U64, target_passes),
 };
-static const struct field_table consensus_fields = TABLE(consensus_rows, snapshot_consensus);
+static const struct field_table consensus_fields = FIELD_TABLE(consensus_rows, snapshot_consensus);
 
-#define A(kind, member) ROW(snapshot_agent, kind, member)
+#define A(kind, member) FIELD_ROW(snapshot_agent, kind, member)
 static const struct field agent_rows[] = {
     A(AS_NAME, name),          A(AS_NAME, url),         A(AS_NAME, kind),
     A(AS_NAME, model),         HEALTH(snapshot_agent),  A(AS_TEXT, reason),
@@ -162,9 +141,9 @@ static const struct field agent_rows[] = {
     A(AS_U64, corrected),      A(AS_U64, rejected),     A(AS_U64, shadowed),
     A(AS_U64, false_approved), A(AS_NUMBER, answer_ms), A(AS_NUMBER, tokens_per_second),
 };
-static const struct field_table agent_fields = TABLE(agent_rows, snapshot_agent);
+static const struct field_table agent_fields = FIELD_TABLE(agent_rows, snapshot_agent);
 
-#define Q(kind, member) ROW(snapshot_gate, kind, member)
+#define Q(kind, member) FIELD_ROW(snapshot_gate, kind, member)
 static const struct field gate_rows[] = {
     Q(AS_BOOL, on),
     Q(AS_NAME, routing),
@@ -192,35 +171,35 @@ static const struct field gate_rows[] = {
     Q(AS_NUMBER, shadow_high),
     Q(AS_NUMBER, seconds_saved),
     Q(AS_NUMBER, joules_saved),
-    LIST(snapshot_gate, "agents", agent, n_agents, agent_fields),
+    FIELD_LIST(snapshot_gate, "agents", agent, n_agents, agent_fields),
 };
-static const struct field_table gate_fields = TABLE(gate_rows, snapshot_gate);
+static const struct field_table gate_fields = FIELD_TABLE(gate_rows, snapshot_gate);
 
-#define G(kind, member) ROW(snapshot_gpu, kind, member)
+#define G(kind, member) FIELD_ROW(snapshot_gpu, kind, member)
 static const struct field gpu_rows[] = {
     G(AS_NAME, name),          G(AS_COUNT, memory),       G(AS_COUNT, memory_used),
     G(AS_NUMBER, utilisation), G(AS_NUMBER, temperature), G(AS_NUMBER, power),
 };
-static const struct field_table gpu_fields = TABLE(gpu_rows, snapshot_gpu);
+static const struct field_table gpu_fields = FIELD_TABLE(gpu_rows, snapshot_gpu);
 
-#define M(kind, member) ROW(snapshot_machine, kind, member)
+#define M(kind, member) FIELD_ROW(snapshot_machine, kind, member)
 static const struct field machine_rows[] = {
     M(AS_NAME, name),         M(AS_NAME, address),
     HEALTH(snapshot_machine), M(AS_TEXT, reason),
     M(AS_COUNT, rtt_us),      M(AS_COUNT, memory),
     M(AS_COUNT, memory_used), M(AS_NUMBER, cpu),
-    M(AS_COUNT, cores),       LIST(snapshot_machine, "gpus", gpu, n_gpus, gpu_fields),
+    M(AS_COUNT, cores),       FIELD_LIST(snapshot_machine, "gpus", gpu, n_gpus, gpu_fields),
 };
-static const struct field_table machine_fields = TABLE(machine_rows, snapshot_machine);
+static const struct field_table machine_fields = FIELD_TABLE(machine_rows, snapshot_machine);
 
 static const struct field log_rows[] = {
-    ROW(snapshot_log, AS_I64, wall_ms),
-    WORD(snapshot_log, level, level_word, LOG_ERROR + 1),
-    ROW(snapshot_log, AS_TEXT, text),
+    FIELD_ROW(snapshot_log, AS_I64, wall_ms),
+    FIELD_WORD(snapshot_log, level, level_word, LOG_ERROR + 1),
+    FIELD_ROW(snapshot_log, AS_TEXT, text),
 };
-static const struct field_table log_fields = TABLE(log_rows, snapshot_log);
+static const struct field_table log_fields = FIELD_TABLE(log_rows, snapshot_log);
 
-#define S(kind, member) ROW(snapshot, kind, member)
+#define S(kind, member) FIELD_ROW(snapshot, kind, member)
 static const struct field snapshot_rows[] = {
     S(AS_U64, tick),
     S(AS_I64, wall_ms),
@@ -274,25 +253,30 @@ static const struct field snapshot_rows[] = {
     S(AS_U32, max_queue),
     {.key = "pool",
      .kind = AS_OBJECT,
-     AT(snapshot, pool),
+     FIELD_AT(snapshot, pool),
      .of = &pool_fields,
      .count = offsetof(struct snapshot_pool, configured)},
     {.key = "consensus",
      .kind = AS_OBJECT,
-     AT(snapshot, consensus),
+     FIELD_AT(snapshot, consensus),
      .of = &consensus_fields,
      .count = offsetof(struct snapshot_consensus, configured)},
+    {.key = "swarm",
+     .kind = AS_OBJECT,
+     FIELD_AT(snapshot, swarm),
+     .of = &swarm_view_fields,
+     .count = offsetof(struct swarm_view, on)},
     {.key = "gate",
      .kind = AS_OBJECT,
-     AT(snapshot, gate),
+     FIELD_AT(snapshot, gate),
      .of = &gate_fields,
      .count = offsetof(struct snapshot_gate, configured)},
-    LIST(snapshot, "backends", backend, n_backends, backend_fields),
-    LIST(snapshot, "requests", request, n_requests, request_fields),
-    LIST(snapshot, "machines", machine, n_machines, machine_fields),
-    LIST(snapshot, "log", log, n_log, log_fields),
+    FIELD_LIST(snapshot, "backends", backend, n_backends, backend_fields),
+    FIELD_LIST(snapshot, "requests", request, n_requests, request_fields),
+    FIELD_LIST(snapshot, "machines", machine, n_machines, machine_fields),
+    FIELD_LIST(snapshot, "log", log, n_log, log_fields),
 };
-const struct field_table snapshot_fields = TABLE(snapshot_rows, snapshot);
+const struct field_table snapshot_fields = FIELD_TABLE(snapshot_rows, snapshot);
 
 json_t *snapshot_to_json(const struct snapshot *s)
 {

@@ -4,7 +4,7 @@
 
 #include <jansson.h>
 
-#include "api/fields.h"
+#include "base/fields.h"
 #include "engines/snapshot.h"
 
 extern const struct field_table snapshot_fields;

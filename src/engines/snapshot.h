@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "swarm/view.h"
+
 enum {
     SNAPSHOT_BACKENDS = 17, /* the target and at most 16 drafters */
     SNAPSHOT_REQUESTS = 50, /* newest requests, running ones first */
@@ -218,6 +220,7 @@ struct snapshot {
     struct snapshot_pool pool;
     struct snapshot_consensus consensus;
     struct snapshot_gate gate;
+    struct swarm_view swarm;                            /* of this instance */
     struct snapshot_machine machine[SNAPSHOT_MACHINES]; /* [0] is this one */
     size_t n_machines;
     struct snapshot_log log[SNAPSHOT_LOG];

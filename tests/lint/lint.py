@@ -10,7 +10,7 @@ import sys
 SOURCE = os.environ.get("TIGHTWAD_SOURCE") or os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # A layer includes only itself and those before it.
-LAYERS = ["base", "http", "probe", "advise", "config", "agent", "backends", "engines", "api", "ui", "cmd", "node"]
+LAYERS = ["base", "http", "probe", "advise", "config", "swarm", "agent", "backends", "engines", "api", "ui", "cmd", "node"]
 # Libraries that have one home.
 HOMES = {"llama.h": ["node"], "ggml": ["node"], "curl/": ["http"], "ncurses": ["ui"], "hwloc": ["probe", "node"],
          "yaml.h": ["config"], "event2/http.h": ["http"]}

@@ -1,11 +1,10 @@
-#include "api/fields.h"
+#include "base/fields.h"
 
 #include <math.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "base/utf8.h"
-#include "config/config.h"
 
 /* Words of servers may have been cut in the middle of a character by the size of their field, and JSON takes valid
  * UTF-8 only. */
@@ -67,7 +66,7 @@ static json_t *value_to_json(const struct field *f, const void *from)
     case AS_PID:
         return *(const int64_t *)v > 0 ? json_integer(*(const int64_t *)v) : json_null();
     case AS_CAP:
-        return *(const int64_t *)v == CONFIG_AUTO ? json_string("auto") : json_integer(*(const int64_t *)v);
+        return *(const int64_t *)v == FIELD_AUTO ? json_string("auto") : json_integer(*(const int64_t *)v);
     case AS_NUMBER:
         return number_or_null(*(const double *)v);
     case AS_FLOAT:
@@ -173,7 +172,7 @@ static void take_value(const struct field *f, void *into, const json_t *v)
         *(int32_t *)to = (int32_t)take_count(v, INT32_MAX, -1);
         return;
     case AS_CAP:
-        *(int64_t *)to = json_is_integer(v) ? json_integer_value(v) : CONFIG_AUTO;
+        *(int64_t *)to = json_is_integer(v) ? json_integer_value(v) : FIELD_AUTO;
         return;
     case AS_NUMBER:
         *(double *)to = take_number(v);

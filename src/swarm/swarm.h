@@ -1,0 +1,90 @@
+/* The swarm of this process: what it gives out, what it fetches, whom it knows.  Symmetric and without a centre: used
+ * by `tightwad swarm`, by the agent and by the engines alike. */
+#ifndef TIGHTWAD_SWARM_SWARM_H
+#define TIGHTWAD_SWARM_SWARM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+
+#include "http/httpc.h"
+#include "swarm/manifest.h"
+#include "swarm/view.h"
+
+struct swarm;
+struct swarm_pull;
+
+/* All copied. */
+struct swarm_opts {
+    const char *host;           /* where it serves, NULL: 127.0.0.1 */
+    int port;                   /* 0: SWARM_PORT, or any free one where that is taken; -1: any free one */
+    const char *token, *allow;  /* see server.h; the token is sent to peers as well */
+    const char *dir;            /* where pulled models go; NULL: default_dir */
+    const char *const *folders; /* where local models are looked for, beside dir and the usual places */
+    size_t n_folders;
+    const char *const *peers; /* "HOST[:PORT]" or http://HOST:PORT that every pull asks */
+    size_t n_peers;
+    bool discovery;
+    int64_t upload_limit, download_limit; /* bytes a second, 0: none */
+    int upload_slots;                     /* 0: 8 */
+    const char *socket;                   /* unix socket for `swarm status`; NULL: none */
+};
+
+/* NULL and a cause. */
+struct swarm *swarm_create(struct event_base *base, struct httpc *http, const struct swarm_opts *o, char **cause);
+void swarm_destroy(struct swarm *s); /* NULL is fine */
+int swarm_port(const struct swarm *s);
+void swarm_set_limits(struct swarm *s, int64_t upload_limit, int64_t download_limit, int upload_slots);
+char *swarm_default_dir(void); /* ~/models where that is there, else $XDG_DATA_HOME/tightwad/models; NULL: no home */
+
+/* Gives out the model at path (a file, or every .gguf below a folder): its manifest is made if it is not stored.
+ * done (may be NULL) is called once for each file: m borrowed, NULL and why. */
+typedef void swarm_shared_cb(void *arg, const char *path, const struct manifest *m, const char *why);
+int swarm_share(struct swarm *s, const char *path, swarm_shared_cb *done, void *arg, char **cause);
+
+struct swarm_pull_opts {
+    const char *what;         /* an id, a name, an http(s) URL of a model or of a manifest, or a manifest file */
+    const char *const *peers; /* asked beside those of the swarm */
+    size_t n_peers;
+    const char *dir;             /* NULL: the swarm's */
+    int first_layer, last_layer; /* -1, -1: the whole model; else only what these layers need */
+    bool output;                 /* with layers: the output tensors too */
+    bool no_local;               /* take nothing from local models */
+};
+
+/* What is going to move, before it does.  bytes of the file, had already in a .part, to be copied from local models, to
+ * be fetched. */
+struct swarm_estimate {
+    uint64_t size, have, local, fetch;
+    int64_t room;
+};
+
+struct swarm_pull_result {
+    bool ok;
+    const char *why;                 /* in words, "" when ok */
+    const char *path;                /* the complete file; with layers the .part that has them */
+    const struct manifest *manifest; /* NULL: it was never known */
+    uint64_t fetched, copied, wasted;
+    double seconds;
+};
+
+struct swarm_pull_calls {
+    bool (*on_estimate)(void *arg, const struct manifest *m,
+                        const struct swarm_estimate *e); /* false: don't; may be NULL */
+    void (*on_done)(
+        void *arg,
+        const struct swarm_pull_result *r); /* once; the pull is gone after it, what it has is given out from now on */
+    void *arg;
+};
+
+/* NULL and a cause for what can't even be tried; else on_done is called later. */
+struct swarm_pull *swarm_pull(struct swarm *s, const struct swarm_pull_opts *o, const struct swarm_pull_calls *calls,
+                              char **cause);
+void swarm_pull_cancel(struct swarm_pull *p); /* on_done is not called; what has come stays on the disk */
+
+/* All of v. */
+void swarm_fill(const struct swarm *s, struct swarm_view *v);
+
+#endif

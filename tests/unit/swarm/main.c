@@ -1,0 +1,26 @@
+/* The unit tests of src/swarm as one TAP plan. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+extern const struct CMUnitTest bits_tests[];
+extern const size_t bits_count;
+
+enum { TESTS_MAX = 256 };
+static struct CMUnitTest all[TESTS_MAX];
+static size_t count;
+
+static void add(const struct CMUnitTest *tests, size_t n)
+{
+    for (size_t i = 0; i < n && count < TESTS_MAX; i++)
+        all[count++] = tests[i];
+}
+
+int main(void)
+{
+    add(bits_tests, bits_count);
+    return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
+}
