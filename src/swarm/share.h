@@ -12,7 +12,8 @@
 enum share_change { SHARE_HAVE, SHARE_FETCHING, SHARE_DROPPED, SHARE_PEERS, SHARE_GONE };
 
 struct share;
-/* piece: of the first three; the share may not be destroyed inside it. */
+/* piece: of the first three; the share may not be destroyed inside it, nor told of another change of its pieces, but
+ * watchers may leave (share_unwatch). */
 typedef void share_watch_cb(void *arg, enum share_change what, size_t piece);
 struct share_watch {
     share_watch_cb *fn;
@@ -32,6 +33,7 @@ struct share {
     size_t n_peers;
     uint64_t sent; /* bytes of pieces given to peers */
     struct share_watch *watches;
+    struct share_watch *next_watch; /* share.c's own: who is told next, while somebody is told */
 };
 
 /* Takes fd; keeps the manifest. */
