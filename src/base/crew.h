@@ -15,7 +15,7 @@ enum { CREW_MAX = 64 };
  * had. */
 struct crew *crew_create(struct event_base *base, size_t n_threads);
 /* Jobs that no thread has begun are dropped, those under way are waited for; `done` is called for neither, `drop` (may
- * be NULL) for both.  NULL is fine. */
+ * be NULL) for both.  Not inside done; NULL is fine. */
 void crew_destroy(struct crew *c);
 
 struct crew_job {
@@ -25,7 +25,7 @@ struct crew_job {
     void *data;
 };
 
-/* Never blocks; the queue has no bound, so callers bound what they have under way. */
+/* From the loop's thread.  Never blocks; the queue has no bound, so callers bound what they have under way. */
 void crew_add(struct crew *c, const struct crew_job *job);
 size_t crew_threads(const struct crew *c);
 size_t crew_waiting(const struct crew *c); /* jobs given and not done yet */

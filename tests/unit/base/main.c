@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
-extern const struct CMUnitTest answer_tests[], child_tests[], json_tests[], log_writer_tests[], ngram_tests[],
-    notify_tests[], sampler_tests[], service_tests[], sampler_known_tests[], stats_tests[], utf8_tests[];
-extern const size_t answer_count, child_count, json_count, log_writer_count, ngram_count, notify_count, sampler_count,
-    service_count, sampler_known_count, stats_count, utf8_count;
+extern const struct CMUnitTest answer_tests[], child_tests[], crew_tests[], json_tests[], log_writer_tests[],
+    ngram_tests[], notify_tests[], sampler_tests[], service_tests[], sampler_known_tests[], stats_tests[], utf8_tests[];
+extern const size_t answer_count, child_count, crew_count, json_count, log_writer_count, ngram_count, notify_count,
+    sampler_count, service_count, sampler_known_count, stats_count, utf8_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest base[TESTS_MAX];
@@ -26,6 +26,7 @@ int main(void)
 {
     add(answer_tests, answer_count);
     add(child_tests, child_count);
+    add(crew_tests, crew_count);
     add(json_tests, json_count);
     add(log_writer_tests, log_writer_count);
     add(ngram_tests, ngram_count);
