@@ -8,6 +8,8 @@
 
 extern const struct CMUnitTest bits_tests[];
 extern const size_t bits_count;
+extern const struct CMUnitTest message_tests[];
+extern const size_t message_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -22,5 +24,6 @@ static void add(const struct CMUnitTest *tests, size_t n)
 int main(void)
 {
     add(bits_tests, bits_count);
+    add(message_tests, message_count);
     return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
 }
