@@ -29,22 +29,26 @@ struct pick {
 void pick_init(struct pick *p, size_t n, enum pick_order order, uint64_t seed);
 void pick_finish(struct pick *p);
 
-/* A peer has a set of pieces more (+1) or, when it goes, less (-1). */
+/* A peer has a set of pieces more (+1) or, when it goes, less (-1); one piece; is fetching a piece.  What does not
+ * exist is not counted, and no count goes below 0. */
 void pick_count(struct pick *p, const struct bits *has, int by);
 void pick_count_one(struct pick *p, size_t piece, int by);
 void pick_count_coming(struct pick *p, size_t piece, int by);
 
 /* The piece to ask a peer with `has` for: wanted, not had, not asked of anybody yet.  -1: it has none such. */
 int64_t pick_next(struct pick *p, const struct bits *has);
-/* Whether only pieces are left that are asked for already: the end game, in which a piece may be asked of a second peer
- * and whoever is first wins.  pick_next_again: such a piece of which fewest are asked, below max askers; -1: none. */
+/* Whether only pieces are left that are asked for already, or that nobody has: the end game, in which a piece may be
+ * asked of a second peer and whoever is first wins.  pick_next_again: such a piece asked of fewest, of fewer than max,
+ * ties by chance; -1: none.  Who is asked is the caller's to know: pieces that this peer is asked for already must not
+ * be in `has`. */
 bool pick_ending(const struct pick *p);
 int64_t pick_next_again(struct pick *p, const struct bits *has, unsigned max);
 
 bool pick_done(const struct pick *p);      /* all that is wanted is here */
 size_t pick_missing(const struct pick *p); /* wanted and not here */
 /* Copies of the piece of which fewest are about, as a number whose whole part is the fewest and whose fraction is the
- * share of pieces with more (as torrent clients show availability); this machine's pieces count too. */
+ * share of pieces with more (as torrent clients show availability), among those that are wanted (none: NAN); this
+ * machine's pieces count too. */
 double pick_availability(const struct pick *p);
 
 #endif
