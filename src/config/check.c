@@ -139,6 +139,7 @@ void check_config(struct loader *l)
     check_twins(l, list, p->n_drafters);
     check_modes(l);
     check_pool(l);
+    check_swarm(l);
 }
 
 /* "models[1].path" for an option of a list.  Owned by the caller. */

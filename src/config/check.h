@@ -16,9 +16,10 @@ struct seen {
 /* Completes names and tells what does not go together. */
 void check_config(struct loader *l);
 
-/* The parts of it that are about the pool, and about consensus and the quality gate. */
+/* The parts of it that are about the pool, about consensus and the quality gate, and about the swarm. */
 void check_pool(struct loader *l);
 void check_modes(struct loader *l);
+void check_swarm(struct loader *l);
 
 /* One server: it has a url, and gets a name. */
 void check_server(struct loader *l, struct seen *s);

@@ -135,12 +135,29 @@ struct config_gate {
     double shadow_share;          /* share of the approved requests that the target answers as well */
 };
 
+/* The swarm: what this machine's models are given out with, and pulled by. */
+struct config_swarm {
+    bool enabled; /* a running instance takes part */
+    char *host;
+    int64_t port;
+    char *token;                 /* wanted from peers, and sent to them; NULL: none */
+    struct config_words allow;   /* networks that are served; empty: loopback and private ones */
+    char *folder;                /* where pulled models go; NULL: swarm_default_dir */
+    struct config_words folders; /* where other models lie, absolute */
+    struct config_words peers;   /* HOST[:PORT] */
+    bool discovery;
+    int64_t upload_limit, download_limit; /* bytes a second, 0: none */
+    int64_t upload_slots;
+    char *preseed; /* off | auto: workers get a pool's tensors from the swarm before it starts */
+};
+
 struct config {
     unsigned kept; /* times config_keep was called and config_destroy not yet */
     char *path;    /* the file it came from; NULL: none */
     struct config_proxy proxy;
     struct config_pool pool;
     struct config_gate gate;
+    struct config_swarm swarm;
     struct {
         struct config_words hosts; /* HOST or HOST:PORT of machines whose agent is asked how they are doing */
         char *token;               /* NULL: none */
@@ -193,6 +210,9 @@ bool config_target_is_pool(const struct config *c);
 
 const struct config_model *config_model_default(const struct config *c);                /* NULL: no pool */
 const struct config_model *config_model_find(const struct config *c, const char *name); /* NULL: no such */
+
+/* The networks of swarm.allow as one text, "10.0.0.0/8,fd00::/8"; NULL: none.  Owned by the caller. */
+char *config_swarm_allow(const struct config *c);
 
 /* "cluster.yaml:12" of an option that was given ("coordinator.extra_args"), NULL for a default.  Owned by the caller.
  */

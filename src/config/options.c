@@ -20,6 +20,7 @@ static const char *const mode_names[] = {"auto", "exact", "consensus", "gate", N
 static const char *const consensus_names[] = {"off", "strict", "majority", "any_disagree", NULL};
 static const char *const routing_names[] = {"least_busy", "round_robin", "race", NULL};
 static const char *const review_names[] = {"auto", "prompt", "likelihood", "both", NULL};
+static const char *const preseed_names[] = {"auto", "off", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 
 #define HELP_URL                                                                                                       \
@@ -253,6 +254,42 @@ const struct option option_table[] = {
      .help = "What those agents want as bearer token. Better not written here in full: `${NAME}` takes it from the "
              "environment."},
 
+    {.key = "swarm.enabled", AT(swarm.enabled), .type = OPTION_BOOL, .def = "false",
+     .help = "Whether a running instance gives out its models and can pull others. The other options of this section are also "
+             "what `tightwad swarm` and `tightwad distribute` take where their command lines say nothing else."},
+    {.key = "swarm.host", AT(swarm.host), .type = OPTION_HOST, .def = "127.0.0.1",
+     .help = "The address that models are given out at. `0.0.0.0` or `::` means every address of this machine; as long as no "
+             "`allow` is given, only loopback and private networks are served then."},
+    {.key = "swarm.port", AT(swarm.port), .type = OPTION_INT, .def = "9192", .min = 0, .max = 65535,
+     .help = "The TCP port to listen on. 0: any free one."},
+    {.key = "swarm.token", AT(swarm.token), .type = OPTION_SECRET,
+     .help = "When set, whoever asks for pieces must send it as bearer token, and it is sent to the peers that are asked for "
+             "them. Better not written here in full: `${NAME}` takes it from the environment."},
+    {.key = "swarm.allow", AT(swarm.allow), .type = OPTION_WORDS,
+     .help = "The networks that are served and asked, `[192.168.1.0/24, \"fd00::/8\"]`. Not set: loopback and private ones. "
+             "Loopback always is."},
+    {.key = "swarm.folder", AT(swarm.folder), .type = OPTION_PATH,
+     .help = "Where pulled models are put. Not set: `~/models` where that is there, else `~/.local/share/tightwad/models`."},
+    {.key = "swarm.folders", AT(swarm.folders), .type = OPTION_PATHS,
+     .help = "Further folders in which models lie: those in them are given out, and what a pulled model has in common with one "
+             "of them is copied instead of fetched."},
+    {.key = "swarm.peers", AT(swarm.peers), .type = OPTION_WORDS,
+     .help = "Machines that are asked for every model that is pulled, as HOST or HOST:PORT (9192). One that knows the others is "
+             "enough."},
+    {.key = "swarm.discovery", AT(swarm.discovery), .type = OPTION_BOOL, .def = "true",
+     .help = "Whether peers in the local network are found by multicast, and told of this one."},
+    {.key = "swarm.upload_limit", AT(swarm.upload_limit), .type = OPTION_SIZE, .def = "0", .min = 0,
+     .max = INT64_C(1) << 40, .reloadable = true,
+     .help = "The most that is given to peers in a second, to all of them together. 0: no limit."},
+    {.key = "swarm.download_limit", AT(swarm.download_limit), .type = OPTION_SIZE, .def = "0", .min = 0,
+     .max = INT64_C(1) << 40, .reloadable = true, .help = "The most that is fetched in a second. 0: no limit."},
+    {.key = "swarm.upload_slots", AT(swarm.upload_slots), .type = OPTION_INT, .def = "8", .min = 1, .max = 256,
+     .unit = "pieces", .reloadable = true,
+     .help = "How many pieces are given at once. Who has the fewest under way comes next."},
+    {.key = "swarm.preseed", AT(swarm.preseed), .type = OPTION_ENUM, .names = preseed_names, .def = "auto",
+     .help = "Whether the workers of a pool fetch the tensors of their layers from the swarm before it starts. `auto`: those "
+             "that have an agent do; the others get them from the coordinator, as without a swarm."},
+
     {.key = "log.level", AT(log_level), .type = OPTION_ENUM, .names = level_names, .def = "info", .reloadable = true,
      .env = "$TIGHTWAD_LOG_LEVEL", .help = "The least important messages that are still logged."},
     {.key = "log.format", AT(log_format), .type = OPTION_ENUM, .names = format_names, .def = "text",
@@ -302,6 +339,7 @@ const struct option_section option_sections[] = {
     {"binaries", "Programs to use in place of Tightwad's own."},
     {"", "Outside any section"},
     {"agents", "Other machines, as their agents tell of them. They are asked only while somebody looks."},
+    {"swarm", "How models move between machines: in pieces, from everybody who has some of them."},
     {"log", "Messages, on stderr."},
     {"ui", "The dashboard."},
 };
@@ -327,8 +365,6 @@ const char *const option_old_keys[] = {"peer",
                                        "allow_private_upstream",
                                        "chat_template",
                                        NULL};
-
-const char *const option_later_keys[] = {"swarm", NULL};
 
 const struct option *option_find(const char *key)
 {

@@ -26,6 +26,7 @@ enum option_type {
     OPTION_SHARE,    /* double, 0 to 1 */
     OPTION_GIB,      /* int64_t, bytes; GiB without a unit */
     OPTION_WORDS,    /* struct config_words, a list of texts */
+    OPTION_PATHS,    /* struct config_words, a list of paths: absolute once they are read from a file */
     OPTION_VARS,     /* struct config_words, NAME=VALUE each: a section of names and texts */
 };
 
@@ -78,9 +79,8 @@ struct option_list {
 extern const struct option_list option_lists[];
 extern const size_t option_list_count;
 
-/* Keys that mean nothing (any more, or yet). */
-extern const char *const option_old_keys[];   /* of the Python Tightwad; NULL-terminated */
-extern const char *const option_later_keys[]; /* full keys of later releases; NULL-terminated */
+/* Keys of the Python Tightwad that mean nothing any more; NULL-terminated. */
+extern const char *const option_old_keys[];
 
 const struct option *option_find(const char *key);                   /* NULL: no such */
 bool option_in_section(const struct option *o, const char *section); /* right in it, not in one below */

@@ -90,6 +90,7 @@ static void type_text(const struct option *o, FILE *to)
         [OPTION_SWITCH] = "`on`, `off` or `auto`",
         [OPTION_GIB] = "number of GiB",
         [OPTION_WORDS] = "list of texts",
+        [OPTION_PATHS] = "list of paths",
         [OPTION_VARS] = "section of names and texts",
     };
     fputs(names[o->type], to);

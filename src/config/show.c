@@ -64,10 +64,21 @@ static bool pool_given(const struct config *c)
 {
     for (size_t i = 0; i < c->n_origins; i++) {
         const char *key = c->origins[i].option->key;
-        if (strncmp(key, "proxy.", 6) != 0 && strncmp(key, "log.", 4) != 0 && strncmp(key, "quality_gate.", 13) != 0)
+        if (strncmp(key, "proxy.", 6) != 0 && strncmp(key, "log.", 4) != 0 && strncmp(key, "quality_gate.", 13) != 0 &&
+            strncmp(key, "swarm.", 6) != 0)
             return true;
     }
     return c->pool.n_workers > 0 || c->pool.n_models > 0 || c->pool.coordinator.n_gpus > 0;
+}
+
+/* Whether the section stands in the file. */
+static bool swarm_given(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_origins; i++) {
+        if (strncmp(c->origins[i].option->key, "swarm.", 6) == 0)
+            return true;
+    }
+    return false;
 }
 
 static void show_pool(const struct config *c, FILE *to)
@@ -125,6 +136,10 @@ void config_show(const struct config *c, FILE *to)
         show_gate(c, to);
     if (pool_given(c))
         show_pool(c, to);
+    if (swarm_given(c)) {
+        fprintf(to, "swarm:\n");
+        show_options(c, "swarm", 0, "  ", "  ", to);
+    }
     fprintf(to, "log:\n");
     show_options(c, "log", 0, "  ", "  ", to);
 }
@@ -194,5 +209,7 @@ json_t *config_show_json(const struct config *c)
         json_object_set_new(all, "quality_gate", gate_json(c));
     if (pool_given(c))
         add_pool_json(c, all);
+    if (swarm_given(c))
+        json_object_set_new(all, "swarm", options_json(c, "swarm", 0));
     return all;
 }

@@ -38,7 +38,7 @@ static bool is_string(const struct option *o)
 
 static bool is_words(const struct option *o)
 {
-    return o->type == OPTION_WORDS || o->type == OPTION_VARS;
+    return o->type == OPTION_WORDS || o->type == OPTION_PATHS || o->type == OPTION_VARS;
 }
 
 char *value_quote(const char *text)

@@ -195,7 +195,9 @@ static void take_words(struct loader *l, const struct option *o, size_t index, c
         } else if ((!vars || *text) && value_check(o, text, &cause) != 0) {
             ; /* the cause says it */
         } else {
-            char *word = vars ? xasprintf("%s=%s", t->keys[i]->text, text) : xstrdup(text);
+            char *word = vars                      ? xasprintf("%s=%s", t->keys[i]->text, text)
+                         : o->type == OPTION_PATHS ? absolute(l, o, text)
+                                                   : xstrdup(text);
             words_add(w, word);
             free(word);
         }
@@ -212,7 +214,7 @@ void walk_take(struct loader *l, const struct option *o, size_t index, const str
 {
     if (tree_is_null(t))
         return;
-    if (o->type == OPTION_WORDS || o->type == OPTION_VARS) {
+    if (o->type == OPTION_WORDS || o->type == OPTION_PATHS || o->type == OPTION_VARS) {
         take_words(l, o, index, t);
         return;
     }

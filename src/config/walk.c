@@ -51,7 +51,7 @@ static size_t names_below(const char *prefix, char names[][64], size_t max)
     return n;
 }
 
-static void unknown_key(struct loader *l, const struct tree *key, const char *prefix, const char *full)
+static void unknown_key(struct loader *l, const struct tree *key, const char *prefix)
 {
     char names[64][64];
     const char *list[64] = {0};
@@ -68,10 +68,7 @@ static void unknown_key(struct loader *l, const struct tree *key, const char *pr
         if (strcmp(option_leaf(&option_table[i]), key->text) == 0)
             elsewhere = &option_table[i];
     }
-    if (in_list(full, option_later_keys))
-        findings_add(l->findings, true, l->name, key->line, "%s is not supported by this version (%s)", q,
-                     TIGHTWAD_VERSION);
-    else if (in_list(key->text, option_old_keys))
+    if (in_list(key->text, option_old_keys))
         findings_add(l->findings, false, l->name, key->line,
                      "%s is a key of the older Python Tightwad; it means nothing here and is ignored", q);
     else if (near)
@@ -98,6 +95,8 @@ static void note_section(struct loader *l, const char *key, size_t line)
         l->gate_line = line;
     else if (strcmp(key, "quality_gate.verifier") == 0)
         l->verifier_line = line;
+    else if (strcmp(key, "swarm") == 0)
+        l->swarm_line = line;
 }
 
 static const struct option_list *list_find(const char *key)
@@ -178,7 +177,7 @@ static void walk_entry(struct loader *l, const struct tree *key, const struct tr
             findings_add(l->findings, true, l->name, key->line, "\"%s\" is not one key: its parts go below each other",
                          full);
         else
-            unknown_key(l, key, prefix, "");
+            unknown_key(l, key, prefix);
         return;
     }
     const struct option *o = option_find(full);
@@ -186,7 +185,7 @@ static void walk_entry(struct loader *l, const struct tree *key, const struct tr
     if (o) {
         walk_take(l, o, index, value);
     } else if (!list && !section) {
-        unknown_key(l, key, prefix, full);
+        unknown_key(l, key, prefix);
     } else if (!tree_is_null(value)) {
         note_section(l, full, key->line);
         if (list)

@@ -15,7 +15,7 @@ struct loader {
     struct config_findings *findings;
     const char *name;                              /* the file's, for messages; lives as long as the config */
     size_t target_line, draft_line, drafters_line; /* of the sections; 0: not there */
-    size_t coordinator_line, gate_line, verifier_line;
+    size_t coordinator_line, gate_line, verifier_line, swarm_line;
     size_t drafter_line[CONFIG_DRAFTERS_MAX], agent_line[CONFIG_AGENTS_MAX]; /* of each entry */
     struct {
         const struct option *option;

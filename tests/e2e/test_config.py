@@ -32,11 +32,11 @@ def _(t):
     good = write(t, "good.yaml", "proxy:\n  target:\n    url: http://127.0.0.1:8081\n")
     code, out, err = run(t, "config", "check", good)
     t.equal((code, err), (0, ""), out)
-    bad = write(t, "bad.yaml", "proxy:\n  prot: 9\n  peer: x\n  max_body_size: much\n  target:\n    url: 10.0.0.1:8081\nswarm: {}\n")
+    bad = write(t, "bad.yaml", "proxy:\n  prot: 9\n  peer: x\n  max_body_size: much\n  target:\n    url: 10.0.0.1:8081\nswarm: {hosts: x}\n")
     code, out, err = run(t, "config", "check", bad)
     t.equal(code, 1)
     lines = err.splitlines()
-    for line, what in ((2, "did you mean port?"), (3, "warning"), (4, "10MiB"), (6, "http://10.0.0.1:8081"), (7, "not supported by this version")):
+    for line, what in ((2, "did you mean port?"), (3, "warning"), (4, "10MiB"), (6, "http://10.0.0.1:8081"), (7, "did you mean host?")):
         t.check(any(l.startswith("%s:%d: " % (bad, line)) and what in l for l in lines), "line %d, %s: %s" % (line, what, err))
     t.equal(len(lines), 5, err)
     t.check("4 errors" in out, out)

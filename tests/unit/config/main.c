@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 extern const struct CMUnitTest compose_tests[], edit_tests[], examples_tests[], load_tests[], modes_tests[],
-    pool_tests[], set_tests[], show_tests[], tree_tests[], value_tests[];
+    pool_tests[], set_tests[], show_tests[], swarm_tests[], tree_tests[], value_tests[];
 extern const size_t compose_count, edit_count, examples_count, load_count, modes_count, pool_count, set_count,
-    show_count, tree_count, value_count;
+    show_count, swarm_count, tree_count, value_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -43,6 +43,7 @@ int main(void)
     add(examples_tests, examples_count);
     add(pool_tests, pool_count);
     add(set_tests, set_count);
+    add(swarm_tests, swarm_count);
     add(compose_tests, compose_count);
     return _cmocka_run_group_tests("config", all, count, NULL, NULL);
 }

@@ -81,7 +81,9 @@ static void every_option_is_whole(void **state)
 static void examples_load(void **state)
 {
     static const char *const names[] = {"two-machines", "cpu-draft-gpu-target", "ollama-both", "pool",
-                                        "consensus",    "quality-gate"};
+                                        "consensus",    "quality-gate",         "swarm"};
+    setenv("SWARM_TOKEN", "s", 1);
+    setenv("AGENTS_TOKEN", "a", 1);
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         char *rel = xasprintf("configs/%s.yaml", names[i]), *path = project_path(rel);
         struct config_findings f = {0};
@@ -90,12 +92,14 @@ static void examples_load(void **state)
         assert_non_null(c);
         assert_int_equal(f.n, 0);
         assert_true(c->proxy.target.url || config_has_pool(c));
-        assert_true(c->proxy.n_drafters > 0 || c->gate.configured);
+        assert_true(c->proxy.n_drafters > 0 || c->gate.configured || c->swarm.enabled);
         config_findings_finish(&f);
         config_destroy(c);
         free(path);
         free(rel);
     }
+    unsetenv("SWARM_TOKEN");
+    unsetenv("AGENTS_TOKEN");
 }
 
 const struct CMUnitTest examples_tests[] = {

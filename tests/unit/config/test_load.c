@@ -115,15 +115,13 @@ static void all_errors_at_once_with_lines(void **state)
               "t.yaml:2: error: proxy.drafters: a list is expected (an entry begins with \"- \")\n");
 }
 
-static void old_and_later_keys(void **state)
+static void old_keys(void **state)
 {
     rig_finds(
         "proxy:\n  peer: x\n  draft:\n    url: http://a:1\n    ssh_user: me\n", true,
         "t.yaml:2: warning: \"peer\" is a key of the older Python Tightwad; it means nothing here and is ignored\n"
         "t.yaml:5: warning: \"ssh_user\" is a key of the older Python Tightwad; it means nothing here and is "
         "ignored\n");
-    rig_finds("swarm: {}\n", false,
-              "t.yaml:1: error: \"swarm\" is not supported by this version (" TIGHTWAD_VERSION ")\n");
 }
 
 static void drafters_go_together(void **state)
@@ -279,7 +277,7 @@ const struct CMUnitTest load_tests[] = {
     cmocka_unit_test(defaults),
     cmocka_unit_test(everything_set),
     cmocka_unit_test(all_errors_at_once_with_lines),
-    cmocka_unit_test(old_and_later_keys),
+    cmocka_unit_test(old_keys),
     cmocka_unit_test(drafters_go_together),
     cmocka_unit_test(environment_goes_first),
     cmocka_unit_test(many_findings_are_cut),
