@@ -34,8 +34,10 @@ struct httpc_call {
     char *body;
     char error[CURL_ERROR_SIZE];
     bool (*on_data)(void *arg, const char *data, size_t len);
+    bool (*take)(void *arg, int status, const char *data, size_t len);
     void (*on_done)(void *arg, const struct httpc_result *r);
     void *arg;
+    size_t taken;                                       /* bytes that take got and on_data was not told of yet */
     struct event *timer;                                /* the nearer of both deadlines */
     int64_t started_us, active_us, timeout_us, idle_us; /* the last two: 0 for none */
     struct buf in;                                      /* the body, or what on_data has not taken yet */
@@ -225,17 +227,24 @@ static void done(struct httpc_call *call)
     free_call(call);
 }
 
+static bool streams(const struct httpc_call *call)
+{
+    return call->on_data && (call->status == 200 || call->status == 206);
+}
+
 /* Gives what has arrived to its owner. */
 static void deliver(struct httpc_call *call)
 {
-    bool stream = call->on_data && !call->paused && call->in.len > 0 && call->status == 200;
+    bool bulk = call->taken > 0;
 
-    if (stream) {
+    if (streams(call) && !call->paused && (bulk || call->in.len > 0)) {
+        size_t len = bulk ? call->taken : call->in.len;
         bool taken;
 
         call->in_callback = true;
         call->resumed = false;
-        taken = call->on_data(call->arg, call->in.data, call->in.len);
+        call->taken = 0;
+        taken = call->on_data(call->arg, bulk ? NULL : call->in.data, len);
         call->in_callback = false;
         if (call->cancelled) {
             free_call(call);
@@ -244,7 +253,7 @@ static void deliver(struct httpc_call *call)
         call->paused = !taken && !call->resumed;
         if (taken) {
             buf_clear(&call->in);
-        } else if (call->resumed) {
+        } else if (call->resumed && !bulk) {
             make_ready(call);
             return;
         }
@@ -346,23 +355,34 @@ static int set_timer(CURLM *multi, long ms, void *arg)
     return 0;
 }
 
-static bool take(struct httpc_call *call, const char *data, size_t len)
+static bool put(struct httpc_call *call, const char *data, size_t len)
+{
+    if (call->take && streams(call)) {
+        if (call->take(call->arg, call->status, data, len)) {
+            call->taken += len;
+            return true;
+        }
+        fail(call, HTTPC_BROKEN, "the reply is not what was asked for");
+        return false;
+    }
+    if (buf_add(&call->in, data, len))
+        return true;
+    fail(call, HTTPC_TOO_LARGE, "the reply is too large");
+    return false;
+}
+
+static bool decode(struct httpc_call *call, const char *data, size_t len)
 {
     const char *part;
     size_t n;
 
-    if (!call->is_chunked) {
-        if (buf_add(&call->in, data, len))
-            return true;
-        fail(call, HTTPC_TOO_LARGE, "the reply is too large");
-        return false;
-    }
+    if (!call->is_chunked)
+        return put(call, data, len);
     for (;;) {
         switch (chunked_next(&call->chunked, &data, &len, &part, &n)) {
         case CHUNKED_DATA:
-            if (buf_add(&call->in, part, n))
+            if (put(call, part, n))
                 continue;
-            fail(call, HTTPC_TOO_LARGE, "the reply is too large");
             return false;
         case CHUNKED_MORE:
             return true;
@@ -382,13 +402,13 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
     struct httpc_call *call = arg;
     size_t len = size * n;
 
-    if (call->on_data && call->status == 200 && call->in.len >= STREAM_MAX) {
+    if (streams(call) && call->in.len >= STREAM_MAX) {
         call->full = true;
         return CURL_WRITEFUNC_PAUSE;
     }
     call->wire_in += len;
     call->active_us = clock_us();
-    if (!take(call, data, len))
+    if (!decode(call, data, len))
         return len > 0 ? 0 : CURL_WRITEFUNC_ERROR;
     make_ready(call);
     return len;
@@ -568,6 +588,7 @@ struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *o)
     call->client = c;
     call->easy = e;
     call->on_data = o->on_data;
+    call->take = o->take;
     call->on_done = o->on_done;
     call->arg = o->arg;
     call->timer = evtimer_new(c->base, on_deadline, call);
@@ -589,6 +610,8 @@ struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *o)
     curl_easy_setopt(e, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, call);
+    if (o->receive > 0)
+        curl_easy_setopt(e, CURLOPT_BUFFERSIZE, (long)o->receive);
     if (o->body) {
         call->body = xmemdup(o->body, o->len);
         curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)o->len);
@@ -631,4 +654,9 @@ void httpc_resume(struct httpc_call *call)
         curl_easy_pause(call->easy, CURLPAUSE_CONT);
     make_ready(call);
     event_active(call->client->kick, EV_TIMEOUT, 0);
+}
+
+int httpc_status(const struct httpc_call *call)
+{
+    return call->status;
 }

@@ -49,9 +49,14 @@ struct httpc_opts {
     int timeout_ms;         /* whole call; 0: none */
     int idle_timeout_ms;    /* most time without a byte while the reply is awaited or arrives; 0: none */
     size_t max_reply;       /* 0: 64 MiB; for a stream: of what on_data does not take */
-    /* With on_data the body of a reply with status 200 is given as it comes; false stops reading until httpc_resume.
-     * Other statuses still arrive as one body in on_done. */
+    /* With on_data the body of a reply with status 200 or 206 is given as it comes; false stops reading until
+     * httpc_resume.  Other statuses still arrive as one body in on_done. */
     bool (*on_data)(void *arg, const char *data, size_t len);
+    /* For bulk, beside on_data: what on_data would get goes here first, uncopied, from inside the client: it copies
+     * what it wants and calls nothing of this client; false breaks the call off (HTTPC_BROKEN).  on_data is then told
+     * of it: data NULL, len the bytes since last time. */
+    bool (*take)(void *arg, int status, const char *data, size_t len);
+    int receive; /* bytes to read from the connection at once, 0: 16 KiB */
     /* Called once, never from inside httpc_start; the result holds during the call only.  Not called after cancel. */
     void (*on_done)(void *arg, const struct httpc_result *r);
     void *arg;
@@ -64,6 +69,7 @@ void httpc_get_counters(const struct httpc *c, struct httpc_counters *out);
 /* All strings are copied.  The call is owned by the client and gone after on_done or cancel. */
 struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *opts);
 void httpc_cancel(struct httpc_call *call); /* closes its connection; may be called inside any callback */
-void httpc_resume(struct httpc_call *call); /* after on_data returned false: that data is given again */
+void httpc_resume(struct httpc_call *call); /* after on_data returned false: that data is given again, unless taken */
+int httpc_status(const struct httpc_call *call); /* of the reply so far, 0: none has come */
 
 #endif

@@ -248,6 +248,109 @@ static void test_error_status_of_a_stream(void **state)
     free_taker(t);
 }
 
+struct bulk {
+    struct result result; /* first: on_done gets it */
+    struct httpc_call *call;
+    struct buf got;
+    size_t told, break_at;
+    int statuses[2], refusals;
+    bool refuse;
+};
+
+static bool bulk_take(void *arg, int status, const char *data, size_t len)
+{
+    struct bulk *b = arg;
+
+    b->statuses[0] = status;
+    buf_add(&b->got, data, len);
+    return b->break_at == 0 || b->got.len < b->break_at;
+}
+
+static bool bulk_data(void *arg, const char *data, size_t len)
+{
+    struct bulk *b = arg;
+
+    assert_null(data);
+    b->told += len;
+    b->statuses[1] = httpc_status(b->call);
+    assert_int_equal(b->told, b->got.len);
+    b->refusals += b->refuse;
+    return !b->refuse;
+}
+
+static bool bulk_refused(void *arg)
+{
+    return ((struct bulk *)arg)->refusals > 0;
+}
+
+static void bulk_start(struct bulk *b, struct rig *r, int port, const char *path)
+{
+    char *url = xasprintf("http://127.0.0.1:%d%s", port, path);
+
+    b->result.rig = r;
+    buf_init(&b->got, SIZE_MAX);
+    b->call = httpc_start(r->client, &(struct httpc_opts){.url = url,
+                                                          .take = bulk_take,
+                                                          .on_data = bulk_data,
+                                                          .on_done = result_done,
+                                                          .receive = 128 * 1024,
+                                                          .arg = b});
+    free(url);
+}
+
+/* Bulk goes to its owner uncopied, who is told of it afterwards and may hold it up or break it off. */
+static void test_bulk(void **state)
+{
+    struct rig *r = *state;
+    struct fake *f = fake_create(
+        r, "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-6/9\r\nContent-Length: 5\r\n\r\nhello", false);
+    struct bulk b = {0};
+
+    bulk_start(&b, r, f->port, "/part");
+    assert_true(result_wait(&b.result));
+    assert_int_equal(b.result.status, 206);
+    assert_int_equal(b.result.len, 0);
+    assert_string_equal(b.got.data, "hello");
+    assert_int_equal(b.told, 5);
+    assert_int_equal(b.statuses[0], 206);
+    assert_int_equal(b.statuses[1], 206);
+    buf_finish(&b.got);
+    result_clear(&b.result);
+    fake_destroy(f);
+
+    b = (struct bulk){.refuse = true};
+    bulk_start(&b, r, r->port, "/stream?n=20000"); /* chunked */
+    assert_true(rig_until(r, bulk_refused, &b));
+    rig_run_ms(r, 100);
+    assert_int_equal(b.refusals, 1);
+    assert_in_range(b.got.len, 1, 5000000);
+    b.refuse = false;
+    httpc_resume(b.call);
+    assert_true(result_wait(&b.result));
+    assert_int_equal(b.result.error, HTTPC_OK);
+    assert_int_equal(b.got.len, 20000000);
+    assert_int_equal(b.told, 20000000);
+    buf_finish(&b.got);
+    result_clear(&b.result);
+
+    b = (struct bulk){.break_at = 1000000};
+    bulk_start(&b, r, r->port, "/stream?n=20000");
+    assert_true(result_wait(&b.result));
+    assert_int_equal(b.result.error, HTTPC_BROKEN);
+    assert_in_range(b.got.len, 1000000, 1100000);
+    buf_finish(&b.got);
+    result_clear(&b.result);
+
+    b = (struct bulk){0};
+    bulk_start(&b, r, r->port, "/nothing"); /* an error is one body all the same */
+    assert_true(result_wait(&b.result));
+    assert_int_equal(b.result.status, 404);
+    assert_int_equal(b.got.len, 0);
+    assert_non_null(strstr(b.result.body, "\"error\""));
+    buf_finish(&b.got);
+    result_clear(&b.result);
+}
+
 static bool one_close(void *arg)
 {
     return ((struct rig *)arg)->closes == 1;
@@ -677,6 +780,7 @@ const struct CMUnitTest httpc_tests[] = {
     T(test_pause_and_resume),
     T(test_pause_at_the_end),
     T(test_error_status_of_a_stream),
+    T(test_bulk),
     T(test_cancel_reaches_the_server),
     T(test_cancel_and_start_in_callbacks),
     T(test_counters),
