@@ -273,7 +273,7 @@ static bool bulk_data(void *arg, const char *data, size_t len)
     assert_null(data);
     b->told += len;
     b->statuses[1] = httpc_status(b->call);
-    assert_int_equal(b->told, b->got.len);
+    assert_true(b->told <= b->got.len);
     b->refusals += b->refuse;
     return !b->refuse;
 }
