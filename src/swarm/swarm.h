@@ -84,6 +84,11 @@ struct swarm_pull *swarm_pull(struct swarm *s, const struct swarm_pull_opts *o, 
                               char **cause);
 void swarm_pull_cancel(struct swarm_pull *p); /* on_done is not called; what has come stays on the disk */
 
+/* Asks that peer ("HOST[:PORT]" or http://HOST:PORT) as well, however often it fails; one that is known is asked anew. */
+void swarm_pull_add_peer(struct swarm_pull *p, const char *peer);
+/* All of m: how this pull is doing, from its first moment on (state finding, id "" until its manifest is known). */
+void swarm_pull_fill(const struct swarm_pull *p, struct swarm_view_model *m);
+
 /* All of v. */
 void swarm_fill(const struct swarm *s, struct swarm_view *v);
 

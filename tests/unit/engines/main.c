@@ -45,6 +45,8 @@ extern const struct CMUnitTest vote_tests[];
 extern const size_t vote_test_count;
 extern const struct CMUnitTest review_tests[];
 extern const size_t review_test_count;
+extern const struct CMUnitTest swarm_settings_tests[];
+extern const size_t swarm_settings_count;
 
 struct list {
     struct CMUnitTest *tests;
@@ -80,6 +82,7 @@ int main(void)
     add(&all, consensus_tests, consensus_test_count);
     add(&all, vote_tests, vote_test_count);
     add(&all, review_tests, review_test_count);
+    add(&all, swarm_settings_tests, swarm_settings_count);
     int failed = _cmocka_run_group_tests("engines", all.tests, all.n, NULL, NULL);
     free(all.tests);
     return failed;
