@@ -2,7 +2,7 @@
 """Writes models with random weights and the demo vocabulary: what a recurrent or a hybrid architecture does to rollback
 can only be tested on one, and the demo's own have no tensor that is large enough for the cache of an RPC worker.
 
-make_gguf.py KIND OUT.gguf [--seed N] [--vocab-from MODEL.gguf]
+make_gguf.py KIND OUT.gguf [--seed N] [--layers N] [--ffn N] [--vocab-from MODEL.gguf]
 KIND: transformer, recurrent (mamba), hybrid (jamba), large (a transformer with six tensors of 12 MiB, rows fit for K-quants)
 """
 import argparse
@@ -133,11 +133,12 @@ def add_mamba(w, b, norms):
     w.add(b + "ssm_out.weight", [inner, WIDTH])
 
 
-def model(kind, vocab, seed):
+def model(kind, vocab, seed, layers=None, ffn=None):
     """Key-value pairs and tensors."""
     arch = {"transformer": "llama", "large": "llama", "recurrent": "mamba", "hybrid": "jamba"}[kind]
-    layers = 4 if kind == "hybrid" else 2
-    width, ffn = (LARGE_WIDTH, LARGE_FFN) if kind == "large" else (WIDTH, 2 * WIDTH)
+    layers = layers or (4 if kind == "hybrid" else 2)
+    width, usual = (LARGE_WIDTH, LARGE_FFN) if kind == "large" else (WIDTH, 2 * WIDTH)
+    ffn = ffn or usual
     attends = [arch == "llama" or (kind == "hybrid" and i % 2 == 1) for i in range(layers)]
     kv = {"general.architecture": arch, "general.name": "Random " + kind, arch + ".context_length": CONTEXT,
           arch + ".embedding_length": width, arch + ".block_count": layers, arch + ".vocab_size": vocab,
@@ -167,9 +168,10 @@ def model(kind, vocab, seed):
     return kv, w.list
 
 
-def write(kind, out, seed=1, vocab_from=DEMO):
+def write(kind, out, seed=1, vocab_from=DEMO, layers=None, ffn=None):
+    """layers, ffn: how many and how wide, where the usual ones are not meant."""
     raw, n_raw, vocab = tokenizer_of(vocab_from)
-    kv, tensors = model(kind, vocab, seed)
+    kv, tensors = model(kind, vocab, seed, layers, ffn)
     head = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(kv) + n_raw)
     head += b"".join(pair(k, v) for k, v in kv.items()) + raw
     offset = 0
@@ -188,9 +190,11 @@ def main():
     p.add_argument("kind", choices=["transformer", "recurrent", "hybrid", "large"])
     p.add_argument("out")
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--layers", type=int, help="how many (default: 2, hybrid 4)")
+    p.add_argument("--ffn", type=int, help="width of the feed-forward part")
     p.add_argument("--vocab-from", default=DEMO)
     a = p.parse_args()
-    write(a.kind, a.out, a.seed, a.vocab_from)
+    write(a.kind, a.out, a.seed, a.vocab_from, a.layers, a.ffn)
 
 
 if __name__ == "__main__":
