@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/folders.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "http/peer.h"
@@ -20,10 +21,7 @@
 
 char *control_dir(void)
 {
-    const char *run = getenv("XDG_RUNTIME_DIR");
-    if (run && *run == '/')
-        return xasprintf("%s/tightwad", run);
-    return xasprintf("/tmp/tightwad-%lu", (unsigned long)getuid());
+    return folder_runtime();
 }
 
 char *control_path(int port)
@@ -65,25 +63,9 @@ char **control_list(size_t *n)
     return list;
 }
 
-/* In /tmp anybody may have made the name first, hence lstat and the checks. */
 int control_dir_make(char **cause)
 {
-    char *dir = control_dir();
-    struct stat st;
-    int rc = 0;
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        rc = cause_set(cause, "can't make %s: %s", dir, strerror(errno));
-    else if (lstat(dir, &st) < 0)
-        rc = cause_set(cause, "can't look at %s: %s", dir, strerror(errno));
-    else if (!S_ISDIR(st.st_mode))
-        rc = cause_set(cause, "%s is not a directory", dir);
-    else if (st.st_uid != getuid())
-        rc = cause_set(cause, "%s belongs to another user (uid %lu)", dir, (unsigned long)st.st_uid);
-    else if ((st.st_mode & 077) != 0)
-        rc = cause_set(cause, "%s has mode %04o, so others may enter it: it must be 0700", dir,
-                       (unsigned)(st.st_mode & 07777));
-    free(dir);
-    return rc;
+    return folder_runtime_make(cause);
 }
 
 bool control_alive(const char *path)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/folders.h"
 #include "base/mem.h"
 
 enum { NAME_LEN = 16, BLOCK = 1 << 20 };
@@ -30,22 +31,11 @@ struct entries {
 
 int worker_cache_prepare(const char *dir, char **cause)
 {
-    char *path = xstrdup(dir);
     int rc = 0;
-    for (char *at = path + 1; rc == 0 && at != NULL; at++) {
-        at = strchr(at, '/');
-        if (at != NULL)
-            *at = '\0';
-        if (mkdir(path, 0700) != 0 && errno != EEXIST)
-            rc = cause_set(cause,
-                           "the cache folder %s can't be made: %s. Name another with --cache, or do without by "
-                           "--no-cache",
-                           dir, strerror(errno));
-        if (at == NULL)
-            break;
-        *at = '/';
-    }
-    free(path);
+    if (folder_make(dir) != 0)
+        rc = cause_set(cause,
+                       "the cache folder %s can't be made: %s. Name another with --cache, or do without by --no-cache",
+                       dir, strerror(errno));
     if (rc == 0 && access(dir, R_OK | W_OK | X_OK) != 0)
         rc = cause_set(cause,
                        "the cache folder %s can't be used: %s. Name another with --cache, or do without by "

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/cause.h"
+#include "base/folders.h"
 #include "base/mem.h"
 #include "node/cores.h"
 #include "node/option-table.h"
@@ -105,20 +106,11 @@ static const struct option_row table[] = {
 static const struct option_table worker_table = {
     .rows = table, .n = ARRAY_LEN(table), .stray = "--help shows all", .indent = 26};
 
-/* NULL where there is no home. */
-static char *default_cache(void)
-{
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (xdg != NULL && *xdg == '/')
-        return xasprintf("%s/tightwad/rpc", xdg);
-    return home != NULL && *home == '/' ? xasprintf("%s/.cache/tightwad/rpc", home) : NULL;
-}
-
 int worker_options_parse(struct worker_options *o, int argc, char **argv, char **cause)
 {
     *o = (struct worker_options){.host = xstrdup("127.0.0.1"),
                                  .port = WORKER_PORT,
-                                 .cache = default_cache(),
+                                 .cache = folder_cache("rpc"),
                                  .cache_max = -1,
                                  .log_level = LOG_INFO};
     return option_table_parse(&worker_table, o, argc, argv, cause);
