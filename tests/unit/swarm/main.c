@@ -12,6 +12,8 @@ extern const struct CMUnitTest message_tests[];
 extern const size_t message_count;
 extern const struct CMUnitTest pick_tests[];
 extern const size_t pick_count_of_tests;
+extern const struct CMUnitTest simulation_tests[];
+extern const size_t simulation_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -28,5 +30,6 @@ int main(void)
     add(bits_tests, bits_count);
     add(message_tests, message_count);
     add(pick_tests, pick_count_of_tests);
+    add(simulation_tests, simulation_count);
     return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
 }
