@@ -6,13 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "cmd/client.h"
 #include "cmd/cmd.h"
 #include "cmd/measure.h"
 #include "cmd/prompts.h"
 #include "config/compose.h"
-#include "config/file.h"
 #include "config/tree.h"
 
 extern const struct cmd cmd_bench, cmd_bench_exact, cmd_bench_modes, cmd_bench_pool;

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/file.h"
 #include "base/mem.h"
-#include "config/file.h"
 #include "config/splice.h"
 #include "config/url.h"
 #include "config/value.h"
@@ -331,7 +331,7 @@ int edit_remove_drafter(const char *text, size_t len, const char *name, struct b
 int edit_put_file(const char *path, int rc, struct buf *out, char **cause)
 {
     if (rc == 0)
-        rc = file_replace(path, out->data, out->len, cause);
+        rc = file_replace(path, out->data, out->len, 0600, cause);
     buf_finish(out);
     return rc == 0 ? 0 : cause_prefix(cause, "%s", path);
 }

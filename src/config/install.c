@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/config.h"
-#include "config/file.h"
 #include "config/tree.h"
 
 enum { BACKUPS = 3 }; /* older ones that are kept */
@@ -83,7 +83,7 @@ static int keep_old(const char *path, const struct buf *old, char **backup, char
     if (same)
         return 0;
     make_room(*backup);
-    if (file_replace(*backup, old->data, old->len, cause) == 0)
+    if (file_replace(*backup, old->data, old->len, 0600, cause) == 0)
         return 0;
     cause_prefix(cause, "the old file can't be kept as %s", *backup);
     free(*backup);
@@ -110,7 +110,7 @@ int install_config(const char *path, const char *text, char **backup, char **cau
     if (rc == 0 && there && !same)
         rc = keep_old(path, &old, backup, cause);
     if (rc == 0 && !same)
-        rc = file_replace(path, text, len, cause);
+        rc = file_replace(path, text, len, 0600, cause);
     buf_finish(&old);
     if (rc == 0)
         return 0;

@@ -1,10 +1,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/check.h"
 #include "config/config.h"
-#include "config/file.h"
 #include "config/origin.h"
 #include "config/value.h"
 

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/cause.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/config.h"
 #include "config/edit.h"
-#include "config/file.h"
 #include "config/splice.h"
 #include "config/value.h"
 

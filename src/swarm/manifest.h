@@ -42,7 +42,9 @@ struct manifest {
 };
 
 /* Checks everything: sizes, order, counts, hashes, the name, and that the id is the one of its content (a manifest
- * without "id" gets it computed).  NULL and a cause that names what is wrong and where ("pieces[3].offset: …"). */
+ * without "id" gets it computed).  Pieces may be cut anywhere.  Keys that are not known are left out, and no part of
+ * the id.  About 10 ms a MiB of text: that of a large model is parsed by the crew.  NULL and a cause that names what is
+ * wrong and where ("pieces[3].offset: …"). */
 struct manifest *manifest_parse(const char *text, size_t len, char **cause);
 /* As it is written to a file: the keys in a readable order, id included, ends in a newline.  Owned by the caller. */
 char *manifest_text(const struct manifest *m);
@@ -62,10 +64,10 @@ char *manifest_path(const char *model);
 /* The pieces of a file, without hashes: the header (all before the tensors' data) by itself, then the tensors in the
  * order of their offsets.  A piece ends where a layer ends ("blk.N."), so that what comes after a changed layer is cut
  * as it was; within a layer tensors are taken together up to piece_size, and a larger tensor is cut by itself.  Padding
- * belongs to the tensor before it.  *n pieces, owned by the caller. */
+ * belongs to the tensor before it.  Layers so many that they would make too many pieces are not looked at.  *n pieces,
+ * owned by the caller; NULL: there would be more than MANIFEST_PIECES_MAX, or the file is empty. */
 struct manifest_piece *manifest_cut(const struct gguf *g, uint64_t piece_size, size_t *n);
-/* The same from what stands in the manifest itself: whether these are the pieces that manifest_cut makes, or fixed
- * ones.  The pieces that hold any byte of [offset, offset + size): first and one past the last. */
+/* The pieces that hold any byte of [offset, offset + size): first and one past the last. */
 void manifest_span(const struct manifest *m, uint64_t offset, uint64_t size, size_t *first, size_t *end);
 
 /* An id as the user writes it: 64 hex digits, or "sha256:" before them, any case.  False: it is none. */

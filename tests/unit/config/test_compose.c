@@ -15,9 +15,9 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/compose.h"
-#include "config/file.h"
 #include "config/install.h"
 #include "rig.h"
 

@@ -12,9 +12,9 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/config.h"
-#include "config/file.h"
 
 static char dir[64], path[128];
 

@@ -10,9 +10,9 @@
 #include <cmocka.h>
 
 #include "base/buf.h"
+#include "base/file.h"
 #include "base/mem.h"
 #include "config/config.h"
-#include "config/file.h"
 #include "config/options.h"
 
 /* A file of the project; path from its root.  Owned by the caller. */

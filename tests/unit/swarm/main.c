@@ -14,6 +14,8 @@ extern const struct CMUnitTest pick_tests[];
 extern const size_t pick_count_of_tests;
 extern const struct CMUnitTest simulation_tests[];
 extern const size_t simulation_count;
+extern const struct CMUnitTest manifest_tests[], manifest_cut_tests[];
+extern const size_t manifest_count, manifest_cut_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -31,5 +33,7 @@ int main(void)
     add(message_tests, message_count);
     add(pick_tests, pick_count_of_tests);
     add(simulation_tests, simulation_count);
+    add(manifest_tests, manifest_count);
+    add(manifest_cut_tests, manifest_cut_count);
     return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-#include "config/file.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +55,7 @@ static void sync_folder(const char *folder)
     }
 }
 
-int file_replace(const char *path, const char *text, size_t len, char **cause)
+int file_replace(const char *path, const char *text, size_t len, mode_t mode, char **cause)
 {
     char *real = realpath(path, NULL); /* the file behind a link, which keeps pointing there */
     if (!real)
@@ -71,8 +71,8 @@ int file_replace(const char *path, const char *text, size_t len, char **cause)
         rc = cause_set(cause, "can't write in %s: %s", folder, strerror(errno));
         goto out;
     }
-    if (there && fchmod(fd, st.st_mode & 07777) != 0)
-        rc = cause_set(cause, "can't keep the file's mode: %s", strerror(errno));
+    if (fchmod(fd, there ? st.st_mode & 07777 : mode) != 0)
+        rc = cause_set(cause, "can't give it its mode: %s", strerror(errno));
     if (there && (st.st_uid != geteuid() || st.st_gid != getegid()) && fchown(fd, st.st_uid, st.st_gid) != 0 &&
         st.st_uid != geteuid())
         rc = cause_set(cause, "the file belongs to another user");

@@ -1,6 +1,9 @@
 /* Reading and replacing a whole small file. */
-#ifndef TIGHTWAD_CONFIG_FILE_H
-#define TIGHTWAD_CONFIG_FILE_H
+#ifndef TIGHTWAD_BASE_FILE_H
+#define TIGHTWAD_BASE_FILE_H
+
+#include <stddef.h>
+#include <sys/types.h>
 
 #include "base/buf.h"
 
@@ -9,8 +12,8 @@
 int file_read(const char *path, size_t max, struct buf *b, char **cause);
 
 /* Puts the text in the place of the file at once: a reader sees the old text or the new one, also after a power cut.
- * The file's mode (and owner, where that is allowed) is kept; a new one gets mode 0600, since it may hold keys.  A
- * symbolic link stays one.  -1 and a cause without the path in it; the file is unchanged then. */
-int file_replace(const char *path, const char *text, size_t len, char **cause);
+ * The file's mode (and owner, where that is allowed) is kept; a new one gets the mode given (0600 where it
+ * may hold keys).  A symbolic link stays one.  -1 and a cause without the path in it; the file is unchanged then. */
+int file_replace(const char *path, const char *text, size_t len, mode_t mode, char **cause);
 
 #endif
