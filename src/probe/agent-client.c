@@ -37,6 +37,13 @@ static char *its_words(const json_t *body)
     return text != NULL ? utf8_printable(text, strlen(text)) : NULL;
 }
 
+/* An agent that does not have this path. */
+static bool is_old(const struct httpc_result *r, const json_t *body)
+{
+    return r->error == HTTPC_OK && r->status == 404 &&
+           strcmp(json_text(json_object_get(body, "error"), "code"), "unknown_url") == 0;
+}
+
 static char *say(const struct agent_call *c, const struct httpc_result *r, const json_t *body)
 {
     char *words = its_words(body), *text;
@@ -50,6 +57,11 @@ static char *say(const struct agent_call *c, const struct httpc_result *r, const
         text =
             xasprintf("%s:%d: the agent wants its token, which it keeps in ~/.local/state/tightwad/agent-token there",
                       c->host, c->port);
+    else if (is_old(r, body))
+        text = xasprintf(
+            "%s:%d: the agent there is of an older version, which can't do that: bring Tightwad up to date on "
+            "that machine",
+            c->host, c->port);
     else if (words != NULL)
         text = xasprintf("%s:%d: %s", c->host, c->port, words);
     else
@@ -66,6 +78,7 @@ static void on_done(void *arg, const struct httpc_result *r)
     json_t *body = r->error == HTTPC_OK ? json_parse_object(r->body, r->len, NULL) : NULL;
     struct agent_answer a = {.ok = r->error == HTTPC_OK && r->status == 200 && body != NULL,
                              .needs_token = r->error == HTTPC_OK && r->status == 401,
+                             .old = is_old(r, body),
                              .body = body,
                              .rtt_us = r->elapsed_us};
     c->call = NULL;
@@ -152,6 +165,28 @@ struct agent_call *agent_client_log(struct httpc *http, const struct agent_where
     struct agent_call *c = start(http, at, path, NULL, cb, arg);
     free(path);
     return c;
+}
+
+struct agent_call *agent_client_pull(struct httpc *http, const struct agent_where *at, const char *what,
+                                     const char *const *peers, size_t n_peers, const char *token, agent_answer_cb *cb,
+                                     void *arg)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n_peers; i++)
+        json_array_append_new(list, json_string(peers[i]));
+    return start(http, at, "/v1/agent/pull", json_pack("{s:s, s:o, s:s*}", "what", what, "peers", list, "token", token),
+                 cb, arg);
+}
+
+struct agent_call *agent_client_pulls(struct httpc *http, const struct agent_where *at, agent_answer_cb *cb, void *arg)
+{
+    return start(http, at, "/v1/agent/pulls", NULL, cb, arg);
+}
+
+struct agent_call *agent_client_pull_stop(struct httpc *http, const struct agent_where *at, const char *what,
+                                          agent_answer_cb *cb, void *arg)
+{
+    return start(http, at, "/v1/agent/pull/stop", json_pack("{s:s}", "what", what), cb, arg);
 }
 
 void agent_client_cancel(struct agent_call *c)

@@ -1,4 +1,5 @@
-/* Talks to the agent of another machine (doc/agent-protocol.md): what it has, starting and stopping programs there.
+/* Talks to the agent of another machine (doc/agent-protocol.md): what it has, starting and stopping programs there,
+ * sending models there.
  * One call each; nothing blocks. */
 #ifndef TIGHTWAD_PROBE_AGENT_CLIENT_H
 #define TIGHTWAD_PROBE_AGENT_CLIENT_H
@@ -23,6 +24,7 @@ struct agent_where {
 struct agent_answer {
     bool ok;
     bool needs_token;    /* it wants one, or another one */
+    bool old;            /* it does not know the call: it is of an older version */
     const char *message; /* what is wrong and what to do, a sentence; "" when ok */
     const json_t *body;  /* what it answered, NULL: nothing that can be read */
     /* agent_client_fetch: the callee may move it out (and then machine_init what is left); address and rtt_us are
@@ -47,6 +49,15 @@ struct agent_call *agent_client_running(struct httpc *http, const struct agent_w
                                         void *arg);
 struct agent_call *agent_client_log(struct httpc *http, const struct agent_where *at, const char *name, int n,
                                     agent_answer_cb *cb, void *arg);
+
+/* POST /v1/agent/pull: what it is to pull, where to ask (n_peers of "HOST[:PORT]"), and the token of the swarm (NULL:
+ * none).  The answer is the pull.  GET /v1/agent/pulls: "swarm", "folder", "pulls".  POST /v1/agent/pull/stop. */
+struct agent_call *agent_client_pull(struct httpc *http, const struct agent_where *at, const char *what,
+                                     const char *const *peers, size_t n_peers, const char *token, agent_answer_cb *cb,
+                                     void *arg);
+struct agent_call *agent_client_pulls(struct httpc *http, const struct agent_where *at, agent_answer_cb *cb, void *arg);
+struct agent_call *agent_client_pull_stop(struct httpc *http, const struct agent_where *at, const char *what,
+                                          agent_answer_cb *cb, void *arg);
 
 void agent_client_cancel(struct agent_call *c); /* not inside the callback; NULL is fine */
 
