@@ -61,7 +61,10 @@ void store_forget(struct store *s, size_t piece);
  * it, noted as up to date. */
 void store_land(struct store *s, store_cb *done, void *arg);
 
-/* Bytes that are still missing and bytes free on that file system: for the message before a transfer. */
-void store_room(const struct store *s, uint64_t *missing, int64_t *room);
+/* Bytes that are wanted and still missing, and bytes free on that file system as seen within the last second or so (-1:
+ * unknown): for the message before a transfer, and to see when there is room again. */
+void store_room(struct store *s, uint64_t *missing, int64_t *room);
+/* While it is opened: bytes of what was there already that are hashed, and are to be. */
+void store_progress(const struct store *s, uint64_t *done, uint64_t *total);
 
 #endif
