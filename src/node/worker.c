@@ -23,6 +23,7 @@
 #include "node/worker-front.h"
 #include "node/worker-options.h"
 #include "node/worker-stock.h"
+#include "probe/worker-note.h"
 
 struct worker {
     struct worker_options opts;
@@ -33,6 +34,7 @@ struct worker {
     char *address; /* HOST:PORT as bound */
     bool local;    /* nobody but this machine can reach it */
     int port;
+    int note;   /* see worker-note.h; -1: none */
     int status; /* of the process */
 };
 
@@ -175,6 +177,16 @@ static int prepare_cache(struct worker *w, char **cause)
     return 0;
 }
 
+static void leave_note(struct worker *w)
+{
+    const struct worker_note note = {.cache = w->cache, .cache_max = w->cache_max};
+    char *cause = NULL;
+    w->note = worker_note_write(w->port, &note, &cause);
+    if (w->note < 0)
+        log_info("this machine's agent can't fill the cache beforehand: %s", cause);
+    free(cause);
+}
+
 static int start(struct worker *w, char **cause)
 {
     static const struct worker_front_events events = {.ready = on_ready, .failed = on_failed};
@@ -187,6 +199,7 @@ static int start(struct worker *w, char **cause)
         return -1;
     evutil_make_socket_nonblocking(fd);
     note_address(w, fd);
+    leave_note(w);
     w->front = worker_front_create(w->base, &w->opts, w->cache, w->cache_max, &events, w);
     return worker_front_start(w->front, fd, cause);
 }
@@ -208,6 +221,7 @@ static int run(struct worker *w)
         w->status = 1;
     }
     worker_front_destroy(w->front);
+    worker_note_remove(w->port, w->note);
     for (size_t i = 0; i < ARRAY_LEN(signals); i++)
         event_free(handlers[i]);
     event_base_free(w->base);
@@ -219,7 +233,7 @@ static int run(struct worker *w)
 
 int worker_main(int argc, char **argv)
 {
-    struct worker w = {0};
+    struct worker w = {.note = -1};
     char *cause = NULL;
     int status = 0;
     log_set_program("tightwad-worker");

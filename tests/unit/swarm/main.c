@@ -16,6 +16,8 @@ extern const struct CMUnitTest simulation_tests[];
 extern const size_t simulation_count;
 extern const struct CMUnitTest manifest_tests[], manifest_cut_tests[];
 extern const size_t manifest_count, manifest_cut_count;
+extern const struct CMUnitTest needed_tests[], rpc_cache_tests[];
+extern const size_t needed_count, rpc_cache_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -35,5 +37,7 @@ int main(void)
     add(simulation_tests, simulation_count);
     add(manifest_tests, manifest_count);
     add(manifest_cut_tests, manifest_cut_count);
+    add(needed_tests, needed_count);
+    add(rpc_cache_tests, rpc_cache_count);
     return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
 }
