@@ -7,9 +7,9 @@
 #include <cmocka.h>
 
 extern const struct CMUnitTest gguf_tests[], gpu_tests[], here_tests[], layers_tests[], machine_tests[],
-    ollama_store_tests[], rpc_tests[], scan_tests[], scan_live_tests[];
+    ollama_store_tests[], rpc_tests[], scan_tests[], scan_live_tests[], worker_note_tests[];
 extern const size_t gguf_count, gpu_count, here_count, layers_count, machine_count, ollama_store_count, rpc_count,
-    scan_count, scan_live_count;
+    scan_count, scan_live_count, worker_note_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -32,5 +32,6 @@ int main(void)
     add(rpc_tests, rpc_count);
     add(scan_tests, scan_count);
     add(scan_live_tests, scan_live_count);
+    add(worker_note_tests, worker_note_count);
     return _cmocka_run_group_tests("probe", all, count, NULL, NULL);
 }
