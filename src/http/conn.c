@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum {
@@ -15,7 +16,6 @@ enum {
     WRITE_MAX = 512 * 1024, /* in one writev */
     BODY_STEP = 64 * 1024,  /* of a body that must come within one deadline */
     LINGER_S = 5,           /* how long the peer may go on sending after the last reply */
-    STALL_S = 300,          /* how long a peer may leave a reply unread */
 };
 
 static void free_conn(struct httpd_conn *c)
@@ -27,6 +27,8 @@ static void free_conn(struct httpd_conn *c)
     httpd_conn_closed(c->server, c);
     event_free(c->timer);
     event_free(c->kick);
+    if (c->send)
+        event_free(c->send);
     bufferevent_free(c->bev);
     free(c);
 }
@@ -48,7 +50,7 @@ static void drop_request(struct httpd_conn *c, bool tell)
         r->on_close(r->close_arg);
 }
 
-static void conn_gone(struct httpd_conn *c)
+void conn_gone(struct httpd_conn *c)
 {
     bool busy = c->busy;
 
@@ -60,7 +62,11 @@ static void conn_gone(struct httpd_conn *c)
 
 void conn_close(struct httpd_conn *c)
 {
+    struct evbuffer *out = bufferevent_get_output(c->bev);
+
     drop_request(c, false);
+    evbuffer_unfreeze(out, 1); /* what fits into the socket still goes: the last words of a stream */
+    evbuffer_write(out, bufferevent_getfd(c->bev));
     free_conn(c);
 }
 
@@ -106,6 +112,8 @@ void conn_reply_done(struct httpd_request *r)
         c->state = CONN_FLUSH;
         event_del(c->timer);
         bufferevent_setwatermark(c->bev, EV_WRITE, 0, 0);
+        if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0) /* as after a file: nothing will tell of it */
+            event_active(c->kick, EV_TIMEOUT, 0);
         return;
     }
     c->state = CONN_HEAD;
@@ -113,6 +121,15 @@ void conn_reply_done(struct httpd_request *r)
     set_deadline(c, httpd_options(c->server)->idle_timeout_s);
     if (!c->busy && evbuffer_get_length(bufferevent_get_input(c->bev)) > 0)
         event_active(c->kick, EV_TIMEOUT, 0);
+}
+
+void conn_reply_cut(struct httpd_request *r)
+{
+    struct httpd_conn *c = r->conn;
+
+    c->request = NULL;
+    request_free(r);
+    free_conn(c);
 }
 
 static struct httpd_request *new_request(struct httpd_conn *c)
@@ -330,31 +347,56 @@ static void process(struct httpd_conn *c)
 
 static void on_read(struct bufferevent *bev, void *arg)
 {
-    process(arg);
+    struct httpd_conn *c = arg;
+    struct httpd *h = c->server;
+    int64_t since = clock_us();
+
+    process(c);
+    httpd_took(h, since);
+}
+
+/* The last reply has been sent. */
+static void flushed(struct httpd_conn *c)
+{
+    if (c->eof)
+        conn_gone(c);
+    else
+        linger(c);
 }
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
-    process(arg);
+    struct httpd_conn *c = arg;
+    struct httpd *h = c->server;
+    int64_t since = clock_us();
+
+    if (c->state == CONN_FLUSH && evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
+        flushed(c);
+    else
+        process(c);
+    httpd_took(h, since);
 }
 
 static void on_write(struct bufferevent *bev, void *arg)
 {
     struct httpd_conn *c = arg;
+    struct httpd *h = c->server;
     struct httpd_request *r = c->request;
+    bool empty = evbuffer_get_length(bufferevent_get_output(bev)) == 0;
+    int64_t since = clock_us();
 
-    if (c->state == CONN_FLUSH && evbuffer_get_length(bufferevent_get_output(bev)) == 0) {
-        if (c->eof)
-            conn_gone(c);
-        else
-            linger(c);
+    if (c->state == CONN_FLUSH && empty) {
+        flushed(c);
     } else if (c->state == CONN_HEAD) {
         process(c); /* it may have waited for this */
+    } else if (r && r->send_len > 0 && empty) {
+        conn_head_sent(c);
     } else if (r && r->above) {
         r->above = false;
         if (r->on_drain)
             r->on_drain(r->drain_arg);
     }
+    httpd_took(h, since);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *arg)
@@ -425,6 +467,10 @@ void conn_accept(struct httpd *h, evutil_socket_t fd, const struct peer *peer)
     struct bufferevent *bev;
     struct httpd_conn *c;
 
+    if (!httpd_has_room(h, peer)) {
+        close(fd);
+        return;
+    }
     set_socket(fd);
     bev = bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
     if (!bev) {
@@ -444,7 +490,7 @@ void conn_accept(struct httpd *h, evutil_socket_t fd, const struct peer *peer)
     bufferevent_setwatermark(bev, EV_READ, 0, INPUT_MAX + httpd_options(h)->max_headers);
     bufferevent_setwatermark(bev, EV_WRITE, HTTPD_LOW_WATER, 0);
     bufferevent_set_max_single_write(bev, WRITE_MAX);
-    bufferevent_set_timeouts(bev, NULL, &(struct timeval){.tv_sec = STALL_S});
+    bufferevent_set_timeouts(bev, NULL, &(struct timeval){.tv_sec = CONN_STALL_S});
     set_deadline(c, httpd_options(h)->idle_timeout_s);
     bufferevent_enable(bev, EV_READ | EV_WRITE);
 }

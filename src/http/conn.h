@@ -34,6 +34,7 @@ struct httpd_conn {
     struct bufferevent *bev; /* owned */
     struct event *timer;     /* the deadline of the state */
     struct event *kick;      /* goes on with what has arrived, from the loop */
+    struct event *send;      /* there is room for more of a file; NULL before the first */
     enum conn_state state;
     struct httpd_request *request; /* in CONN_BODY and CONN_HANDLE */
     struct chunked chunked;
@@ -58,7 +59,11 @@ struct httpd_request {
     bool close;       /* the connection ends with this reply */
     bool raw;         /* a streamed reply that ends with the connection (HTTP/1.0) */
     bool above;       /* pending went over HTTPD_HIGH_WATER, on_drain is due */
-    char **values;    /* decoded query values, owned */
+    uint64_t owed;    /* bytes of a reply out of a file that are not sent yet */
+    int send_fd;      /* the part of it that is on its way: */
+    uint64_t send_at;
+    size_t send_len;
+    char **values; /* decoded query values, owned */
     size_t n_values;
     void (*on_close)(void *arg);
     void *close_arg;
@@ -70,6 +75,8 @@ struct httpd_request {
 /* httpd.c */
 struct event_base *httpd_base(const struct httpd *h);
 const struct httpd_opts *httpd_options(const struct httpd *h);
+bool httpd_has_room(const struct httpd *h, const struct peer *peer); /* for one more connection of that peer */
+void httpd_took(struct httpd *h, int64_t since_us);                  /* a callback that began then has ended */
 void httpd_count_bytes(struct httpd *h, size_t in, size_t out);
 void httpd_add_listener(struct httpd *h, struct httpd_listener *l); /* owned by h from now on */
 void httpd_conn_opened(struct httpd *h, struct httpd_conn *c);
@@ -81,10 +88,19 @@ bool httpd_admit(struct httpd_request *r);
 /* listener.c */
 void listener_destroy(struct httpd_listener *l);
 
+/* reply.c */
+void reply_status(struct httpd_request *r, int status, const char *content_type); /* the head but for its length */
+
+/* reply-file.c */
+void conn_head_sent(struct httpd_conn *c); /* the output is empty, and a part of a file is to be sent */
+
 /* conn.c */
+enum { CONN_STALL_S = 300 }; /* how long a peer may leave a reply unread */
 void conn_accept(struct httpd *h, evutil_socket_t fd, const struct peer *peer); /* takes fd */
 void conn_close(struct httpd_conn *c);         /* as if the peer had gone, without a word to handlers */
+void conn_gone(struct httpd_conn *c);          /* the peer has gone: the handler is told */
 void conn_reply_done(struct httpd_request *r); /* all of the reply is in the output; frees the request */
+void conn_reply_cut(struct httpd_request *r);  /* the reply can't be completed; frees the request and the connection */
 void request_free(struct httpd_request *r);
 
 #endif

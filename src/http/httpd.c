@@ -7,6 +7,7 @@
 
 #include <openssl/crypto.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "http/conn.h"
 
@@ -45,6 +46,28 @@ void httpd_count_bytes(struct httpd *h, size_t in, size_t out)
 {
     h->counters.bytes_in += in;
     h->counters.bytes_out += out;
+}
+
+void httpd_took(struct httpd *h, int64_t since_us)
+{
+    int64_t took = clock_us() - since_us;
+
+    if (took > 0 && (uint64_t)took > h->counters.slowest_us)
+        h->counters.slowest_us = (uint64_t)took;
+}
+
+bool httpd_has_room(const struct httpd *h, const struct peer *peer)
+{
+    const struct httpd_conn *c;
+    size_t same = 0;
+
+    if (h->opts.max_connections > 0 && h->counters.connections >= h->opts.max_connections)
+        return false;
+    if (h->opts.max_per_address == 0 || strcmp(peer->name, "unix") == 0)
+        return true;
+    TAILQ_FOREACH(c, &h->conns, entry)
+    same += memcmp(c->peer.address, peer->address, sizeof(peer->address)) == 0;
+    return same < h->opts.max_per_address;
 }
 
 void httpd_add_listener(struct httpd *h, struct httpd_listener *l)

@@ -20,6 +20,7 @@ static const char *reason(int status)
         {201, "Created"},
         {202, "Accepted"},
         {204, "No Content"},
+        {206, "Partial Content"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},
@@ -29,6 +30,7 @@ static const char *reason(int status)
         {409, "Conflict"},
         {413, "Content Too Large"},
         {415, "Unsupported Media Type"},
+        {416, "Range Not Satisfiable"},
         {417, "Expectation Failed"},
         {422, "Unprocessable Content"},
         {429, "Too Many Requests"},
@@ -53,12 +55,7 @@ static struct evbuffer *output(const struct httpd_request *r)
     return bufferevent_get_output(r->conn->bev);
 }
 
-static bool is_head(const struct httpd_request *r)
-{
-    return r->head.method && strcmp(r->head.method, "HEAD") == 0;
-}
-
-static void add_status(struct httpd_request *r, int status, const char *content_type)
+void reply_status(struct httpd_request *r, int status, const char *content_type)
 {
     struct evbuffer *out = output(r);
 
@@ -83,12 +80,12 @@ static void reply(struct httpd_request *r, int status, const char *content_type,
     if (r->conn) {
         struct evbuffer *out = output(r);
 
-        add_status(r, status, content_type);
+        reply_status(r, status, content_type);
         if (status == 204)
             evbuffer_add(out, "\r\n", 2);
         else
             evbuffer_add_printf(out, "Content-Length: %zu\r\n\r\n", len);
-        if (!is_head(r) && status != 204) {
+        if (!httpd_is_head(r) && status != 204) {
             if (owned && len > COPY_MAX && evbuffer_add_reference(out, text, len, release, text) == 0)
                 owned = false;
             else
@@ -113,6 +110,37 @@ void httpd_add_header(struct httpd_request *r, const char *name, const char *val
 void httpd_reply_text(struct httpd_request *r, int status, const char *content_type, const char *text, size_t len)
 {
     reply(r, status, content_type, (char *)text, len, false);
+}
+
+struct shared {
+    void (*release)(void *arg);
+    void *arg;
+};
+
+static void release_shared(const void *data, size_t len, void *arg)
+{
+    struct shared *s = arg;
+
+    s->release(s->arg);
+    free(s);
+}
+
+void httpd_reply_shared(struct httpd_request *r, int status, const char *content_type, const char *text, size_t len,
+                        void (*release_text)(void *arg), void *arg)
+{
+    if (r->conn) {
+        reply_status(r, status, content_type);
+        evbuffer_add_printf(output(r), "Content-Length: %zu\r\n\r\n", len);
+    }
+    if (r->conn && !httpd_is_head(r) && len > 0) {
+        struct shared *s = xmalloc(sizeof(*s));
+
+        *s = (struct shared){release_text, arg};
+        evbuffer_add_reference(output(r), text, len, release_shared, s);
+    } else {
+        release_text(arg);
+    }
+    conn_reply_done(r);
 }
 
 void httpd_reply_json(struct httpd_request *r, int status, json_t *body)
@@ -169,7 +197,7 @@ void httpd_stream_start(struct httpd_request *r, int status, const char *content
         return;
     if (r->head.minor == 0)
         r->raw = r->close = true;
-    add_status(r, status, content_type);
+    reply_status(r, status, content_type);
     if (r->raw)
         evbuffer_add(output(r), "\r\n", 2);
     else
@@ -180,7 +208,7 @@ void httpd_stream_send(struct httpd_request *r, const char *data, size_t len)
 {
     struct evbuffer *out;
 
-    if (!r->conn || len == 0 || is_head(r))
+    if (!r->conn || len == 0 || httpd_is_head(r))
         return;
     out = output(r);
     if (!r->raw)
@@ -199,7 +227,7 @@ size_t httpd_stream_pending(const struct httpd_request *r)
 
 void httpd_stream_end(struct httpd_request *r)
 {
-    if (r->conn && !r->raw && !is_head(r))
+    if (r->conn && !r->raw && !httpd_is_head(r))
         evbuffer_add(output(r), "0\r\n\r\n", 5);
     conn_reply_done(r);
 }
