@@ -123,12 +123,14 @@ void conn_reply_done(struct httpd_request *r)
         event_active(c->kick, EV_TIMEOUT, 0);
 }
 
-void conn_reply_cut(struct httpd_request *r)
+void httpd_cut(struct httpd_request *r)
 {
     struct httpd_conn *c = r->conn;
 
-    c->request = NULL;
     request_free(r);
+    if (!c)
+        return;
+    c->request = NULL;
     free_conn(c);
 }
 

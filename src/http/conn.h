@@ -100,7 +100,6 @@ void conn_accept(struct httpd *h, evutil_socket_t fd, const struct peer *peer); 
 void conn_close(struct httpd_conn *c);         /* as if the peer had gone, without a word to handlers */
 void conn_gone(struct httpd_conn *c);          /* the peer has gone: the handler is told */
 void conn_reply_done(struct httpd_request *r); /* all of the reply is in the output; frees the request */
-void conn_reply_cut(struct httpd_request *r);  /* the reply can't be completed; frees the request and the connection */
 void request_free(struct httpd_request *r);
 
 #endif

@@ -95,6 +95,9 @@ void httpd_file_send(struct httpd_request *r, int fd, uint64_t offset, size_t le
 uint64_t httpd_file_owed(const struct httpd_request *r); /* bytes not sent yet; 0 for HEAD and when the peer is gone */
 void httpd_file_end(struct httpd_request *r); /* with bytes still owed the connection is cut, which says so */
 
+/* Instead of a reply, or of its end: the connection is closed. */
+void httpd_cut(struct httpd_request *r);
+
 /* on_close: the client went away before the reply was complete; called at once, also before the reply has started; the
  * handler must still end the request (any reply function), which then only frees it. */
 void httpd_on_close(struct httpd_request *r, void (*fn)(void *arg), void *arg);

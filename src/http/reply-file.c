@@ -110,7 +110,7 @@ void conn_head_sent(struct httpd_conn *c)
 void httpd_file_end(struct httpd_request *r)
 {
     if (r->conn && r->owed > 0)
-        conn_reply_cut(r);
+        httpd_cut(r);
     else
         conn_reply_done(r);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <event2/event.h>
+#include <jansson.h>
 
 #include "base/crew.h"
 #include "swarm/share.h"

@@ -1,0 +1,524 @@
+/* Pieces on their way out.  A block of the file is read by the crew, so that it lies in the page cache, and then goes
+ * out by sendfile while the crew reads the next: nothing on the loop waits for the disk.
+ *
+ * A slot is a turn, not a reply: whoever has had one for a while gives it up, in the middle of what is being sent, when
+ * others wait who have no more of them.  So a slow reader or a long reply keeps nobody waiting. */
+#include "swarm/server-parts.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+enum {
+    SLOTS = 8,
+    BLOCK = 1 << 20,         /* bytes that are read ahead and then given to the socket at once */
+    BLOCK_MIN = 16 << 10,    /* with a limit they are smaller, so that it is kept evenly */
+    SCRATCH = 64 << 10,      /* the crew reads through that much memory */
+    WAITING_MAX = 256,       /* replies without a slot */
+    ADDRESS_MAX = 96,        /* replies to one address; several processes there are one */
+    WATCH_MS = 250,          /* between two looks at turns and stalls */
+    TURN_US = 2 * 1000000,   /* what a slot is had for at least */
+    STALL_US = 20 * 1000000, /* without a byte the reader is given up */
+    WAIT_US = 20 * 1000000,  /* for a first slot; then 429 */
+};
+
+/* A block that the crew reads. */
+struct touch {
+    struct upload *upload; /* NULL: it has ended meanwhile */
+    struct swarm_server *server;
+    struct source *source;
+    uint64_t at;
+    size_t len;
+    int error; /* errno, 0: it is there */
+};
+
+struct upload {
+    TAILQ_ENTRY(upload) entry; /* in active or waiting */
+    struct swarm_server *server;
+    struct served *served; /* NULL: it is given out no more, this one ends as it would */
+    struct source *source;
+    struct httpd_request *request;
+    char address[64];
+    int status;
+    uint64_t len;     /* of the reply */
+    uint64_t at, end; /* what the crew has not been asked for yet */
+    uint64_t ready_at;
+    size_t ready;        /* bytes that may be sent, 0: none */
+    size_t sending;      /* bytes that are on their way, 0: none */
+    struct touch *touch; /* NULL: none under way */
+    bool has_slot, started, paced;
+    int64_t since_us; /* when it got its slot, or began to wait */
+    uint64_t owed;    /* bytes not sent when that was looked at last, and changed: */
+    int64_t moved_us;
+};
+
+static void advance(struct upload *u);
+static void schedule(struct swarm_server *s);
+
+/* --- Lists --- */
+
+static size_t slots_of(const struct swarm_server *s, const char *address)
+{
+    const struct upload *u;
+    size_t n = 0;
+    TAILQ_FOREACH(u, &s->active, entry)
+    n += strcmp(u->address, address) == 0;
+    return n;
+}
+
+static size_t waits_of(const struct swarm_server *s, const char *address)
+{
+    const struct upload *u;
+    size_t n = 0;
+    TAILQ_FOREACH(u, &s->waiting, entry)
+    n += strcmp(u->address, address) == 0;
+    return n;
+}
+
+/* Whose turn it is: of those who have fewest slots, who has waited longest.  *slots: what it has. */
+static struct upload *next_waiting(const struct swarm_server *s, size_t *slots)
+{
+    struct upload *u, *best = NULL;
+    *slots = SIZE_MAX;
+    TAILQ_FOREACH(u, &s->waiting, entry)
+    {
+        size_t n = slots_of(s, u->address);
+        if (n < *slots) {
+            *slots = n;
+            best = u;
+        }
+    }
+    return best;
+}
+
+static void enlist(struct upload *u, bool active)
+{
+    struct swarm_server *s = u->server;
+    u->has_slot = active;
+    u->since_us = clock_us();
+    if (active) {
+        TAILQ_INSERT_TAIL(&s->active, u, entry);
+        s->n_active++;
+    } else {
+        TAILQ_INSERT_TAIL(&s->waiting, u, entry);
+        s->n_waiting++;
+    }
+}
+
+static void delist(struct upload *u)
+{
+    struct swarm_server *s = u->server;
+    TAILQ_REMOVE(u->has_slot ? &s->active : &s->waiting, u, entry);
+    if (u->has_slot)
+        s->n_active--;
+    else
+        s->n_waiting--;
+    u->paced = false;
+}
+
+/* The request has been ended. */
+static void destroy(struct upload *u)
+{
+    delist(u);
+    if (u->touch != NULL)
+        u->touch->upload = NULL;
+    source_put(u->source);
+    free(u);
+}
+
+static void on_close(void *arg)
+{
+    struct upload *u = arg;
+    struct swarm_server *s = u->server;
+    httpd_cut(u->request);
+    destroy(u);
+    schedule(s);
+}
+
+static void cut(struct upload *u)
+{
+    httpd_cut(u->request);
+    destroy(u);
+}
+
+/* --- Reading ahead --- */
+
+static void touch_work(void *data)
+{
+    struct touch *t = data;
+    char scratch[SCRATCH];
+    for (size_t done = 0; done < t->len && t->error == 0;) {
+        size_t want = t->len - done < sizeof(scratch) ? t->len - done : sizeof(scratch);
+        ssize_t n = pread(t->source->fd, scratch, want, (off_t)(t->at + done));
+        if (n > 0)
+            done += (size_t)n;
+        else if (n == 0)
+            t->error = ENODATA;
+        else if (errno != EINTR)
+            t->error = errno;
+    }
+}
+
+static void touch_drop(void *data)
+{
+    struct touch *t = data;
+    if (t->upload != NULL)
+        t->upload->touch = NULL;
+    source_put(t->source);
+    free(t);
+}
+
+static void unreadable(struct upload *u, int error)
+{
+    struct swarm_server *s = u->server;
+    log_warn("swarm: can't read %s: %s", u->served != NULL ? u->served->share->path : "a file that was given out",
+             error == ENODATA ? "it is shorter than it was" : strerror(error));
+    if (u->started)
+        httpd_cut(u->request);
+    else
+        httpd_reply_error(u->request, 500, NULL, "unreadable", "the file can't be read here any more");
+    destroy(u);
+    schedule(s);
+}
+
+static void touch_done(void *data)
+{
+    struct touch *t = data;
+    struct upload *u = t->upload;
+    if (u == NULL) {
+        touch_drop(t);
+        return;
+    }
+    int64_t since = clock_us();
+    struct swarm_server *s = u->server;
+    int error = t->error;
+    u->ready_at = t->at;
+    u->ready = t->len;
+    touch_drop(t);
+    if (error != 0)
+        unreadable(u, error);
+    else
+        advance(u);
+    server_took(s, since);
+}
+
+static size_t block_size(const struct swarm_server *s)
+{
+    int64_t even = s->limit / 16;
+    if (s->limit == 0 || even > BLOCK)
+        return BLOCK;
+    return even < BLOCK_MIN ? BLOCK_MIN : (size_t)even;
+}
+
+static void read_ahead(struct upload *u)
+{
+    if (u->touch != NULL || u->ready > 0 || u->at == u->end)
+        return;
+    uint64_t left = u->end - u->at;
+    struct touch *t = xcalloc(1, sizeof(*t));
+    *t = (struct touch){.upload = u, .server = u->server, .source = u->source, .at = u->at};
+    t->len = left < block_size(u->server) ? (size_t)left : block_size(u->server);
+    u->source->users++;
+    u->at += t->len;
+    u->touch = t;
+    crew_add(u->server->crew,
+             &(struct crew_job){.work = touch_work, .done = touch_done, .drop = touch_drop, .data = t});
+}
+
+/* --- The limit --- */
+
+static void refill(struct swarm_server *s)
+{
+    int64_t now = clock_us(), most = s->limit / 8 > BLOCK_MIN ? s->limit / 8 : BLOCK_MIN;
+    double more = (double)(now - s->filled_us) / 1e6 * (double)s->limit;
+    s->tokens = (double)s->tokens + more < (double)most ? s->tokens + (int64_t)more : most;
+    s->filled_us = now;
+}
+
+static bool may_send(struct swarm_server *s)
+{
+    if (s->limit == 0)
+        return true;
+    refill(s);
+    return s->tokens > 0;
+}
+
+static void wait_for_tokens(struct swarm_server *s)
+{
+    int64_t us = (1 - s->tokens) * 1000000 / s->limit + 1000;
+    if (us > 1000000)
+        us = 1000000;
+    if (!event_pending(s->paced, EV_TIMEOUT, NULL))
+        event_add(s->paced, &(struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000});
+}
+
+/* Who has waited for tokens, in turn. */
+static void on_tokens(evutil_socket_t fd, short what, void *arg)
+{
+    struct swarm_server *s = arg;
+    int64_t since = clock_us();
+    struct upload *u;
+    (void)fd;
+    (void)what;
+    do {
+        TAILQ_FOREACH(u, &s->active, entry)
+        {
+            if (u->paced)
+                break;
+        }
+        if (u != NULL) {
+            u->paced = false;
+            advance(u);
+        }
+    } while (u != NULL && may_send(s));
+    TAILQ_FOREACH(u, &s->active, entry)
+    {
+        if (u->paced)
+            wait_for_tokens(s);
+    }
+    server_took(s, since);
+}
+
+/* --- Sending --- */
+
+static void on_sent(void *arg)
+{
+    struct upload *u = arg;
+    struct swarm_server *s = u->server;
+    s->sent += u->sending;
+    if (u->served != NULL)
+        u->served->share->sent += u->sending;
+    u->sending = 0;
+    if (httpd_file_owed(u->request) > 0) {
+        advance(u);
+        return;
+    }
+    httpd_file_end(u->request);
+    destroy(u);
+    schedule(s);
+}
+
+static void send_ready(struct upload *u)
+{
+    struct swarm_server *s = u->server;
+    if (!u->started) {
+        httpd_file_start(u->request, u->status, "application/octet-stream", u->len);
+        httpd_on_drain(u->request, on_sent, u);
+        u->started = true;
+        u->owed = u->len;
+    }
+    u->sending = u->ready;
+    u->ready = 0;
+    u->moved_us = clock_us();
+    if (s->limit > 0) {
+        s->tokens -= (int64_t)u->sending;
+        TAILQ_REMOVE(&s->active, u, entry); /* the others come first now */
+        TAILQ_INSERT_TAIL(&s->active, u, entry);
+    }
+    httpd_file_send(u->request, u->source->fd, u->ready_at, u->sending);
+}
+
+/* Does what can be done next. */
+static void advance(struct upload *u)
+{
+    struct swarm_server *s = u->server;
+    if (!u->has_slot)
+        return;
+    if (u->ready > 0 && u->sending == 0) {
+        if (may_send(s)) {
+            send_ready(u);
+        } else {
+            u->paced = true;
+            wait_for_tokens(s);
+        }
+    }
+    read_ahead(u);
+}
+
+/* --- Turns --- */
+
+static void schedule(struct swarm_server *s)
+{
+    size_t slots;
+    struct upload *u;
+    while (!s->leaving && s->n_active < (size_t)s->slots && (u = next_waiting(s, &slots)) != NULL) {
+        delist(u);
+        enlist(u, true);
+        advance(u);
+    }
+    if (s->n_active + s->n_waiting == 0)
+        event_del(s->watch);
+    else if (!event_pending(s->watch, EV_TIMEOUT, NULL))
+        event_add(s->watch, &(struct timeval){.tv_usec = WATCH_MS * 1000});
+}
+
+/* Takes slots from those who have had them for a turn, as long as others wait who have no more of them. */
+static void take_turns(struct swarm_server *s, int64_t now)
+{
+    struct upload *u, *next;
+    size_t n = s->n_active, slots;
+    for (u = TAILQ_FIRST(&s->active); u != NULL && n-- > 0 && next_waiting(s, &slots) != NULL; u = next) {
+        next = TAILQ_NEXT(u, entry);
+        if (now - u->since_us < TURN_US || slots_of(s, u->address) < slots)
+            continue;
+        delist(u);
+        enlist(u, false);
+        schedule(s);
+    }
+}
+
+/* Whether its reader has taken nothing for too long. */
+static bool is_stalled(struct upload *u, int64_t now)
+{
+    uint64_t owed = httpd_file_owed(u->request);
+    if (u->sending == 0 || owed != u->owed) {
+        u->owed = owed;
+        u->moved_us = now;
+    }
+    return now - u->moved_us > STALL_US;
+}
+
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+    struct swarm_server *s = arg;
+    struct upload *u, *next;
+    int64_t now = clock_us();
+    (void)fd;
+    (void)what;
+    for (u = TAILQ_FIRST(&s->active); u != NULL; u = next) {
+        next = TAILQ_NEXT(u, entry);
+        if (is_stalled(u, now))
+            cut(u);
+    }
+    for (u = TAILQ_FIRST(&s->waiting); u != NULL; u = next) {
+        next = TAILQ_NEXT(u, entry);
+        if (!u->started && now - u->since_us > WAIT_US) {
+            server_refuse(s, u->request, "others are served here, ask again in a moment");
+            destroy(u);
+        } else if (u->started && is_stalled(u, now)) {
+            cut(u);
+        }
+    }
+    schedule(s);
+    take_turns(s, now);
+    server_took(s, now);
+}
+
+/* --- Replies --- */
+
+static bool begins(struct swarm_server *s, struct httpd_request *r)
+{
+    size_t same = waits_of(s, httpd_peer(r)) + slots_of(s, httpd_peer(r));
+    if (s->leaving)
+        httpd_reply_error(r, 503, NULL, "leaving", "this peer is leaving");
+    else if (s->n_waiting >= WAITING_MAX || same >= ADDRESS_MAX)
+        server_refuse(s, r, "too many requests wait here already");
+    else
+        return true;
+    return false;
+}
+
+void upload_reply(struct served *v, struct httpd_request *r, uint64_t offset, uint64_t size, const char *etag)
+{
+    struct swarm_server *s = v->server;
+    uint64_t first, len;
+    char line[96];
+    enum range_kind range = httpd_range(r, size, etag, &first, &len);
+    if (!begins(s, r))
+        return;
+    httpd_add_header(r, "Accept-Ranges", "bytes");
+    if (range == RANGE_NONE) {
+        snprintf(line, sizeof(line), "bytes */%" PRIu64, size);
+        httpd_add_header(r, "Content-Range", line);
+        httpd_reply_error(r, 416, NULL, "no_such_range", "it has %" PRIu64 " bytes", size);
+        return;
+    }
+    httpd_add_header(r, "ETag", etag);
+    if (range == RANGE_PART) {
+        snprintf(line, sizeof(line), "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64, first, first + len - 1, size);
+        httpd_add_header(r, "Content-Range", line);
+    }
+    int status = range == RANGE_PART ? 206 : 200;
+    if (httpd_is_head(r)) {
+        httpd_file_start(r, status, "application/octet-stream", len);
+        httpd_file_end(r);
+        return;
+    }
+    struct source *source = source_get(v);
+    if (source == NULL) {
+        httpd_reply_error(r, 503, NULL, "busy", "no file can be opened here for now");
+        return;
+    }
+    struct upload *u = xcalloc(1, sizeof(*u));
+    u->server = s;
+    u->served = v;
+    u->source = source;
+    u->request = r;
+    snprintf(u->address, sizeof(u->address), "%s", httpd_peer(r));
+    u->status = status;
+    u->len = u->owed = len;
+    u->at = offset + first;
+    u->end = u->at + len;
+    enlist(u, false);
+    httpd_on_close(r, on_close, u);
+    schedule(s);
+}
+
+/* --- The server's --- */
+
+void uploads_init(struct swarm_server *s)
+{
+    TAILQ_INIT(&s->active);
+    TAILQ_INIT(&s->waiting);
+    TAILQ_INIT(&s->asks);
+    s->paced = evtimer_new(s->base, on_tokens, s);
+    s->watch = evtimer_new(s->base, on_watch, s);
+}
+
+void uploads_finish(struct swarm_server *s)
+{
+    struct upload *u;
+    while ((u = TAILQ_FIRST(&s->waiting)) != NULL || (u = TAILQ_FIRST(&s->active)) != NULL) {
+        if (u->started)
+            httpd_cut(u->request);
+        else
+            httpd_reply_error(u->request, 503, NULL, "leaving", "this peer is leaving");
+        destroy(u);
+    }
+    event_free(s->paced);
+    event_free(s->watch);
+}
+
+static void forget_in(struct upload_list *list, struct served *v)
+{
+    struct upload *u;
+    TAILQ_FOREACH(u, list, entry)
+    {
+        if (u->served == v)
+            u->served = NULL;
+    }
+}
+
+void uploads_forget(struct swarm_server *s, struct served *v)
+{
+    forget_in(&s->active, v);
+    forget_in(&s->waiting, v);
+}
+
+void uploads_set_limits(struct swarm_server *s, int64_t limit, int slots)
+{
+    s->slots = slots > 0 ? slots : SLOTS;
+    s->limit = limit > 0 ? limit : 0;
+    s->tokens = 0;
+    s->filled_us = clock_us();
+    if (s->limit > 0 || TAILQ_EMPTY(&s->active))
+        return;
+    event_active(s->paced, EV_TIMEOUT, 0); /* who waits for tokens need not any more */
+}
