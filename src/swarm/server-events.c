@@ -169,7 +169,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         else if (now - t->spoke_us > ALIVE_US && pending == 0)
             send_line(t, message_alive);
     }
-    manifests_tick(s);
+    if (!manifests_tick(s) && s->n_streams == 0)
+        event_del(s->tick);
     server_took(s, now);
 }
 
@@ -210,6 +211,12 @@ static bool takes_more(struct served *v, struct httpd_request *r, const char *pe
     return s->n_streams < STREAMS_MAX && same < PER_ADDRESS_MAX;
 }
 
+void streams_need_tick(struct swarm_server *s)
+{
+    if (!event_pending(s->tick, EV_TIMEOUT, NULL))
+        event_add(s->tick, &(struct timeval){.tv_sec = 1});
+}
+
 static void start(struct served *v, struct httpd_request *r, const char *peer, const char *address)
 {
     struct swarm_server *s = v->server;
@@ -230,8 +237,7 @@ static void start(struct served *v, struct httpd_request *r, const char *peer, c
     send_line(t, hello);
     free(hello);
     send_peers(t);
-    if (!event_pending(s->tick, EV_TIMEOUT, NULL))
-        event_add(s->tick, &(struct timeval){.tv_sec = 1});
+    streams_need_tick(s);
 }
 
 void stream_reply(struct served *v, struct httpd_request *r)

@@ -101,6 +101,7 @@ static void job_done(void *data)
         reply(v, w->request);
         remove_waiter(w);
     }
+    streams_need_tick(s);
     server_took(s, since);
 }
 
@@ -145,15 +146,18 @@ void manifests_forget(struct swarm_server *s, struct served *v)
     v->text = NULL;
 }
 
-void manifests_tick(struct swarm_server *s)
+bool manifests_tick(struct swarm_server *s)
 {
     struct served *v;
     int64_t now = clock_us();
+    bool kept = false;
     TAILQ_FOREACH(v, &s->shares, entry)
     {
-        if (v->text == NULL || now - v->text_used_us < KEEP_US)
-            continue;
-        text_put(v->text);
-        v->text = NULL;
+        if (v->text != NULL && now - v->text_used_us > KEEP_US) {
+            text_put(v->text);
+            v->text = NULL;
+        }
+        kept = kept || v->text != NULL;
     }
+    return kept;
 }

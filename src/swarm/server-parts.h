@@ -71,7 +71,7 @@ struct swarm_server {
     struct stream_list streams;
     size_t n_streams;
     struct event *flush; /* what is new is sent, once a turn of the loop */
-    struct event *tick;  /* once a second, while there are streams */
+    struct event *tick;  /* once a second, while there are streams or texts of manifests */
 
     uint64_t sent, refused, slowest_us;
 };
@@ -94,12 +94,13 @@ void uploads_set_limits(struct swarm_server *s, int64_t limit, int slots);
 /* server-manifest.c */
 void manifest_reply(struct served *v, struct httpd_request *r);
 void manifests_forget(struct swarm_server *s, struct served *v); /* v NULL: all of them */
-void manifests_tick(struct swarm_server *s);                     /* now and then */
+bool manifests_tick(struct swarm_server *s);                     /* whether any text is kept */
 
 /* server-events.c */
 void streams_init(struct swarm_server *s);
 void streams_finish(struct swarm_server *s); /* all are told goodbye */
 void stream_reply(struct served *v, struct httpd_request *r);
+void streams_need_tick(struct swarm_server *s);
 void streams_change(struct served *v, enum share_change what, size_t piece);
 void streams_forget(struct swarm_server *s, struct served *v);
 
