@@ -19,8 +19,9 @@ struct manifest_make_opts {
 };
 
 /* Made from what was stored when the file is as it was then: size, time of change (nanoseconds), device, inode, noted
- * below $XDG_CACHE_HOME/tightwad/manifests.  *hashed: bytes hashed now, 0 when it was taken from there.  m is the
- * callee's (manifest_destroy); NULL and why in words.  Never called before manifest_make has returned. */
+ * below $XDG_CACHE_HOME/tightwad/manifests (manifest-note.h). *hashed: bytes hashed now, 0 when it was taken from
+ * there.  m is the callee's (manifest_destroy); NULL and why in words.  Never called before manifest_make has returned.
+ */
 typedef void manifest_made_cb(void *arg, struct manifest *m, uint64_t hashed, const char *why);
 struct manifest_making *manifest_make(struct event_base *base, struct crew *crew, const struct manifest_make_opts *o,
                                       manifest_made_cb *done, void *arg);
@@ -28,11 +29,12 @@ struct manifest_making *manifest_make(struct event_base *base, struct crew *crew
 void manifest_making_progress(const struct manifest_making *m, uint64_t *done, uint64_t *total);
 void manifest_making_cancel(struct manifest_making *m); /* done is not called; not inside it; NULL is fine */
 
-/* The stored manifest of the model at path if it is up to date, without reading the model; NULL: none.  A few system
- * calls; owned by the caller. */
+/* The stored manifest of the model at path if it is up to date, without reading the model; NULL: none.  Reads a small
+ * file; owned by the caller. */
 struct manifest *manifest_stored(const char *path);
 
-/* Notes that the file at path is what m says, as of now (a pull has just verified and landed it). */
+/* Notes that the file at path is what m says, as of now (a pull has just verified and landed it).  Writes a small file
+ * and waits for the disk: for the crew. */
 void manifest_note(const struct manifest *m, const char *path);
 
 #endif

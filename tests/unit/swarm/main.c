@@ -18,6 +18,8 @@ extern const struct CMUnitTest manifest_tests[], manifest_cut_tests[];
 extern const size_t manifest_count, manifest_cut_count;
 extern const struct CMUnitTest needed_tests[], rpc_cache_tests[];
 extern const size_t needed_count, rpc_cache_count;
+extern const struct CMUnitTest manifest_tests[], manifest_cut_tests[], manifest_make_tests[];
+extern const size_t manifest_count, manifest_cut_count, manifest_make_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -39,5 +41,6 @@ int main(void)
     add(manifest_cut_tests, manifest_cut_count);
     add(needed_tests, needed_count);
     add(rpc_cache_tests, rpc_cache_count);
+    add(manifest_make_tests, manifest_make_count);
     return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
 }
