@@ -44,6 +44,10 @@ char *swarm_default_dir(void); /* ~/models where that is there, else $XDG_DATA_H
 typedef void swarm_shared_cb(void *arg, const char *path, const struct manifest *m, const char *why);
 int swarm_share(struct swarm *s, const char *path, swarm_shared_cb *done, void *arg, char **cause);
 
+/* Whether what is an id, a plain name or a URL: all that others may ask for.  A path would be a file of this machine.
+ */
+bool swarm_is_remote(const char *what);
+
 struct swarm_pull_opts {
     const char *what;         /* an id, a name, an http(s) URL of a model or of a manifest, or a manifest file */
     const char *const *peers; /* asked beside those of the swarm */
@@ -55,11 +59,14 @@ struct swarm_pull_opts {
 };
 
 /* What is going to move, before it does.  bytes of the file, had already in a .part, to be copied from local models, to
- * be fetched. */
+ * be fetched; free where it goes (-1: unknown). */
 struct swarm_estimate {
     uint64_t size, have, local, fetch;
     int64_t room;
 };
+
+/* NULL: there is room for it in dir; else what is missing, in words (owned by the caller). */
+char *swarm_no_room(const struct manifest *m, const struct swarm_estimate *e, const char *dir);
 
 struct swarm_pull_result {
     bool ok;
@@ -84,7 +91,8 @@ struct swarm_pull *swarm_pull(struct swarm *s, const struct swarm_pull_opts *o, 
                               char **cause);
 void swarm_pull_cancel(struct swarm_pull *p); /* on_done is not called; what has come stays on the disk */
 
-/* Asks that peer ("HOST[:PORT]" or http://HOST:PORT) as well, however often it fails; one that is known is asked anew. */
+/* Asks that peer ("HOST[:PORT]" or http://HOST:PORT) as well, however often it fails; one that is known is asked anew.
+ */
 void swarm_pull_add_peer(struct swarm_pull *p, const char *peer);
 /* All of m: how this pull is doing, from its first moment on (state finding, id "" until its manifest is known). */
 void swarm_pull_fill(const struct swarm_pull *p, struct swarm_view_model *m);
