@@ -10,6 +10,8 @@ extern const struct CMUnitTest bits_tests[];
 extern const size_t bits_count;
 extern const struct CMUnitTest message_tests[];
 extern const size_t message_count;
+extern const struct CMUnitTest find_tests[];
+extern const size_t find_count;
 extern const struct CMUnitTest pick_tests[];
 extern const size_t pick_count_of_tests;
 extern const struct CMUnitTest simulation_tests[];
@@ -35,6 +37,7 @@ int main(void)
 {
     add(bits_tests, bits_count);
     add(message_tests, message_count);
+    add(find_tests, find_count);
     add(pick_tests, pick_count_of_tests);
     add(simulation_tests, simulation_count);
     add(manifest_tests, manifest_count);
