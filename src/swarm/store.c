@@ -34,12 +34,15 @@ static void free_op(struct store_op *op)
     free(op);
 }
 
+/* Of a store that has been destroyed.  Who writes hears of each call, once, and can free what goes with it. */
 static void free_ops(struct store_ops *ops)
 {
     struct store_op *op;
 
     while ((op = STAILQ_FIRST(ops))) {
         STAILQ_REMOVE_HEAD(ops, entry);
+        if (op->done && (op->kind == OP_WRITE || op->kind == OP_CHECK))
+            op->done(op->arg, STORE_FAILED, "the store is closed");
         free_op(op);
     }
 }

@@ -49,7 +49,8 @@ void store_take_local(struct store *s, const struct manifest *from, const char *
                       void *arg);
 
 /* Bytes of a piece, from `at` of that piece on; data is taken over (freed).  Hashing follows as far as the piece is
- * there without a gap, so store_check mostly has nothing left to read. */
+ * there without a gap, so store_check mostly has nothing left to read.  done of this and of store_check is called once
+ * in any case: with STORE_FAILED after store_destroy, when its caller may have gone. */
 void store_write(struct store *s, size_t piece, uint64_t at, void *data, size_t len, store_cb *done, void *arg);
 /* All bytes of the piece are written: is it right?  STORE_OK: it is had, noted in the map, and share_set_have was
  * called. */
