@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "swarm/swarm.h"
 
-enum { URL_MAX = 2048 };
+enum { URL_MAX = 2048, GIB = 1 << 30 };
 
 bool swarm_is_remote(const char *what)
 {
@@ -24,6 +24,6 @@ char *swarm_no_room(const struct manifest *m, const struct swarm_estimate *e, co
     uint64_t needs = e->fetch + e->local;
     if (e->room < 0 || needs <= (uint64_t)e->room)
         return NULL;
-    return xasprintf("no room: %s needs %.1f GB more in %s, where %.1f GB are free", m->filename, (double)needs / 1e9,
-                     dir, (double)e->room / 1e9);
+    return xasprintf("no room: %s needs %.2f GiB more in %s, where %.2f GiB are free", m->filename, (double)needs / GIB,
+                     dir, (double)e->room / GIB);
 }
