@@ -1,0 +1,640 @@
+/* A store with real files: what is written comes together, what is wrong never counts, and nothing else is touched. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <event2/event.h>
+#include <openssl/evp.h>
+
+#include <cmocka.h>
+
+#include "base/mem.h"
+#include "swarm/store-io.h"
+#include "swarm/store.h"
+
+enum { PIECES = 6, PIECE = 96 * 1024 + 32, TOTAL = PIECES * PIECE };
+
+struct fixture {
+    struct event_base *base;
+    struct crew *crew;
+    char dir[64];
+    unsigned char *data; /* TOTAL bytes */
+    struct manifest *m;
+    struct store *s;
+    /* Of the last call. */
+    unsigned ended;
+    enum store_result result;
+    char why[512];
+};
+
+static unsigned char *some_bytes(size_t len, uint64_t seed)
+{
+    unsigned char *p = xmalloc(len);
+
+    for (size_t i = 0; i < len; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        p[i] = (unsigned char)(seed >> 56);
+    }
+    return p;
+}
+
+static struct manifest *manifest_of(const unsigned char *data, const char *name)
+{
+    struct manifest *m = xcalloc(1, sizeof(*m));
+
+    m->kept = 1;
+    m->filename = xstrdup(name);
+    m->total_size = TOTAL;
+    m->piece_size = MANIFEST_PIECE_SIZE;
+    m->n_pieces = PIECES;
+    m->piece = xcalloc(PIECES, sizeof(*m->piece));
+    m->parameters = m->context_length = -1;
+    for (size_t i = 0; i < PIECES; i++) {
+        m->piece[i].offset = i * PIECE;
+        m->piece[i].size = PIECE;
+        EVP_Digest(data + i * PIECE, PIECE, m->piece[i].sha256, NULL, EVP_sha256(), NULL);
+    }
+    manifest_seal(m);
+    return m;
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof(*f));
+
+    f->base = event_base_new();
+    f->crew = crew_create(f->base, 2);
+    snprintf(f->dir, sizeof(f->dir), "/tmp/store-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    setenv("XDG_CACHE_HOME", f->dir, 1);
+    f->data = some_bytes(TOTAL, 1);
+    f->m = manifest_of(f->data, "m.gguf");
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    char *command = xasprintf("rm -rf %s", f->dir);
+
+    store_destroy(f->s);
+    crew_destroy(f->crew);
+    event_base_free(f->base);
+    manifest_destroy(f->m);
+    assert_int_equal(system(command), 0);
+    free(command);
+    free(f->data);
+    free(f);
+    return 0;
+}
+
+static void ended(void *arg, enum store_result result, const char *why)
+{
+    struct fixture *f = arg;
+
+    f->ended++;
+    f->result = result;
+    snprintf(f->why, sizeof(f->why), "%s", why);
+    assert_int_equal(result == STORE_OK, why[0] == '\0');
+}
+
+/* The result of the n-th call from now. */
+static enum store_result wait_for(struct fixture *f, unsigned n)
+{
+    f->ended = 0;
+    while (f->ended < n)
+        assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
+    return f->result;
+}
+
+static enum store_result open_want(struct fixture *f, struct manifest *m, const struct bits *want)
+{
+    store_destroy(f->s);
+    f->s = store_open(f->base, f->crew, m, &(struct store_opts){.dir = f->dir, .want = want}, ended, f);
+    return wait_for(f, 1);
+}
+
+static enum store_result open_again(struct fixture *f)
+{
+    return open_want(f, f->m, NULL);
+}
+
+static enum store_result write_bytes(struct fixture *f, size_t piece, uint64_t at, const void *data, size_t len)
+{
+    store_write(f->s, piece, at, xmemdup(data, len), len, ended, f);
+    return wait_for(f, 1);
+}
+
+static enum store_result write_part(struct fixture *f, size_t piece, uint64_t at, size_t len)
+{
+    return write_bytes(f, piece, at, f->data + piece * PIECE + at, len);
+}
+
+static enum store_result check(struct fixture *f, size_t piece)
+{
+    store_check(f->s, piece, ended, f);
+    return wait_for(f, 1);
+}
+
+static void fill(struct fixture *f, size_t piece)
+{
+    assert_int_equal(write_part(f, piece, 0, PIECE), STORE_OK);
+    assert_int_equal(check(f, piece), STORE_OK);
+}
+
+static enum store_result land(struct fixture *f)
+{
+    store_land(f->s, ended, f);
+    return wait_for(f, 1);
+}
+
+static size_t have(const struct fixture *f)
+{
+    return store_share(f->s)->have.count;
+}
+
+static char *path_of(const struct fixture *f, const char *name)
+{
+    static char path[256];
+
+    snprintf(path, sizeof(path), "%s/%s", f->dir, name);
+    return path;
+}
+
+static bool there(const struct fixture *f, const char *name)
+{
+    struct stat st;
+
+    return lstat(path_of(f, name), &st) == 0;
+}
+
+static void put_file(const struct fixture *f, const char *name, const void *data, size_t len)
+{
+    int fd = open(path_of(f, name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+    assert_true(fd >= 0);
+    assert_int_equal(store_io_write(fd, data, len, 0), 0);
+    close(fd);
+}
+
+static void assert_file(const struct fixture *f, const char *name, const void *data, size_t len)
+{
+    unsigned char *now = xmalloc(len);
+    struct stat st;
+    int fd = open(path_of(f, name), O_RDONLY);
+
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, len);
+    assert_int_equal(store_io_read(fd, now, len, 0), 0);
+    assert_memory_equal(now, data, len);
+    close(fd);
+    free(now);
+}
+
+/* Bytes in any order, in pieces of any order, twice over: the file is right, and stands under its name alone. */
+static void any_order_comes_together(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t missing, done, total;
+    int64_t room;
+
+    assert_int_equal(open_again(f), STORE_OK);
+    assert_false(store_complete(f->s));
+    store_room(f->s, &missing, &room);
+    assert_int_equal(missing, TOTAL);
+    assert_true(room > 0);
+    for (size_t k = 0; k < PIECES; k++) {
+        size_t i = (k * 5 + 3) % PIECES, third = PIECE / 3;
+
+        assert_int_equal(write_part(f, i, 2 * third, PIECE - 2 * third), STORE_OK);
+        assert_int_equal(write_part(f, i, third / 2, 2 * third), STORE_OK);
+        assert_int_equal(check(f, i), STORE_FAILED); /* some bytes are not there: nobody has lied */
+        assert_int_equal(write_part(f, i, 0, third), STORE_OK);
+        assert_int_equal(write_part(f, i, 1000, third), STORE_OK);
+        assert_int_equal(check(f, i), STORE_OK);
+        assert_int_equal(have(f), k + 1);
+        assert_int_equal(land(f), k + 1 < PIECES ? STORE_FAILED : STORE_OK);
+    }
+    assert_true(store_complete(f->s));
+    assert_string_equal(store_share(f->s)->path, path_of(f, "m.gguf"));
+    assert_file(f, "m.gguf", f->data, TOTAL);
+    assert_false(there(f, "m.gguf.part"));
+    assert_false(there(f, "m.gguf.part.map"));
+    assert_true(there(f, "m.gguf" MANIFEST_SUFFIX));
+    assert_int_equal(open_again(f), STORE_OK); /* known to be right: nothing is hashed */
+    store_progress(f->s, &done, &total);
+    assert_int_equal(total, 0);
+    assert_true(store_complete(f->s));
+    assert_int_equal(have(f), PIECES);
+}
+
+static void many_calls_at_once_keep_their_order(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(open_again(f), STORE_OK);
+    for (size_t i = 0; i < PIECES; i++) {
+        for (size_t at = 0; at < PIECE; at += 8192) {
+            size_t len = PIECE - at < 8192 ? PIECE - at : 8192;
+
+            store_write(f->s, i, at, xmemdup(f->data + i * PIECE + at, len), len, NULL, NULL);
+        }
+        store_check(f->s, i, ended, f);
+    }
+    assert_int_equal(wait_for(f, PIECES), STORE_OK);
+    assert_int_equal(have(f), PIECES);
+    assert_int_equal(land(f), STORE_OK);
+    assert_file(f, "m.gguf", f->data, TOTAL);
+}
+
+/* A liar's bytes are found out, and can't get in behind the hash: neither twice into a piece nor into one that is had.
+ */
+static void wrong_bytes_never_count(void **state)
+{
+    struct fixture *f = *state;
+    unsigned char *lie = some_bytes(PIECE, 2);
+
+    assert_int_equal(open_again(f), STORE_OK);
+    assert_int_equal(write_bytes(f, 0, 0, lie, PIECE), STORE_OK);
+    assert_int_equal(check(f, 0), STORE_CORRUPT);
+    assert_non_null(strstr(f->why, "piece 0"));
+    assert_int_equal(have(f), 0);
+    fill(f, 0);
+    assert_int_equal(write_bytes(f, 0, 0, lie, PIECE), STORE_OK);
+    assert_int_equal(write_part(f, 1, 0, 5000), STORE_OK);
+    assert_int_equal(write_bytes(f, 1, 0, lie, 5000), STORE_OK);
+    assert_int_equal(write_part(f, 1, 5000, PIECE - 5000), STORE_OK);
+    assert_int_equal(check(f, 1), STORE_OK);
+    assert_int_equal(write_bytes(f, 2, 10, lie, 5000), STORE_OK);
+    store_forget(f->s, 2);
+    for (size_t i = 2; i < PIECES; i++)
+        fill(f, i);
+    assert_int_equal(write_bytes(f, 3, PIECE - 10, lie, 11), STORE_OK); /* it is had: not looked at */
+    assert_int_equal(land(f), STORE_OK);
+    assert_int_equal(write_bytes(f, 0, 0, lie, PIECE), STORE_OK); /* complete */
+    assert_file(f, "m.gguf", f->data, TOTAL);
+    free(lie);
+}
+
+static void nothing_is_written_outside_a_piece(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(open_again(f), STORE_OK);
+    assert_int_equal(write_bytes(f, 5, PIECE - 10, f->data, 11), STORE_FAILED);
+    assert_int_equal(write_bytes(f, 5, UINT64_MAX, f->data, 11), STORE_FAILED);
+    assert_int_equal(write_bytes(f, 5, PIECE, f->data, 1), STORE_FAILED);
+}
+
+static void set_map(struct fixture *f, const char *digits)
+{
+    FILE *file = fopen(path_of(f, "m.gguf.part.map"), "r+");
+    char line[256];
+
+    assert_non_null(file);
+    for (int i = 0; i < 3; i++)
+        assert_non_null(fgets(line, sizeof(line), file));
+    fseek(file, 0, SEEK_CUR);
+    fputs(digits, file);
+    fclose(file);
+}
+
+/* The map is a hint: whether it knows too much, too little, nothing at all or is gone, what is on the disk counts. */
+static void the_disk_counts_and_not_the_map(void **state)
+{
+    static const char *const maps[] = {"111111", "000000", "01x000", "", NULL};
+    struct fixture *f = *state;
+    unsigned char byte = 0;
+
+    assert_int_equal(open_again(f), STORE_OK);
+    fill(f, 1);
+    fill(f, 4);
+    assert_int_equal(write_part(f, 2, 0, PIECE / 2), STORE_OK); /* not all of it: gone with the process */
+    for (size_t i = 0; i < ARRAY_LEN(maps); i++) {
+        store_destroy(f->s);
+        f->s = NULL;
+        if (!maps[i])
+            assert_int_equal(unlink(path_of(f, "m.gguf.part.map")), 0);
+        else if (maps[i][0] == '\0')
+            assert_int_equal(truncate(path_of(f, "m.gguf.part.map"), 20), 0);
+        else
+            set_map(f, maps[i]);
+        assert_int_equal(open_again(f), STORE_OK);
+        assert_int_equal(have(f), 2);
+        assert_true(bits_has(&store_share(f->s)->have, 1) && bits_has(&store_share(f->s)->have, 4));
+    }
+    store_destroy(f->s);
+    f->s = NULL;
+    int fd = open(path_of(f, "m.gguf.part"), O_RDWR);
+    assert_int_equal(store_io_read(fd, &byte, 1, 4 * PIECE + 7), 0);
+    byte ^= 1;
+    assert_int_equal(store_io_write(fd, &byte, 1, 4 * PIECE + 7), 0);
+    close(fd);
+    assert_int_equal(open_again(f), STORE_OK);
+    assert_int_equal(have(f), 1);
+    for (size_t i = 0; i < PIECES; i++) {
+        if (!bits_has(&store_share(f->s)->have, i))
+            fill(f, i);
+    }
+    assert_int_equal(land(f), STORE_OK);
+    assert_file(f, "m.gguf", f->data, TOTAL);
+}
+
+static void only_one_works_on_it(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture second = {.base = f->base, .crew = f->crew};
+    char pid[32];
+
+    strcpy(second.dir, f->dir);
+    assert_int_equal(open_again(f), STORE_OK);
+    fill(f, 0);
+    second.m = f->m;
+    assert_int_equal(open_again(&second), STORE_FAILED);
+    snprintf(pid, sizeof(pid), "process %d ", getpid());
+    assert_non_null(strstr(second.why, pid));
+    fill(f, 1);
+    store_destroy(f->s);
+    f->s = NULL;
+    assert_int_equal(open_again(&second), STORE_OK);
+    assert_int_equal(have(&second), 2);
+    store_destroy(second.s);
+}
+
+/* Files of others stay as they are, whatever they are called. */
+static void other_files_are_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    unsigned char *other = some_bytes(TOTAL, 3);
+
+    put_file(f, "m.gguf", other, TOTAL);
+    assert_int_equal(open_again(f), STORE_FAILED);
+    assert_non_null(strstr(f->why, "m.gguf is there and is not this model"));
+    assert_false(there(f, "m.gguf.part"));
+    put_file(f, "m.gguf", other, 1000);
+    assert_int_equal(open_again(f), STORE_FAILED);
+    assert_file(f, "m.gguf", other, 1000);
+    unlink(path_of(f, "m.gguf"));
+
+    put_file(f, "m.gguf.part", other, TOTAL);
+    assert_int_equal(open_again(f), STORE_FAILED);
+    assert_non_null(strstr(f->why, "move it away"));
+    assert_file(f, "m.gguf.part", other, TOTAL);
+    put_file(f, "m.gguf.part", other, 1000);
+    assert_int_equal(open_again(f), STORE_FAILED);
+    assert_file(f, "m.gguf.part", other, 1000);
+    assert_false(there(f, "m.gguf.part.map"));
+
+    put_file(f, "else", other, TOTAL);
+    assert_int_equal(unlink(path_of(f, "m.gguf.part")), 0);
+    assert_int_equal(symlink("else", path_of(f, "m.gguf.part")), 0);
+    assert_int_equal(open_again(f), STORE_FAILED);
+    assert_non_null(strstr(f->why, "symbolic link"));
+    unlink(path_of(f, "m.gguf.part"));
+    char *name = xstrdup(path_of(f, "else"));
+    assert_int_equal(link(name, path_of(f, "m.gguf.part")), 0);
+    assert_int_equal(open_again(f), STORE_FAILED);
+    assert_non_null(strstr(f->why, "another name"));
+    unlink(path_of(f, "m.gguf.part"));
+    assert_int_equal(mkfifo(path_of(f, "m.gguf.part"), 0600), 0);
+    assert_int_equal(open_again(f), STORE_FAILED);
+    unlink(path_of(f, "m.gguf.part"));
+    assert_int_equal(symlink("nowhere", path_of(f, "m.gguf")), 0);
+    assert_int_equal(open_again(f), STORE_FAILED);
+    unlink(path_of(f, "m.gguf"));
+
+    /* One that comes while the pieces do. */
+    assert_int_equal(open_again(f), STORE_OK);
+    for (size_t i = 0; i < PIECES; i++)
+        fill(f, i);
+    put_file(f, "m.gguf", other, 77);
+    assert_int_equal(land(f), STORE_FAILED);
+    assert_file(f, "m.gguf", other, 77);
+    unlink(path_of(f, "m.gguf"));
+    assert_int_equal(land(f), STORE_OK);
+    assert_file(f, "m.gguf", f->data, TOTAL);
+    assert_file(f, "else", other, TOTAL);
+    free(name);
+    free(other);
+}
+
+/* A complete file without a manifest is hashed, through a link too; what a killed landing left goes. */
+static void a_complete_file_is_success(void **state)
+{
+    struct fixture *f = *state;
+
+    put_file(f, "elsewhere", f->data, TOTAL);
+    assert_int_equal(symlink("elsewhere", path_of(f, "m.gguf")), 0);
+    put_file(f, "m.gguf.part.map", "x", 1);
+    assert_int_equal(open_again(f), STORE_OK);
+    assert_true(store_complete(f->s));
+    assert_int_equal(have(f), PIECES);
+    assert_false(there(f, "m.gguf.part.map"));
+    assert_int_equal(land(f), STORE_OK);
+    store_destroy(f->s);
+    f->s = NULL;
+    unlink(path_of(f, "m.gguf"));
+    unlink(path_of(f, "m.gguf" MANIFEST_SUFFIX));
+    char *name = xstrdup(path_of(f, "elsewhere"));
+    assert_int_equal(rename(name, path_of(f, "m.gguf")), 0);
+    strcpy(name, path_of(f, "m.gguf"));
+    free(name);
+    name = xstrdup(path_of(f, "m.gguf"));
+    assert_int_equal(link(name, path_of(f, "m.gguf.part")), 0); /* linked, and killed before the first name went */
+    assert_int_equal(open_again(f), STORE_OK);
+    assert_false(there(f, "m.gguf.part"));
+    assert_file(f, "m.gguf", f->data, TOTAL);
+    free(name);
+}
+
+/* Another version: its pieces are copied wherever they lie there, and only those that are what they should be. */
+static void pieces_of_local_files_are_copied(void **state)
+{
+    struct fixture *f = *state;
+    unsigned char *old = xmemdup(f->data, TOTAL);
+    struct manifest *m;
+    uint64_t found;
+
+    memcpy(old, f->data + 3 * PIECE, PIECE); /* in another place */
+    memset(old + PIECE, 7, PIECE);
+    m = manifest_of(old, "old.gguf");
+    old[5 * PIECE + 9] ^= 1; /* the disk has it wrong */
+    put_file(f, "old.gguf", old, TOTAL);
+    assert_int_equal(open_again(f), STORE_OK);
+    assert_int_equal(write_part(f, 4, 0, 100), STORE_OK);
+    store_take_local(f->s, m, path_of(f, "old.gguf"), &found, ended, f);
+    assert_int_equal(found, 4 * PIECE); /* 2, 3, 4, 5 */
+    assert_int_equal(wait_for(f, 1), STORE_OK);
+    assert_int_equal(have(f), 2); /* 4 is on its way from elsewhere */
+    assert_true(bits_has(&store_share(f->s)->have, 2) && bits_has(&store_share(f->s)->have, 3));
+    store_take_local(f->s, m, path_of(f, "gone.gguf"), &found, ended, f);
+    assert_int_equal(wait_for(f, 1), STORE_FAILED);
+    assert_int_equal(write_part(f, 4, 100, PIECE - 100), STORE_OK);
+    assert_int_equal(check(f, 4), STORE_OK);
+    fill(f, 0);
+    fill(f, 1);
+    fill(f, 5);
+    assert_int_equal(land(f), STORE_OK);
+    assert_file(f, "m.gguf", f->data, TOTAL);
+    manifest_destroy(m);
+    free(old);
+}
+
+/* The .part of another version under the same name: what is of use of it is kept, then it is replaced. */
+static void another_part_is_taken_over(void **state)
+{
+    struct fixture *f = *state;
+    unsigned char *changed = xmemdup(f->data, TOTAL);
+    struct manifest *m;
+
+    memset(changed, 1, 100); /* the head is another one */
+    m = manifest_of(changed, "m.gguf");
+    assert_int_equal(open_again(f), STORE_OK);
+    fill(f, 0);
+    fill(f, 2);
+    fill(f, 3);
+    put_file(f, "m.gguf.part.new", "killed while it took over", 20);
+    assert_int_equal(open_want(f, m, NULL), STORE_OK);
+    assert_int_equal(have(f), 2);
+    assert_false(there(f, "m.gguf.part.new"));
+    assert_int_equal(write_bytes(f, 0, 0, changed, PIECE), STORE_OK);
+    assert_int_equal(check(f, 0), STORE_OK);
+    assert_int_equal(open_want(f, m, NULL), STORE_OK);
+    assert_int_equal(have(f), 3);
+    fill(f, 1);
+    fill(f, 4);
+    fill(f, 5);
+    assert_int_equal(land(f), STORE_OK);
+    assert_file(f, "m.gguf", changed, TOTAL);
+    store_destroy(f->s);
+    f->s = NULL;
+    manifest_destroy(m);
+    free(changed);
+}
+
+static void some_pieces_never_land(void **state)
+{
+    struct fixture *f = *state;
+    struct bits want;
+    struct stat st;
+    uint64_t missing;
+    int64_t room;
+
+    bits_init(&want, PIECES);
+    bits_set(&want, 0, true);
+    bits_set(&want, 3, true);
+    assert_int_equal(open_want(f, f->m, &want), STORE_OK);
+    store_room(f->s, &missing, &room);
+    assert_int_equal(missing, 2 * PIECE);
+    fill(f, 0);
+    fill(f, 3);
+    store_room(f->s, &missing, &room);
+    assert_int_equal(missing, 0);
+    assert_int_equal(land(f), STORE_FAILED);
+    assert_int_equal(stat(path_of(f, "m.gguf.part"), &st), 0);
+    assert_int_equal(st.st_size, TOTAL);
+    assert_true(st.st_blocks * 512 < 3 * PIECE); /* the rest is holes */
+    bits_finish(&want);
+}
+
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A limit on the size of files stands for a full disk: an error of the same kind, without a file system of our own. */
+static void a_full_disk_loses_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(open_again(f), STORE_OK);
+    fill(f, 1);
+    assert_int_equal(write_part(f, 2, 0, 1000), STORE_OK);
+    limit_files(2 * PIECE + 2000);
+    assert_int_equal(write_part(f, 2, 1000, PIECE - 1000), STORE_FULL);
+    assert_non_null(strstr(f->why, "what has come is kept"));
+    assert_int_equal(check(f, 2), STORE_FULL);
+    assert_int_equal(write_part(f, 4, 0, PIECE), STORE_FULL);
+    assert_int_equal(check(f, 4), STORE_FULL);
+    limit_files(RLIM_INFINITY);
+    assert_int_equal(write_part(f, 2, 1000, PIECE - 1000), STORE_OK);
+    assert_int_equal(check(f, 2), STORE_OK);
+    fill(f, 4);
+    assert_int_equal(have(f), 3);
+    store_destroy(f->s);
+    f->s = NULL;
+    unlink(path_of(f, "m.gguf.part"));
+    limit_files(PIECE);
+    assert_int_equal(open_again(f), STORE_FAILED); /* it can never be: waiting is of no use */
+    assert_non_null(strstr(f->why, "larger than is allowed"));
+    limit_files(RLIM_INFINITY);
+}
+
+static void folders_are_made(void **state)
+{
+    struct fixture *f = *state;
+    struct fixture deep = {.base = f->base, .crew = f->crew, .m = f->m};
+
+    snprintf(deep.dir, sizeof(deep.dir), "%s/deep//er/", f->dir);
+    assert_int_equal(open_again(&deep), STORE_OK);
+    put_file(f, "no-folder", "", 0);
+    snprintf(deep.dir, sizeof(deep.dir), "%s/no-folder", f->dir);
+    assert_int_equal(open_again(&deep), STORE_FAILED);
+    assert_non_null(strstr(deep.why, "no-folder: the folder can't be used"));
+    store_destroy(deep.s);
+}
+
+static void destroyed_with_work_under_way(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(open_again(f), STORE_OK);
+    for (size_t i = 0; i < PIECES; i++) {
+        store_write(f->s, i, 0, xmemdup(f->data + i * PIECE, PIECE), PIECE, ended, f);
+        store_check(f->s, i, ended, f);
+    }
+    f->ended = 0;
+    store_destroy(f->s);
+    f->s = NULL;
+    assert_int_equal(open_again(f), STORE_OK); /* the lock is free, the jobs of the first are gone */
+    assert_int_equal(f->ended, 1);
+    for (size_t i = 0; i < PIECES; i++)
+        fill(f, i);
+    assert_int_equal(land(f), STORE_OK);
+    assert_file(f, "m.gguf", f->data, TOTAL);
+}
+
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
+
+const struct CMUnitTest store_tests[] = {
+    TEST(any_order_comes_together),
+    TEST(many_calls_at_once_keep_their_order),
+    TEST(wrong_bytes_never_count),
+    TEST(nothing_is_written_outside_a_piece),
+    TEST(the_disk_counts_and_not_the_map),
+    TEST(only_one_works_on_it),
+    TEST(other_files_are_left_alone),
+    TEST(a_complete_file_is_success),
+    TEST(pieces_of_local_files_are_copied),
+    TEST(another_part_is_taken_over),
+    TEST(some_pieces_never_land),
+    TEST(a_full_disk_loses_nothing),
+    TEST(folders_are_made),
+    TEST(destroyed_with_work_under_way),
+};
+const size_t store_count = ARRAY_LEN(store_tests);
