@@ -22,6 +22,8 @@ extern const struct CMUnitTest needed_tests[], rpc_cache_tests[];
 extern const size_t needed_count, rpc_cache_count;
 extern const struct CMUnitTest manifest_tests[], manifest_cut_tests[], manifest_make_tests[];
 extern const size_t manifest_count, manifest_cut_count, manifest_make_count;
+extern const struct CMUnitTest share_tests[], store_tests[];
+extern const size_t share_count, store_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -45,5 +47,7 @@ int main(void)
     add(needed_tests, needed_count);
     add(rpc_cache_tests, rpc_cache_count);
     add(manifest_make_tests, manifest_make_count);
+    add(share_tests, share_count);
+    add(store_tests, store_count);
     return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
 }

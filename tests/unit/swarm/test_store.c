@@ -26,7 +26,7 @@ enum { PIECES = 6, PIECE = 96 * 1024 + 32, TOTAL = PIECES * PIECE };
 struct fixture {
     struct event_base *base;
     struct crew *crew;
-    char dir[64];
+    char dir[128];
     unsigned char *data; /* TOTAL bytes */
     struct manifest *m;
     struct store *s;
@@ -590,10 +590,10 @@ static void folders_are_made(void **state)
     struct fixture *f = *state;
     struct fixture deep = {.base = f->base, .crew = f->crew, .m = f->m};
 
-    snprintf(deep.dir, sizeof(deep.dir), "%s/deep//er/", f->dir);
+    snprintf(deep.dir, sizeof(deep.dir), "%.60s/deep//er/", f->dir);
     assert_int_equal(open_again(&deep), STORE_OK);
     put_file(f, "no-folder", "", 0);
-    snprintf(deep.dir, sizeof(deep.dir), "%s/no-folder", f->dir);
+    snprintf(deep.dir, sizeof(deep.dir), "%.60s/no-folder", f->dir);
     assert_int_equal(open_again(&deep), STORE_FAILED);
     assert_non_null(strstr(deep.why, "no-folder: the folder can't be used"));
     store_destroy(deep.s);
