@@ -38,6 +38,8 @@ static const struct {
 
 struct search {
     struct machine *m;
+    models_here_cb *cb; /* gets the paths, and m nothing; NULL: m is filled */
+    void *arg;
     const struct models_here *s;
     int64_t until; /* clock_us */
     int entries, notes;
@@ -80,7 +82,8 @@ static bool over(struct search *x)
 {
     if (x->s->stop != NULL && atomic_load(x->s->stop))
         return true;
-    x->cut |= x->m->n_models >= MODELS_HERE_MAX || x->entries >= MODELS_HERE_ENTRIES || clock_us() > x->until;
+    size_t taken = x->m != NULL ? x->m->n_models : x->n_seen;
+    x->cut |= taken >= MODELS_HERE_MAX || x->entries >= MODELS_HERE_ENTRIES || clock_us() > x->until;
     return x->cut;
 }
 
@@ -152,6 +155,14 @@ static int split_of(const char *name, int *part)
     return 1;
 }
 
+/* A path for the callback; when that wants no more, the search is over. */
+static void tell_path(struct search *x, const char *path)
+{
+    struct stat st;
+    if (stat(path, &st) == 0 && S_ISREG(st.st_mode) && note_file(x, &st) && !x->cb(x->arg, path))
+        x->cut = true;
+}
+
 static void take_file(struct search *x, const char *path, const char *name)
 {
     struct stat st;
@@ -183,7 +194,9 @@ static void walk(struct search *x, const char *dir, int depth)
             continue;
         x->entries++;
         char *path = xasprintf("%s/%s", dir, e->d_name);
-        if (n > 5 && strcasecmp(e->d_name + n - 5, ".gguf") == 0)
+        if (n > 5 && strcasecmp(e->d_name + n - 5, ".gguf") == 0 && x->cb != NULL)
+            tell_path(x, path);
+        else if (n > 5 && strcasecmp(e->d_name + n - 5, ".gguf") == 0)
             take_file(x, path, e->d_name);
         else if (depth < MODELS_HERE_DEPTH && (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN) &&
                  lstat(path, &st) == 0 && S_ISDIR(st.st_mode))
@@ -204,6 +217,10 @@ static bool take_ollama(const char *name, const char *path, void *arg)
     /* A name that stands for a file that was there before is a model of its own all the same: people know it by it. */
     if (path == NULL)
         return true;
+    if (x->cb != NULL) {
+        tell_path(x, path);
+        return true;
+    }
     struct machine_model *model = add_model(x, name, path, "ollama");
     if (stat(path, &st) == 0) {
         model->bytes = st.st_size;
@@ -216,17 +233,31 @@ static bool take_ollama(const char *name, const char *path, void *arg)
     return true;
 }
 
-void models_here_probe(struct machine *m, const struct models_here *s)
+static void look(struct search *x)
 {
-    struct search *x = xcalloc(1, sizeof(*x));
     char *list[PLACES_MAX];
-    *x = (struct search){.m = m, .s = s, .until = clock_us() + (int64_t)s->timeout_ms * 1000};
+    x->until = clock_us() + (int64_t)x->s->timeout_ms * 1000;
     ollama_store_each(take_ollama, x);
-    size_t n = places(s, list);
+    size_t n = places(x->s, list);
     for (size_t i = 0; i < n; i++) {
         walk(x, list[i], 1);
         free(list[i]);
     }
+}
+
+void models_here_each(const struct models_here *s, models_here_cb *cb, void *arg)
+{
+    struct search *x = xcalloc(1, sizeof(*x));
+    *x = (struct search){.cb = cb, .arg = arg, .s = s};
+    look(x);
+    free(x);
+}
+
+void models_here_probe(struct machine *m, const struct models_here *s)
+{
+    struct search *x = xcalloc(1, sizeof(*x));
+    *x = (struct search){.m = m, .s = s};
+    look(x);
     if (x->cut)
         machine_add_note(m, "models: the search was ended after %d files and folders; more may be there", x->entries);
     free(x);

@@ -21,12 +21,14 @@ struct library_found {
 
 struct library_search;
 
-/* Which local models hold pieces of m?  Those whose manifests are stored are looked up; those without one that could
- * (the same architecture, or no stored manifest and a tensor list that shares names and sizes with it) are hashed
- * first, which any network is slower than.  Never m's own .part.  found is the callee's (library_found_finish). */
+/* Which local models hold pieces of m (kept)?  Looked for in the folders and in the usual places (models_here_each).
+ * Those whose manifests are stored are looked up; those without one that could be another version of it (the same
+ * architecture, and pieces of the same sizes for a good part of it) are hashed first, a few at most, which any network
+ * is slower than.  Files that are on their way (.part) are not looked at.  found is the callee's
+ * (library_found_finish); never called before library_find has returned. */
 typedef void library_cb(void *arg, struct library_found *found);
-struct library_search *library_find(struct event_base *base, struct crew *crew, const struct manifest *m,
-                                    const char *const *folders, size_t n_folders, library_cb *done, void *arg);
+struct library_search *library_find(struct crew *crew, struct manifest *m, const char *const *folders, size_t n_folders,
+                                    library_cb *done, void *arg);
 void library_cancel(struct library_search *l); /* not inside the callback; NULL is fine */
 void library_found_finish(struct library_found *f);
 

@@ -292,8 +292,8 @@ static void on_head(void *data)
     }
 }
 
-struct manifest_making *manifest_make(struct event_base *base, struct crew *crew, const struct manifest_make_opts *o,
-                                      manifest_made_cb *done, void *arg)
+struct manifest_making *manifest_make(struct crew *crew, const struct manifest_make_opts *o, manifest_made_cb *done,
+                                      void *arg)
 {
     struct manifest_making *m = xcalloc(1, sizeof(*m));
     *m = (struct manifest_making){.crew = crew,

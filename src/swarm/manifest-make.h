@@ -23,8 +23,8 @@ struct manifest_make_opts {
  * there.  m is the callee's (manifest_destroy); NULL and why in words.  Never called before manifest_make has returned.
  */
 typedef void manifest_made_cb(void *arg, struct manifest *m, uint64_t hashed, const char *why);
-struct manifest_making *manifest_make(struct event_base *base, struct crew *crew, const struct manifest_make_opts *o,
-                                      manifest_made_cb *done, void *arg);
+struct manifest_making *manifest_make(struct crew *crew, const struct manifest_make_opts *o, manifest_made_cb *done,
+                                      void *arg);
 /* Bytes hashed and bytes in all so far (0 of 0 before the head is read). */
 void manifest_making_progress(const struct manifest_making *m, uint64_t *done, uint64_t *total);
 void manifest_making_cancel(struct manifest_making *m); /* done is not called; not inside it; NULL is fine */

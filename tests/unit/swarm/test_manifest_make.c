@@ -101,7 +101,7 @@ static void on_made(void *arg, struct manifest *m, uint64_t hashed, const char *
 static void make(struct rig *r, const struct manifest_make_opts *o)
 {
     r->done = false;
-    manifest_make(r->base, r->crew, o, on_made, r);
+    manifest_make(r->crew, o, on_made, r);
     assert_false(r->done);
     event_base_dispatch(r->base);
     assert_true(r->done);
@@ -250,9 +250,8 @@ static void a_blob_gets_a_name(void **state)
 static void ending_early_leaves_nothing(void **state)
 {
     struct rig *r = *state;
-    manifest_making_cancel(manifest_make(r->base, r->crew, &(struct manifest_make_opts){.path = r->model}, on_made, r));
-    struct manifest_making *m =
-        manifest_make(r->base, r->crew, &(struct manifest_make_opts){.path = r->model}, on_made, r);
+    manifest_making_cancel(manifest_make(r->crew, &(struct manifest_make_opts){.path = r->model}, on_made, r));
+    struct manifest_making *m = manifest_make(r->crew, &(struct manifest_make_opts){.path = r->model}, on_made, r);
     uint64_t done, total = 0;
     while (total == 0) { /* until it hashes */
         event_base_loop(r->base, EVLOOP_ONCE);
@@ -260,7 +259,7 @@ static void ending_early_leaves_nothing(void **state)
     }
     manifest_making_cancel(m);
     manifest_making_cancel(NULL);
-    m = manifest_make(r->base, r->crew, &(struct manifest_make_opts){.path = r->model}, on_made, r);
+    m = manifest_make(r->crew, &(struct manifest_make_opts){.path = r->model}, on_made, r);
     crew_destroy(r->crew);
     manifest_making_cancel(m);
     r->crew = crew_create(r->base, 1);
