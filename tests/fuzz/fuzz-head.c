@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "http/chunked.h"
 #include "http/head.h"
+#include "http/range.h"
 
 /* Decodes in steps of the size given; whatever the steps, the body must be the same. */
 static size_t decode(const char *in, size_t len, size_t step, char *out, enum chunked_result *result)
@@ -51,7 +52,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     if (status == 0 && (!h.method || !h.path || h.path[0] != '/' || (h.chunked && h.content_length >= 0)))
         abort();
-    head_field(&h, "host");
+    uint64_t first, len;
+    enum range_kind kind = range_read(head_field(&h, "range"), size, &first, &len);
+    if (first > size || len > size - first || (kind == RANGE_PART) > (len > 0))
+        abort();
     if (status == 0 && h.query)
         head_decode(h.query, true);
     head_finish(&h);
