@@ -22,6 +22,7 @@ enum {
     REPLY_MAX = 64 << 20,
     CONNECT_TIMEOUT_MS = 3000,
     STREAM_MAX = 64 * 1024, /* bytes that wait for on_data; curl is held up above */
+    BULK_MAX = 256 * 1024,  /* and bytes that were taken before on_data is told of them */
 };
 
 struct httpc_call {
@@ -402,7 +403,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg)
     struct httpc_call *call = arg;
     size_t len = size * n;
 
-    if (streams(call) && call->in.len >= STREAM_MAX) {
+    if (streams(call) && (call->in.len >= STREAM_MAX || call->taken >= BULK_MAX)) {
         call->full = true;
         return CURL_WRITEFUNC_PAUSE;
     }

@@ -231,21 +231,36 @@ static bool is_silent(const struct fetch *f, int64_t now)
     return !f->held && now - f->heard_us > (f->answering ? SILENT_US : WAITING_US);
 }
 
+void fetch_go_on(struct transfer *t)
+{
+    struct swarm_peer *p;
+    struct fetch *f;
+    if (t->writing > WRITING_MAX / 2 || fetch_held_up(t))
+        return;
+    TAILQ_FOREACH(p, &t->peers, entry)
+    {
+        TAILQ_FOREACH(f, &p->fetches, entry)
+        {
+            if (!f->held)
+                continue;
+            f->held = false;
+            f->heard_us = clock_us();
+            httpc_resume(f->call);
+        }
+    }
+}
+
 void fetch_tick(struct transfer *t, int64_t now)
 {
     struct swarm_peer *p;
     struct fetch *f, *next;
-    bool held_up = fetch_held_up(t);
+    fetch_go_on(t);
     TAILQ_FOREACH(p, &t->peers, entry)
     {
         bool silent = false;
         for (f = TAILQ_FIRST(&p->fetches); f; f = next) {
             next = TAILQ_NEXT(f, entry);
-            if (f->held && !held_up) {
-                f->held = false;
-                f->heard_us = now;
-                httpc_resume(f->call);
-            } else if (is_silent(f, now)) {
+            if (is_silent(f, now)) {
                 silent = true;
                 fetch_cancel(f);
             }

@@ -14,7 +14,7 @@ enum {
     PEER_FETCHES = 4,                          /* and of one */
     PEERS_MAX = 64,                            /* known at a time */
     PEERS_UP = 32,                             /* connected at a time */
-    WRITING_MAX = 12 << 20,                    /* bytes on their way to the disk; reading is held up above */
+    WRITING_MAX = 16 << 20,                    /* bytes on their way to the disk; reading is held up above */
     RECEIVE = 128 * 1024,                      /* bytes read from a connection at once */
     TICK_MS = 100,
 };
@@ -127,6 +127,7 @@ void fetch_start(struct swarm_peer *p, struct part *part, unsigned first, unsign
 void fetch_cancel(struct fetch *f); /* its blocks are free again; not inside its callbacks */
 void fetch_cancel_part(struct part *part);
 void fetch_cancel_needless(struct part *part); /* those all of whose blocks have come from others */
+void fetch_go_on(struct transfer *t);          /* reads on where it was held up, if it is no more */
 void fetch_tick(struct transfer *t, int64_t now);
 bool fetch_held_up(const struct transfer *t);
 

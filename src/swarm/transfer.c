@@ -51,6 +51,7 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
     struct transfer *t = arg;
     if (!t->over) {
+        fetch_go_on(t);
         transfer_ask(t, clock_us());
         return;
     }
