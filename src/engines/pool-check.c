@@ -199,6 +199,7 @@ static void make_launch(struct pool_check *c, const struct config_model *m, cons
     l->bytes = (int64_t)plan->split->weights;
     l->maps_file = uses_cpu(plan);
     show_devices(c, plan, l);
+    pool_shares_make(&l->shares, c->cfg, plan);
     if (pool_argv_coordinator(&ask, &l->run, &cause) != 0) {
         finding(c, "%s", cause);
         free(cause);

@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "engines/pool-plan.h"
+#include "engines/pool-preseed.h"
 #include "engines/snapshot.h"
 
 /* How to start a model. */
@@ -23,7 +24,8 @@ struct pool_launch {
     bool maps_file;        /* this machine's CPU computes with the mapped file */
     struct snapshot_device device[SNAPSHOT_DEVICES];
     size_t n_devices;
-    size_t n_missing; /* workers that are left out since they are not there */
+    size_t n_missing;          /* workers that are left out since they are not there */
+    struct pool_shares shares; /* what workers may get before */
 };
 
 struct pool;

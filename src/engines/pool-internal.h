@@ -60,8 +60,12 @@ struct pool {
     struct pool_facts facts;
     struct pool_check *check; /* under way */
     struct task *task, *reclaim_task;
-    struct event *timer; /* the next attempt */
-    int64_t retry_us;    /* when that is; 0: none */
+    struct pool_preseed *preseed;         /* under way */
+    void (*preseed_then)(struct pool *p); /* what comes after it */
+    char *preseeded;                      /* model whose workers have been asked already; NULL: none */
+    char preseed_note[512];               /* what they did not get, in words */
+    struct event *timer;                  /* the next attempt */
+    int64_t retry_us;                     /* when that is; 0: none */
     int64_t backoff_ms;
     unsigned attempts;       /* starts in a row that came to nothing */
     int64_t lost_us;         /* since when an up target is away; 0: it is not */
@@ -101,6 +105,12 @@ void pool_drafter_stop(struct pool *p);  /* and takes it from the proxy */
 /* pool-look.c */
 void pool_look_begin(struct pool *p); /* of launch, when it is up */
 void pool_look_end(struct pool *p);   /* before launch goes, and before its workers have a client again */
+/* pool-seed.c */
+/* Its workers get their share of the model first, and then comes then, unless the state changes meanwhile.  False:
+ * there is nothing to wait for. */
+bool pool_seed_begin(struct pool *p, const struct pool_launch *l, const char *model, void (*then)(struct pool *p));
+void pool_seed_end(struct pool *p);    /* breaks it off */
+void pool_seed_forget(struct pool *p); /* the next start asks again */
 /* pool-reclaim.c */
 void pool_loaded(struct pool *p); /* the weights are where they belong: gives the file's pages back where told to */
 void pool_reclaim_finish(struct pool *p);

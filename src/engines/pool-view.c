@@ -11,6 +11,13 @@ static void explain(const struct pool *p, struct snapshot_pool *out)
 {
     const struct snapshot *s = proxy_snapshot(p->proxy);
     double seconds = (double)(clock_us() - p->state_us) / 1e6;
+    if (p->preseed != NULL) {
+        int n =
+            snprintf(out->why, sizeof(out->why), "the workers get %s first: ", p->next != NULL ? p->next : p->model);
+        if (n > 0 && (size_t)n < sizeof(out->why))
+            pool_preseed_text(p->preseed, out->why + n, sizeof(out->why) - (size_t)n);
+        return;
+    }
     if (p->state == POOL_DRAINING && p->next != NULL)
         snprintf(out->why, sizeof(out->why), "%u answer%s on %s before %s is loaded; %u wait, for %.1f s so far",
                  (unsigned)s->running, s->running == 1 ? " is finished" : "s are finished", p->model, p->next,

@@ -20,7 +20,8 @@ enum {
     WAIT_WORKER_MS = 1000,       /* between two looks for a worker that the model ran on and can't do without */
     WAIT_CLUSTER_MS = 10 * 1000, /* … for one that was never there */
     GOOD_US = 60 * 1000 * 1000,  /* up for so long, or an answer finished: what comes is another matter */
-    ATTEMPTS_WAITED = 3,         /* starts in a row that clients are made to wait for without a limit */
+    SEEDED_QUICKLY_US = 10 * 1000 * 1000, /* workers that got their share in this time are as they were */
+    ATTEMPTS_WAITED = 3,                  /* starts in a row that clients are made to wait for without a limit */
     /* A call is never given up before a restart would pay: about what a load takes. */
     STALL_LEAST_US = 20 * 1000 * 1000,
     LINK_LEAST = 500 * 1000, /* bytes a second */
@@ -64,6 +65,7 @@ void pool_change_state(struct pool *p, enum pool_state to, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(why, sizeof(why), fmt, ap);
     va_end(ap);
+    pool_seed_end(p);
     memcpy(p->why, why, sizeof(why));
     log_debug("pool: %s → %s %s", pool_state_name(p->state), pool_state_name(to), why);
     p->state = to;
@@ -157,7 +159,8 @@ static void start_program(struct pool *p)
     char *cause = NULL;
     const struct pool_launch *l = p->launch;
     spare_selftest(p);
-    pool_change_state(p, POOL_STARTING, "%s loads %s", l->program, p->model);
+    pool_change_state(p, POOL_STARTING, "%s loads %s%s%s", l->program, p->model, p->preseed_note[0] != '\0' ? "; " : "",
+                      p->preseed_note);
     if (p->attempts < ATTEMPTS_WAITED)
         proxy_pool_expect(p->proxy, PROXY_POOL_COMING, p->why);
     if (pool_server_start(&p->server, (const char *const *)l->run.argv, (const char *const *)l->run.env, l->url, p->log,
@@ -168,6 +171,15 @@ static void start_program(struct pool *p)
     free(cause);
     if (p->state == POOL_STARTING)
         pool_drafter_start(p);
+}
+
+/* What was found out may be old by now. */
+static void start_seeded(struct pool *p)
+{
+    if (clock_us() - p->state_us > SEEDED_QUICKLY_US)
+        start_check(p, p->model, false);
+    else
+        start_program(p);
 }
 
 static void swap_refused(struct pool *p, const char *why)
@@ -195,14 +207,16 @@ static void on_checked(void *arg)
     } else if (!current) {
         ; /* what it was for is over */
     } else if (c->serving && c->ok) {
-        pool_drain(p);
+        if (!pool_seed_begin(p, c->launch, p->next, pool_drain))
+            pool_drain(p);
     } else if (c->serving) {
         swap_refused(p, c->why);
     } else if (p->state == POOL_PREFLIGHT && c->ok) {
         pool_launch_destroy(p->launch);
         p->launch = c->launch;
         c->launch = NULL;
-        start_program(p);
+        if (p->lost_us != 0 || p->attempts > 0 || !pool_seed_begin(p, p->launch, p->model, start_seeded))
+            start_program(p);
     } else if (p->state == POOL_PREFLIGHT) {
         start_failed(p, c->why, c->waits_for_worker,
                      c->waits_for_worker ? WAIT_WORKER_MS
@@ -293,6 +307,7 @@ static void on_server_up(void *arg)
         }
     }
     pool_change_state(p, POOL_UP, "%s", "");
+    pool_seed_forget(p);
     p->attempts = 0;
     p->answered = proxy_snapshot(p->proxy)->requests_ok;
     int patience = load < PATIENCE_LEAST_MS  ? PATIENCE_LEAST_MS
@@ -359,6 +374,7 @@ void pool_off(struct pool *p)
     pool_look_end(p);
     pool_drafter_stop(p);
     pool_change_state(p, POOL_OFF, "stopped: `tightwad start` starts it");
+    pool_seed_forget(p);
     if (proxy_pool_held(p->proxy))
         proxy_pool_release(p->proxy, p->why);
     proxy_pool_expect(p->proxy, PROXY_POOL_OFF, "the pool is stopped: `tightwad start` starts it");
@@ -560,13 +576,14 @@ void pool_destroy(struct pool *p)
         pool_check_finish(p->check);
         free(p->check);
     }
+    pool_seed_end(p);
     pool_reclaim_finish(p);
     pool_models_finish(p);
     pool_launch_destroy(p->launch);
     event_free(p->timer);
     config_destroy(p->cfg);
-    char *texts[] = {p->node, p->node_cause, p->log,          p->draft_log,  p->model,
-                     p->next, p->previous,   p->target_model, p->target_url, p->noise_of};
+    char *texts[] = {p->node,     p->node_cause,   p->log,        p->draft_log, p->model,    p->next,
+                     p->previous, p->target_model, p->target_url, p->noise_of,  p->preseeded};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         free(texts[i]);
     free(p);

@@ -189,6 +189,21 @@ struct agent_call *agent_client_pull_stop(struct httpc *http, const struct agent
     return start(http, at, "/v1/agent/pull/stop", json_pack("{s:s}", "what", what), cb, arg);
 }
 
+struct agent_call *agent_client_preseed(struct httpc *http, const struct agent_where *at, json_t *order,
+                                        agent_answer_cb *cb, void *arg)
+{
+    return start(http, at, "/v1/agent/preseed", order, cb, arg);
+}
+
+struct agent_call *agent_client_preseed_look(struct httpc *http, const struct agent_where *at, int number,
+                                             agent_answer_cb *cb, void *arg)
+{
+    char *path = xasprintf("/v1/agent/preseed?number=%d", number);
+    struct agent_call *c = start(http, at, path, NULL, cb, arg);
+    free(path);
+    return c;
+}
+
 void agent_client_cancel(struct agent_call *c)
 {
     if (c != NULL)

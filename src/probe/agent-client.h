@@ -59,6 +59,13 @@ struct agent_call *agent_client_pulls(struct httpc *http, const struct agent_whe
 struct agent_call *agent_client_pull_stop(struct httpc *http, const struct agent_where *at, const char *what,
                                           agent_answer_cb *cb, void *arg);
 
+/* POST /v1/agent/preseed: the order (taken over) as doc/agent-protocol.md has it; the answer's body is the work, with
+ * its "number".  GET /v1/agent/preseed?number=N: how it goes.  POST /v1/agent/preseed/stop. */
+struct agent_call *agent_client_preseed(struct httpc *http, const struct agent_where *at, json_t *order,
+                                        agent_answer_cb *cb, void *arg);
+struct agent_call *agent_client_preseed_look(struct httpc *http, const struct agent_where *at, int number,
+                                             agent_answer_cb *cb, void *arg);
+
 void agent_client_cancel(struct agent_call *c); /* not inside the callback; NULL is fine */
 
 #endif

@@ -47,6 +47,7 @@ struct rpc_cache {
     atomic_uint_least64_t bytes_done;
     uint64_t bytes, written;
     bool open; /* items and bytes are known: by the loop */
+    bool busy; /* the folder is */
     atomic_bool cancelled;
     char *why; /* NULL: well so far */
 };
@@ -217,6 +218,7 @@ static bool open_folder(struct rpc_cache *c)
         return false;
     }
     if (flock(c->lock, LOCK_EX | LOCK_NB) != 0) {
+        c->busy = errno == EWOULDBLOCK;
         c->why = xasprintf("another program is filling the worker's cache %s", c->folder_path);
         return false;
     }
@@ -284,6 +286,7 @@ static void ended(void *data)
 {
     struct rpc_cache *c = data;
     struct rpc_cache_result r = {.ok = c->why == NULL,
+                                 .busy = c->busy,
                                  .why = c->why != NULL ? c->why : "",
                                  .tensors = c->n,
                                  .bytes = c->bytes,

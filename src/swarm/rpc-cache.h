@@ -35,6 +35,7 @@ struct rpc_cache_opts {
 
 struct rpc_cache_result {
     bool ok;
+    bool busy;        /* not ok, for another program fills the folder now */
     const char *why;  /* in words, "" when ok */
     size_t tensors;   /* that are kept of these layers */
     uint64_t bytes;   /* of them */
