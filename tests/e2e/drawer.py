@@ -89,9 +89,9 @@ class WeightsLink(Relay):
     """A link to an RPC server that knows what passes: how much each load of a model ships."""
     GRAPH_COMPUTE = 10
 
-    def __init__(self, port):
+    def __init__(self, port, **kw):
         self.shipped = []  # of each connection that computed: bytes before it first did
-        super().__init__(port)
+        super().__init__(port, **kw)
 
     def forward(self, pipe, sink, way, data):
         if way == "up":

@@ -349,13 +349,13 @@ class Proxy(Server):
 
 class Pool(Proxy):
     """tightwad with a pool of its own.  workers: Worker programs, relays, ports or (host, port); models: name → path or a mapping, the
-    first is the default; coordinator: more of its section; options go into `proxy`."""
+    first is the default; coordinator: more of its section; sections: whole ones; options go into `proxy`."""
 
-    def __init__(self, folder, models=None, workers=(), coordinator=None, binaries=None, vram_gb=None, **options):
+    def __init__(self, folder, models=None, workers=(), coordinator=None, binaries=None, vram_gb=None, sections=None, **options):
         self.models = models or {"target": "target"}
         self.workers, self.node_port = list(workers), free_port()
         self.vram = {"vram_gb": vram_gb} if vram_gb else {}
-        self.coordinator, self.binaries = dict(coordinator or {}), binaries
+        self.coordinator, self.binaries, self.sections = dict(coordinator or {}), binaries, dict(sections or {})
         super().__init__(folder, None, **options)
 
     def write_config(self):
@@ -377,7 +377,7 @@ class Pool(Proxy):
                                     for i, (host, port) in enumerate(at, 1)]
         if self.binaries:
             all_of_it["binaries"] = self.binaries
-        all_of_it.update(self.gate_section())
+        all_of_it.update(self.gate_section(), **self.sections)
         beside = self.config + ".new"
         with open(beside, "w") as f:
             f.write(_yaml(all_of_it))

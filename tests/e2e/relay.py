@@ -105,9 +105,9 @@ class _Pipe:
 
 
 class Relay:
-    def __init__(self, to_port, delay=0.0, record=False, host="127.0.0.1"):
-        """delay: seconds each way.  record: keep what passes, for exchanges()."""
-        self.to = (host, to_port)
+    def __init__(self, to_port, delay=0.0, record=False, host="127.0.0.1", at=("127.0.0.1", None)):
+        """delay: seconds each way.  record: keep what passes, for exchanges().  at: where it listens (None: a free port)."""
+        self.to, self.at = (host, to_port), at[0]
         self.delay, self.record = delay, record
         self.lock = threading.Lock()
         self.up = self.down = 0      # bytes forwarded towards the server and back
@@ -119,15 +119,15 @@ class Relay:
         self._garbage = None         # what replies are replaced by
         self._sequence = 0
         self.listener = None
-        self.port = None
+        self.port = at[1]
         self.listen()
-        self.url = "http://127.0.0.1:%d" % self.port
+        self.url = "http://%s:%d" % (self.at, self.port)
 
     def listen(self):
         """Listens (again, on the same port, after refuse())."""
         s = socket.socket()
         s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", self.port or 0))
+        s.bind((self.at, self.port or 0))
         s.listen(256)
         self.port, self.listener = s.getsockname()[1], s
         threading.Thread(target=self._accept, args=(s,), daemon=True).start()
