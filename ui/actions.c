@@ -42,6 +42,8 @@ void actions_finish(struct ui *ui)
     input_history_finish(&a->prompts);
     input_history_finish(&a->filters);
     input_history_finish(&a->caps);
+    input_history_finish(&a->pulls);
+    input_history_finish(&a->shares);
     free(a);
     ui->actions = NULL;
 }

@@ -36,7 +36,7 @@ struct actions_follow {
 
 struct actions {
     struct actions_order *orders;
-    struct input_history addresses, prompts, filters, caps;
+    struct input_history addresses, prompts, filters, caps, pulls, shares;
     struct actions_follow load, reclaim;
     int64_t cap; /* of draft tokens, when it was last not 0: what "speculate again" sets */
     bool quits;  /* the user has decided to end */
@@ -84,6 +84,7 @@ void action_reclaim(struct ui *ui);
 void action_gate(struct ui *ui);
 void action_consensus(struct ui *ui);
 void action_mode(struct ui *ui);
+void action_swarm(struct ui *ui);
 void action_filter(struct ui *ui);
 void action_quit(struct ui *ui);
 

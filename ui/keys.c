@@ -103,6 +103,8 @@ const struct key_row key_table[] = {
      KEYS_ENGINES, KEY_NEEDS_VOTERS, action_consensus},
     {'M', "M", "what the model's plain name means: exact, consensus or gate", NULL, KEYS_ENGINES, KEY_NEEDS_MODES,
      action_mode},
+    {'w', "w", "swarm: pull a model from other machines, give one out, stop a pull", "swarm", KEYS_ENGINES,
+     KEY_NEEDS_SWARM, action_swarm},
     {'t', "t", "send a test prompt through the endpoint", "test", KEYS_ENGINES, KEY_NEEDS_INSTANCE, action_test},
     {'D', "D", "doctor: ask every server, measure, say what is wrong and how to mend it", "doctor", KEYS_ENGINES,
      KEY_NEEDS_INSTANCE, action_doctor},
@@ -186,6 +188,8 @@ static const char *missing(const struct ui *ui, enum key_need need)
         return "no gate is configured: cluster.yaml wants agents under quality_gate";
     if (need == KEY_NEEDS_MODES && !s->gate.configured && !s->consensus.configured)
         return "it is exact: neither consensus nor a gate is configured";
+    if (need == KEY_NEEDS_SWARM && !s->swarm.on)
+        return "the swarm is off: cluster.yaml wants enabled: true under swarm";
     if (need == KEY_NEEDS_DRAFTER && drafters(s, false) == 0)
         return "there is no drafter: a adds one";
     if (need == KEY_NEEDS_VOTERS && drafters(s, true) < 2)

@@ -20,6 +20,7 @@ enum key_need {
     KEY_NEEDS_VOTERS, /* two drafters */
     KEY_NEEDS_GATE,
     KEY_NEEDS_MODES, /* consensus or a gate */
+    KEY_NEEDS_SWARM,
 };
 
 struct key_row {

@@ -17,6 +17,7 @@ enum pane_id {
     PANE_CONSENSUS,
     PANE_REQUESTS,
     PANE_POOL,
+    PANE_SWARM,
     PANE_LOG,
     PANES
 };

@@ -30,6 +30,6 @@ struct pane_ops {
 extern const struct pane_ops *const pane_table[PANES]; /* by enum pane_id */
 
 extern const struct pane_ops pane_machines, pane_speculation, pane_stream, pane_rounds, pane_gate, pane_consensus,
-    pane_requests, pane_pool, pane_log;
+    pane_requests, pane_pool, pane_swarm, pane_log;
 
 #endif

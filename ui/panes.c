@@ -5,5 +5,5 @@ const struct pane_ops *const pane_table[PANES] = {
     [PANE_STREAM] = &pane_stream,     [PANE_ROUNDS] = &pane_rounds,
     [PANE_GATE] = &pane_gate,         [PANE_CONSENSUS] = &pane_consensus,
     [PANE_REQUESTS] = &pane_requests, [PANE_POOL] = &pane_pool,
-    [PANE_LOG] = &pane_log,
+    [PANE_SWARM] = &pane_swarm,       [PANE_LOG] = &pane_log,
 };

@@ -116,6 +116,21 @@ static void gate(struct list *l, const struct snapshot_gate *g)
     }
 }
 
+/* What waits and what failed; peers that are gone are no trouble while others are there. */
+static void swarm(struct list *l, const struct swarm_view *v)
+{
+    if (v->why[0] != '\0')
+        add(l, THEME_WARN, "swarm: %s", v->why);
+    for (size_t i = 0; v->on && i < v->n_models && i < SWARM_VIEW_MODELS; i++) {
+        const struct swarm_view_model *m = &v->model[i];
+        const char *name = m->name[0] != '\0' ? m->name : m->file;
+        if (m->state == SWARM_FAILED)
+            add(l, THEME_BAD, "swarm: %s does not come: %s", name, m->why);
+        else if (m->state == SWARM_WAITING)
+            add(l, THEME_WARN, "swarm: %s waits: %s", name, m->why);
+    }
+}
+
 /* One of several that is seldom right may know what the others do not: then it earns its place. */
 static bool earns(const struct snapshot_backend *b, size_t drafters)
 {
@@ -162,6 +177,7 @@ size_t trouble_find(const struct feed_picture *p, bool attached, struct trouble 
     servers(&l, s, ROLE_DRAFTER);
     gate(&l, &s->gate);
     consensus(&l, &s->consensus);
+    swarm(&l, &s->swarm);
     acceptance(&l, s);
     if (!s->speculating && s->why_not[0] != '\0' && l.n == before && s->backend[0].health != HEALTH_DOWN &&
         (!s->pool.configured || s->pool.up))

@@ -14,7 +14,7 @@ from web import chat, get
 
 TIGHTWAD = os.path.join(BUILD, "tightwad")
 MODES = ("gate", "consensus")  # panes of those that are configured
-PANES = ("machines", "speculation", "answer", "rounds") + MODES + ("requests", "pool", "log")
+PANES = ("machines", "speculation", "answer", "rounds") + MODES + ("requests", "pool", "swarm", "log")
 ACROSS = "─-"
 ASKS = story_prompts(6, "ui load") + prompts(6, "ui load")
 

@@ -297,6 +297,149 @@ void fixture_modes(struct feed_picture *p)
     }
 }
 
+static const uint64_t GIB = UINT64_C(1) << 30;
+
+static void add_models(struct swarm_view *v)
+{
+    static const char id[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    const struct swarm_view_model all[] = {
+        {.name = "qwen3-32b-q4_k_m",
+         .state = SWARM_FETCHING,
+         .size = 20 * GIB,
+         .wanted = 20 * GIB,
+         .have = 13 * GIB,
+         .fetched = 9 * GIB,
+         .copied = 4 * GIB,
+         .sent = 3 * GIB,
+         .down = 112e6,
+         .up = 41.5e6,
+         .eta = 67,
+         .availability = 2.4,
+         .pieces = 320,
+         .pieces_have = 208,
+         .peers = 3,
+         .n_map = SWARM_VIEW_MAP},
+        {.name = "llama3:70b",
+         .why = "no room on the disk: 3.1 GiB more are needed in /srv/models",
+         .state = SWARM_WAITING,
+         .size = 40 * GIB,
+         .wanted = 10 * GIB,
+         .have = 10 * GIB - 1,
+         .eta = NAN,
+         .availability = 0.98,
+         .pieces = 160,
+         .pieces_have = 159,
+         .peers = 1,
+         .n_map = 32},
+        {.file = "broken.gguf",
+         .why = "the file is not a GGUF file",
+         .state = SWARM_FAILED,
+         .down = NAN,
+         .up = NAN,
+         .eta = NAN,
+         .availability = NAN},
+        {.name = "qwen3:0.6b",
+         .state = SWARM_SEEDING,
+         .size = GIB / 2,
+         .wanted = GIB / 2,
+         .have = GIB / 2,
+         .sent = 7 * GIB,
+         .up = 12e6,
+         .eta = NAN,
+         .availability = NAN,
+         .pieces = 9,
+         .pieces_have = 9,
+         .peers = 2},
+        {.name = "qwen3:1.7b",
+         .state = SWARM_SEEDING,
+         .size = GIB,
+         .wanted = GIB,
+         .have = GIB,
+         .eta = NAN,
+         .availability = NAN,
+         .pieces = 17,
+         .pieces_have = 17},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        struct swarm_view_model *m = &v->model[v->n_models++];
+        *m = all[i];
+        memcpy(m->id, id, sizeof(id));
+        m->id[0] = (char)('a' + i);
+        for (size_t k = 0; k < m->n_map; k++)
+            m->map[k].had = k < m->n_map / 2 ? 100 : i == 1 ? 255 : k < 40 ? 50 : 0;
+    }
+}
+
+static void add_peers(struct swarm_view *v)
+{
+    static const struct swarm_view_peer all[] = {
+        {.address = "192.168.1.7:9192",
+         .name = "attic",
+         .model = "qwen3-32b-q4_k_m",
+         .state = SWARM_PEER_UP,
+         .share = 1,
+         .down = 80e6,
+         .up = 0,
+         .fetched = 7000000000,
+         .asked = 6,
+         .rtt_us = 700},
+        {.address = "192.168.1.20:9192",
+         .name = "old-thinkpad",
+         .model = "qwen3-32b-q4_k_m",
+         .state = SWARM_PEER_UP,
+         .share = 0.999,
+         .down = 32e6,
+         .up = 41.5e6,
+         .fetched = 2000000000,
+         .asked = 2,
+         .rtt_us = 1900},
+        {.address = "192.168.1.21:9192",
+         .model = "qwen3-32b-q4_k_m",
+         .state = SWARM_PEER_CONNECTING,
+         .share = NAN,
+         .down = NAN,
+         .up = NAN,
+         .rtt_us = -1},
+        {.address = "192.168.1.22:9192",
+         .why = "no byte came for 30 s",
+         .model = "llama3:70b",
+         .state = SWARM_PEER_DOWN,
+         .share = NAN,
+         .down = NAN,
+         .up = NAN,
+         .rtt_us = -1},
+        {.address = "192.168.1.66:9192",
+         .why = "it sent two wrong pieces",
+         .model = "qwen3-32b-q4_k_m",
+         .state = SWARM_PEER_BANNED,
+         .share = NAN,
+         .down = NAN,
+         .up = NAN,
+         .corrupt = 2,
+         .rtt_us = -1},
+    };
+    memcpy(v->peer, all, sizeof(all));
+    v->n_peers = v->peers_in_all = ARRAY_LEN(all);
+}
+
+void fixture_swarm(struct feed_picture *p)
+{
+    struct swarm_view *v = &p->snapshot.swarm;
+    fixture_picture(p);
+    v->on = v->discovery = true;
+    snprintf(v->listen, sizeof(v->listen), "192.168.1.5:9192");
+    v->down = 112e6;
+    v->up = 53.5e6;
+    v->fetched = 9 * GIB;
+    v->sent = 10 * GIB;
+    v->uploads = 3;
+    v->waiting = 1;
+    v->slowest_ms = 4;
+    add_models(v);
+    add_peers(v);
+    v->models_in_all = v->n_models;
+}
+
 void fixture_locale(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");

@@ -14,6 +14,10 @@ void fixture_trouble(struct feed_picture *p);
 /* The first with three drafters that draft together, consensus by majority and a gate of four agents. */
 void fixture_modes(struct feed_picture *p);
 
+/* The first with a swarm: one model that comes, one whose layers come and that waits, one that failed, two that are
+ * given out; peers of every kind. */
+void fixture_swarm(struct feed_picture *p);
+
 /* Tests of text need characters beyond ASCII. */
 void fixture_locale(void);
 

@@ -14,8 +14,8 @@ static const struct {
     {field_tests, &field_count},     {frame_tests, &frame_count},         {graph_tests, &graph_count},
     {input_tests, &input_count},     {keys_tests, &keys_count},           {layout_tests, &layout_count},
     {menu_tests, &menu_count},       {modes_tests, &modes_count},         {page_tests, &page_count},
-    {text_tests, &text_count},       {theme_tests, &theme_count},         {trouble_tests, &trouble_count},
-    {view_tests, &view_count},       {wizard_tests, &wizard_count},
+    {swarm_tests, &swarm_count},     {text_tests, &text_count},           {theme_tests, &theme_count},
+    {trouble_tests, &trouble_count}, {view_tests, &view_count},           {wizard_tests, &wizard_count},
 };
 
 int main(void)

@@ -438,7 +438,70 @@ static void the_plain_name_gets_a_meaning(void **state)
     rig_stop(&r);
 }
 
+static void a_model_is_pulled_and_given_out(void **state)
+{
+    (void)state;
+    struct keys_rig r;
+    rig_start(&r);
+    struct swarm_view *v = &r.ui->picture.snapshot.swarm;
+    v->on = true;
+    rig_type(&r, "wp");
+    assert_string_equal(rig_dialog(&r), "pull a model");
+    rig_type(&r, "\n"); /* nothing */
+    assert_string_equal(rig_dialog(&r), "pull a model");
+    rig_wants(&r, NULL);
+    rig_type(&r, "qwen3 32b\n");
+    rig_wants(&r, "{\"command\":\"swarm-pull\",\"what\":\"qwen3 32b\"}");
+    rig_answer(&r, "{\"ok\":true}");
+    assert_non_null(strstr(r.ui->notice, "pulling qwen3 32b: the pane swarm shows"));
+    rig_type(&r, "wpstate at rest at attic:9192\n");
+    rig_wants(&r, "{\"command\":\"swarm-pull\",\"peer\":\"attic:9192\",\"what\":\"state at rest\"}");
+    rig_fail(&r, "nobody has it");
+    assert_string_equal(rig_dialog(&r), "pulling state at rest");
+    rig_press(&r, SCREEN_ESCAPE);
+    rig_type(&r, "wpstate at rest\n");
+    rig_wants(&r, "{\"command\":\"swarm-pull\",\"what\":\"state at rest\"}");
+    rig_type(&r, "wg/srv/big.gguf\n");
+    rig_wants(&r, "{\"command\":\"swarm-share\",\"path\":\"/srv/big.gguf\"}");
+    rig_answer(&r, "{\"name\":\"big\"}");
+    assert_non_null(strstr(r.ui->notice, "big is given out"));
+    rig_stop(&r);
+}
+
+static void a_pull_is_stopped(void **state)
+{
+    (void)state;
+    struct keys_rig r;
+    rig_start(&r);
+    struct swarm_view *v = &r.ui->picture.snapshot.swarm;
+    v->on = true;
+    v->n_models = 3;
+    v->model[0] = (struct swarm_view_model){.id = "0a1b", .name = "given out", .state = SWARM_SEEDING};
+    v->model[1] = (struct swarm_view_model){.id = "0c0d", .name = "coming", .state = SWARM_FETCHING};
+    v->model[2] = (struct swarm_view_model){.name = "wanted", .state = SWARM_FINDING}; /* its id is not known yet */
+    rig_type(&r, "ws");
+    assert_string_equal(rig_dialog(&r), "stop a pull");
+    v->n_models = 0; /* a new picture comes meanwhile */
+    rig_type(&r, "\n");
+    rig_wants(&r, "{\"command\":\"swarm-cancel\",\"what\":\"0c0d\"}");
+    rig_answer(&r, "{\"ok\":true}");
+    v->n_models = 3;
+    rig_type(&r, "ws");
+    rig_press(&r, KEY_DOWN);
+    rig_type(&r, "\n");
+    rig_wants(&r, "{\"command\":\"swarm-cancel\",\"what\":\"wanted\"}");
+    rig_type(&r, "wsn");
+    rig_wants(&r, NULL);
+    v->n_models = 1; /* nothing to stop: no line for it */
+    rig_type(&r, "ws");
+    assert_string_equal(rig_dialog(&r), "swarm");
+    rig_press(&r, SCREEN_ESCAPE);
+    rig_stop(&r);
+}
+
 const struct CMUnitTest actions_tests[] = {
+    cmocka_unit_test(a_model_is_pulled_and_given_out),
+    cmocka_unit_test(a_pull_is_stopped),
     cmocka_unit_test(the_gate_is_switched),
     cmocka_unit_test(a_vote_is_chosen),
     cmocka_unit_test(the_plain_name_gets_a_meaning),

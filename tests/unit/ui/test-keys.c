@@ -158,6 +158,8 @@ static void a_key_that_can_not_act_says_why(void **state)
     assert_non_null(strstr(r.ui->notice, "two drafters"));
     rig_type(&r, "M");
     assert_non_null(strstr(r.ui->notice, "neither consensus nor a gate"));
+    rig_type(&r, "w");
+    assert_non_null(strstr(r.ui->notice, "the swarm is off"));
     r.ui->picture.connected = false;
     rig_type(&r, "m");
     assert_non_null(strstr(r.ui->notice, "not there"));
@@ -299,6 +301,9 @@ static void picture_random(struct keys_rig *r, uint32_t *state)
     s->n_backends = 1 + next_random(state) % 3;
     rig_add_gate(r, next_random(state) % 2);
     s->consensus.configured = next_random(state) % 2;
+    s->swarm.on = next_random(state) % 2;
+    s->swarm.n_models = next_random(state) % 3;
+    s->swarm.model[0].state = (enum swarm_state)(next_random(state) % (SWARM_FAILED + 1));
     s->config[0] = next_random(state) % 2 ? '/' : '\0';
     s->max_draft_tokens = (int64_t)(next_random(state) % 3) - 1;
     r->ui->picture.connected = next_random(state) % 8 != 0;

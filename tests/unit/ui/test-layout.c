@@ -14,7 +14,8 @@ static void want_all(struct layout_ask *ask)
     static const struct layout_want wants[PANES] = {
         [PANE_MACHINES] = {true, 4, false}, [PANE_SPECULATION] = {true, 7, false}, [PANE_STREAM] = {true, 6, true},
         [PANE_ROUNDS] = {true, 7, true},    [PANE_GATE] = {true, 8, false},        [PANE_CONSENSUS] = {true, 7, false},
-        [PANE_REQUESTS] = {true, 7, true},  [PANE_POOL] = {true, 4, false},        [PANE_LOG] = {true, 4, true},
+        [PANE_REQUESTS] = {true, 7, true},  [PANE_POOL] = {true, 4, false},        [PANE_SWARM] = {true, 4, true},
+        [PANE_LOG] = {true, 4, true},
     };
     memcpy(ask->want, wants, sizeof(wants));
 }

@@ -33,6 +33,8 @@ extern const struct CMUnitTest modes_tests[];
 extern const size_t modes_count;
 extern const struct CMUnitTest page_tests[];
 extern const size_t page_count;
+extern const struct CMUnitTest swarm_tests[];
+extern const size_t swarm_count;
 extern const struct CMUnitTest text_tests[];
 extern const size_t text_count;
 extern const struct CMUnitTest theme_tests[];
