@@ -58,6 +58,7 @@ struct swarm_server {
     /* server-upload.c */
     struct upload_list active, waiting; /* with a slot, in the order of their turns; without, first come first */
     size_t n_active, n_waiting;
+    uint64_t turn; /* the one that is on */
     int slots;
     int64_t limit;           /* bytes a second, 0: none */
     int64_t tokens;          /* bytes that may be given out now; below 0: ahead of the limit */

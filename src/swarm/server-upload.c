@@ -54,6 +54,7 @@ struct upload {
     size_t ready;        /* bytes that may be sent, 0: none */
     size_t sending;      /* bytes that are on their way, 0: none */
     struct touch *touch; /* NULL: none under way */
+    uint64_t turn;       /* who waits is served in the order of these: see next_turn */
     bool has_slot, started, paced;
     int64_t since_us; /* when it got its slot, or began to wait */
     uint64_t owed;    /* bytes not sent when that was looked at last, and changed: */
@@ -83,7 +84,24 @@ static size_t waits_of(const struct swarm_server *s, const char *address)
     return n;
 }
 
-/* Whose turn it is: of those who have fewest slots, who has waited longest.  *slots: what it has. */
+/* Start-time fair queueing: the n-th request of one address has its turn with the n-th of any other, however many it
+ * has sent at once, and who comes new begins with the turn that is on. */
+static uint64_t next_turn(const struct swarm_server *s, const char *address)
+{
+    const struct upload_list *const lists[] = {&s->active, &s->waiting};
+    const struct upload *u;
+    uint64_t turn = s->turn;
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        TAILQ_FOREACH(u, lists[i], entry)
+        {
+            if (strcmp(u->address, address) == 0 && u->turn >= turn)
+                turn = u->turn + 1;
+        }
+    }
+    return turn;
+}
+
+/* Whose turn it is among those who have fewest slots.  *slots: how many. */
 static struct upload *next_waiting(const struct swarm_server *s, size_t *slots)
 {
     struct upload *u, *best = NULL;
@@ -91,7 +109,7 @@ static struct upload *next_waiting(const struct swarm_server *s, size_t *slots)
     TAILQ_FOREACH(u, &s->waiting, entry)
     {
         size_t n = slots_of(s, u->address);
-        if (n < *slots) {
+        if (n < *slots || (n == *slots && u->turn < best->turn)) {
             *slots = n;
             best = u;
         }
@@ -105,9 +123,11 @@ static void enlist(struct upload *u, bool active)
     u->has_slot = active;
     u->since_us = clock_us();
     if (active) {
+        s->turn = u->turn > s->turn ? u->turn : s->turn;
         TAILQ_INSERT_TAIL(&s->active, u, entry);
         s->n_active++;
     } else {
+        u->turn = next_turn(s, u->address);
         TAILQ_INSERT_TAIL(&s->waiting, u, entry);
         s->n_waiting++;
     }

@@ -26,6 +26,8 @@ extern const struct CMUnitTest library_tests[];
 extern const size_t library_count;
 extern const struct CMUnitTest manifest_tests[], manifest_cut_tests[], manifest_make_tests[];
 extern const size_t manifest_count, manifest_cut_count, manifest_make_count;
+extern const struct CMUnitTest server_tests[];
+extern const size_t server_count;
 extern const struct CMUnitTest share_tests[], store_tests[];
 extern const size_t share_count, store_count;
 
@@ -52,6 +54,7 @@ int main(void)
     add(needed_tests, needed_count);
     add(rpc_cache_tests, rpc_cache_count);
     add(manifest_make_tests, manifest_make_count);
+    add(server_tests, server_count);
     add(share_tests, share_count);
     add(store_tests, store_count);
     return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
