@@ -25,6 +25,7 @@ extern const struct cmd cmd_init;
 extern const struct cmd cmd_inspect;
 extern const struct cmd cmd_load;
 extern const struct cmd cmd_logs;
+extern const struct cmd cmd_manifest;
 extern const struct cmd cmd_node;
 extern const struct cmd cmd_probe;
 extern const struct cmd cmd_proxy;
@@ -52,6 +53,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_inspect,
     &cmd_load,
     &cmd_logs,
+    &cmd_manifest,
     &cmd_node,
     &cmd_probe,
     &cmd_proxy,

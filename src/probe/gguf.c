@@ -314,6 +314,8 @@ static bool sum_up(struct parser *p)
 {
     struct gguf *g = p->g;
     g->architecture = gguf_get_text(g, "general.architecture");
+    if (!g->architecture && gguf_get_int(g, "split.no") > 0)
+        g->architecture = ""; /* llama-gguf-split leaves it to the first part */
     if (!g->architecture)
         return fail(p, "the metadata has no general.architecture: not a model");
     g->name = gguf_get_text(g, "general.name");

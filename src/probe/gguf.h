@@ -53,10 +53,10 @@ struct gguf {
     size_t n_tensors;
 
     /* Taken from the above. */
-    const char *architecture;                                              /* never NULL */
-    const char *name;                                                      /* general.name, NULL: none */
-    const char *license;                                                   /* general.license, NULL: none */
-    const char *file_type;                                                 /* "Q4_K_M", NULL: not given or not known */
+    const char *architecture; /* never NULL; "" in the later parts of a split model, which need not say it */
+    const char *name;         /* general.name, NULL: none */
+    const char *license;      /* general.license, NULL: none */
+    const char *file_type;    /* "Q4_K_M", NULL: not given or not known */
     int64_t n_layers, n_ctx_train, n_embd, n_heads, n_heads_kv, n_experts; /* -1: not given */
     uint64_t n_params;                                                     /* elements of all tensors */
     uint64_t tensor_bytes;                                                 /* of all tensors */
