@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/metrics-modes.h"
+#include "api/metrics-swarm.h"
 #include "api/metrics-text.h"
 #include "base/mem.h"
 
@@ -210,7 +211,7 @@ bool metrics_write(struct buf *out, const struct snapshot *s, const struct httpd
 {
     return write_info(out, s) && metrics_table(out, snapshot_metrics, ARRAY_LEN(snapshot_metrics), s) &&
            (!s->pool.configured || metrics_table(out, pool_metrics, ARRAY_LEN(pool_metrics), &s->pool)) &&
-           write_backends(out, s) && metrics_modes(out, s) && write_machines(out, s) &&
+           write_backends(out, s) && metrics_modes(out, s) && metrics_swarm(out, s) && write_machines(out, s) &&
            metrics_table(out, http_metrics, ARRAY_LEN(http_metrics), http) &&
            metrics_table(out, events_metrics, ARRAY_LEN(events_metrics), events);
 }

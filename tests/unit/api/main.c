@@ -6,8 +6,9 @@
 #include "fixture.h"
 
 extern const struct CMUnitTest control_tests[], endpoints_tests[], events_tests[], json_tests[], metrics_modes_tests[],
-    status_tests[];
-extern const size_t control_count, endpoints_count, events_count, json_count, metrics_modes_count, status_count;
+    metrics_swarm_tests[], status_tests[];
+extern const size_t control_count, endpoints_count, events_count, json_count, metrics_modes_count, metrics_swarm_count,
+    status_count;
 
 static size_t add(struct CMUnitTest *to, size_t at, const struct CMUnitTest *from, size_t n)
 {
@@ -17,13 +18,16 @@ static size_t add(struct CMUnitTest *to, size_t at, const struct CMUnitTest *fro
 
 int main(void)
 {
-    size_t n = control_count + endpoints_count + events_count + json_count + metrics_modes_count + status_count, at = 0;
+    size_t n = control_count + endpoints_count + events_count + json_count + metrics_modes_count + metrics_swarm_count +
+               status_count,
+           at = 0;
     struct CMUnitTest *all = xcalloc(n, sizeof(*all));
     at = add(all, at, control_tests, control_count);
     at = add(all, at, endpoints_tests, endpoints_count);
     at = add(all, at, events_tests, events_count);
     at = add(all, at, json_tests, json_count);
     at = add(all, at, metrics_modes_tests, metrics_modes_count);
+    at = add(all, at, metrics_swarm_tests, metrics_swarm_count);
     add(all, at, status_tests, status_count);
     int rc = _cmocka_run_group_tests("api", all, n, NULL, NULL);
     free(all);
