@@ -16,9 +16,9 @@
 #include "swarm/manifest-make.h"
 
 enum {
-    LOOK_MS = 300,               /* between two questions how it goes */
-    ANSWER_MS = 5000,            /* for one answer */
-    STALL_US = 20 * 1000 * 1000, /* without a byte more: the load is not held up any longer */
+    LOOK_MS = 300,    /* between two questions how it goes */
+    ANSWER_MS = 5000, /* for one answer */
+    STALL_MS = 20000, /* without a byte more: the load is not held up any longer */
 };
 
 enum worker_state { WORKER_ASKED, WORKER_WORKS, WORKER_DONE, WORKER_FAILED };
@@ -43,6 +43,7 @@ struct pool_preseed {
     struct config *cfg;
     struct pool_shares shares;
     struct worker worker[CONFIG_RPC_MAX];
+    int64_t stall_us;
     struct event *end;
     pool_preseed_cb *done;
     void *arg;
@@ -224,8 +225,8 @@ static void goes_on(struct worker *w, const json_t *work)
         w->moved = moved;
         w->moved_us = now;
     }
-    if (now - w->moved_us > STALL_US) {
-        char *why = xasprintf("nothing came for %d s (%s)", STALL_US / 1000000, json_text(work, "state"));
+    if (now - w->moved_us > w->owner->stall_us) {
+        char *why = xasprintf("nothing has come for %.1f s (%s)", (double)w->owner->stall_us / 1e6, w->doing);
         worker_failed(w, why);
         free(why);
         return;
@@ -314,13 +315,18 @@ static void on_end(evutil_socket_t fd, short what, void *arg)
 }
 
 struct pool_preseed *pool_preseed_start(struct event_base *base, struct httpc *http, struct config *cfg,
-                                        const struct pool_shares *s, pool_preseed_cb *done, void *arg)
+                                        const struct pool_shares *s, int stall_ms, pool_preseed_cb *done, void *arg)
 {
     if (s->n == 0)
         return NULL;
     struct pool_preseed *p = xcalloc(1, sizeof(*p));
-    *p = (struct pool_preseed){
-        .base = base, .http = http, .cfg = config_keep(cfg), .shares = *s, .done = done, .arg = arg};
+    *p = (struct pool_preseed){.base = base,
+                               .http = http,
+                               .cfg = config_keep(cfg),
+                               .shares = *s,
+                               .stall_us = (stall_ms > 0 ? stall_ms : STALL_MS) * (int64_t)1000,
+                               .done = done,
+                               .arg = arg};
     p->end = evtimer_new(base, on_end, p);
     for (size_t i = 0; i < s->n; i++) {
         struct worker *w = &p->worker[i];

@@ -42,9 +42,10 @@ struct pool_preseed;
 /* Called once, from the loop, never before pool_preseed_start has returned; the work is gone after it.  note: in words
  * what was not done, "" when all of it was; borrowed. */
 typedef void pool_preseed_cb(void *arg, const char *note);
-/* NULL when there is nothing to do (s->n 0).  s is copied, cfg kept. */
+/* NULL when there is nothing to do (s->n 0).  s is copied, cfg kept.  stall_ms: without a byte more for so long a
+ * worker is given up; 0: 20 s. */
 struct pool_preseed *pool_preseed_start(struct event_base *base, struct httpc *http, struct config *cfg,
-                                        const struct pool_shares *s, pool_preseed_cb *done, void *arg);
+                                        const struct pool_shares *s, int stall_ms, pool_preseed_cb *done, void *arg);
 void pool_preseed_cancel(
     struct pool_preseed *p); /* the agents stop when nobody asks them; not inside done; NULL is fine */
 /* How it goes: "w1 fetches 43 %, w2 is done". */

@@ -25,7 +25,7 @@ bool pool_seed_begin(struct pool *p, const struct pool_launch *l, const char *mo
     if (l->shares.why[0] != '\0')
         log_info("the workers get all of %s from here: %s", model, l->shares.why);
     p->preseed_then = then;
-    p->preseed = pool_preseed_start(p->base, p->http, p->cfg, &l->shares, on_done, p);
+    p->preseed = pool_preseed_start(p->base, p->http, p->cfg, &l->shares, 0, on_done, p);
     return p->preseed != NULL;
 }
 

@@ -29,6 +29,8 @@ extern const struct CMUnitTest live_tests[];
 extern const size_t live_test_count;
 extern const struct CMUnitTest pool_argv_tests[];
 extern const size_t pool_argv_test_count;
+extern const struct CMUnitTest pool_preseed_tests[];
+extern const size_t pool_preseed_test_count;
 extern const struct CMUnitTest speculate_tests[];
 extern const size_t speculate_test_count;
 extern const struct CMUnitTest merge_tests[];
