@@ -1,6 +1,6 @@
-/* Inside the store.  store.c: the loop's side, who may do what when; store-piece.c: a piece, on the crew; store-open.c
- * and store-land.c: the file's beginning and end, on the crew; store-local.c: sources on this machine; store-map.c: the
- * map; store-io.c: the system calls. */
+/* Inside the store.  store.c: the loop's side, who may do what when; store-piece.c: a piece, on the crew; store-open.c:
+ * what is there at the beginning, on the crew; store-local.c: sources on this machine; store-part.c: folder, lock and
+ * landing; store-map.c: the map; store-io.c: the system calls. */
 #ifndef TIGHTWAD_SWARM_STORE_INTERNAL_H
 #define TIGHTWAD_SWARM_STORE_INTERNAL_H
 
@@ -137,13 +137,6 @@ void store_piece_run(struct store *s, struct store_piece *p, struct store_op *op
 void store_piece_finish(struct store_piece *p); /* of either */
 void store_open_begin(void *store); /* folder, complete file or .part with its lock and map: fills opening */
 void store_open_end(void *store);   /* the map is written, an old .part replaced */
-void store_land_work(void *store);
 void store_look_room(void *store);
-
-/* With the path. */
-#define STORE_OTHER_FILE "%s is there and is not this model: move it away, or pull into another folder"
-
-/* What an errno means for a call that meant to do this: fills *why ("MODEL.gguf.part: could not be written: …"). */
-enum store_result store_error(struct store *s, int error, const char *doing, char **why);
 
 #endif

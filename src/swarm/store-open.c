@@ -2,53 +2,24 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/cause.h"
 #include "base/mem.h"
 #include "swarm/manifest-make.h"
 #include "swarm/store-internal.h"
-
-enum { TRIES = 8, PART_FLAGS = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC };
+#include "swarm/store-part.h"
 
 static int failed(struct store *s, int error, const char *doing)
 {
-    s->opening.call.result = store_error(s, error, doing, &s->opening.call.why);
+    s->opening.call.result = store_part_error(s->dir_fd, s->part, error, doing, &s->opening.call.why);
     return -1;
 }
 
 #define FAIL(s, ...) ((s)->opening.call.result = STORE_FAILED, cause_set(&(s)->opening.call.why, __VA_ARGS__))
-
-static int make_folder(struct store *s)
-{
-    char *path = xstrdup(s->dir);
-    int error = 0;
-
-    for (char *p = path + 1; error == 0 && path[0] != '\0'; p++) {
-        char c = *p;
-
-        if (c != '/' && c != '\0')
-            continue;
-        *p = '\0';
-        if (mkdir(path, 0777) != 0 && errno != EEXIST)
-            error = errno;
-        *p = c;
-        if (c == '\0')
-            break;
-    }
-    free(path);
-    /* What stands in the way of a folder that is there already (EACCES, EROFS) is none. */
-    s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s->dir_fd < 0)
-        return FAIL(s, "%s: the folder can't be used: %s", s->dir, strerror(error ? error : errno));
-    return 0;
-}
 
 /* The complete file: 1 it is there and may be the one, 0 there is none. */
 static int look_whole(struct store *s)
@@ -82,64 +53,12 @@ static int look_whole(struct store *s)
     return 1;
 }
 
-/* Who has locked that file, as the kernel tells; 0: not known. */
-static long holder_of(const struct stat *st)
+static int open_part(struct store *s, const char *name)
 {
-    FILE *f = fopen("/proc/locks", "re");
-    char line[256];
-    long found = 0;
+    struct store_call *c = &s->opening.call;
 
-    while (f && fgets(line, sizeof(line), f)) {
-        unsigned major, minor;
-        unsigned long long inode;
-        long pid;
-
-        if (sscanf(line, "%*s FLOCK %*s WRITE %ld %x:%x:%llu", &pid, &major, &minor, &inode) == 4 &&
-            inode == st->st_ino && major == major(st->st_dev) && minor == minor(st->st_dev) && pid > 0)
-            found = pid;
-    }
-    if (f)
-        fclose(f);
-    return found;
-}
-
-static int lock(struct store *s, int fd, const char *path)
-{
-    struct stat st;
-    long pid;
-
-    while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EINTR)
-            continue;
-        if (errno != EWOULDBLOCK)
-            return FAIL(s, "%s: can't be locked on this file system (%s): use another folder", path, strerror(errno));
-        pid = fstat(fd, &st) == 0 ? holder_of(&st) : 0;
-        if (pid > 0)
-            return FAIL(s, "%s: process %ld is working on it", path, pid);
-        return FAIL(s, "%s: another process is working on it", path);
-    }
-    return 0;
-}
-
-/* Opens and locks a file of ours.  1: it has gone meanwhile. */
-static int open_part(struct store *s, const char *name, int *fd)
-{
-    struct stat st, now;
-
-    *fd = openat(s->dir_fd, name, PART_FLAGS, 0666);
-    if (*fd < 0 && errno == ELOOP)
-        return FAIL(s, "%s/%s is a symbolic link: remove it", s->dir, name);
-    if (*fd < 0)
-        return failed(s, errno, "could not be opened");
-    if (fstat(*fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return FAIL(s, "%s/%s is no file: remove it", s->dir, name);
-    if (lock(s, *fd, s->part) != 0)
-        return -1;
-    if (fstatat(s->dir_fd, name, &now, AT_SYMLINK_NOFOLLOW) == 0 && now.st_ino == st.st_ino && now.st_dev == st.st_dev)
-        return now.st_nlink == 1 ? 0 : FAIL(s, "%s/%s has another name too: remove it", s->dir, name);
-    close(*fd);
-    *fd = -1;
-    return 1;
+    c->result = store_part_open(s->dir_fd, name, s->part, &s->fd, &c->why);
+    return c->result == STORE_OK ? 0 : -1;
 }
 
 /* The pieces without a hole in them.  False where the file system does not tell of holes. */
@@ -190,14 +109,7 @@ static int begin_replacing(struct store *s)
     s->opening.old_fd = s->fd;
     s->fd = -1;
     unlinkat(s->dir_fd, s->new_name, 0); /* of a process that was killed: who has the lock of the .part owns it */
-    switch (open_part(s, s->new_name, &s->fd)) {
-    case 0:
-        return 0;
-    case 1:
-        return FAIL(s, "%s/%s comes and goes: another process is working on it", s->dir, s->new_name);
-    default:
-        return -1;
-    }
+    return open_part(s, s->new_name);
 }
 
 static int set_size(struct store *s, const struct stat *st)
@@ -259,24 +171,21 @@ static void tidy(struct store *s)
 void store_open_begin(void *store)
 {
     struct store *s = store;
-    int rc = 0, tries = 0;
+    int rc;
 
     if (!manifest_name_ok(s->manifest->filename)) {
         FAIL(s, "the model's file name is not one that may be used here");
         return;
     }
-    if (make_folder(s) != 0)
+    s->dir_fd = store_part_folder(s->dir, &s->opening.call.why);
+    if (s->dir_fd < 0) {
+        s->opening.call.result = STORE_FAILED;
         return;
+    }
     store_look_room(s);
     rc = look_whole(s);
-    for (tries = 0; rc == 0 && s->fd < 0 && tries < TRIES; tries++) {
-        if (open_part(s, s->part_name, &s->fd) < 0)
-            return;
-    }
-    if (rc == 0 && s->fd < 0) {
-        FAIL(s, "%s comes and goes: another process is working on it", s->part);
-        return;
-    }
+    if (rc == 0)
+        rc = open_part(s, s->part_name);
     if (rc == 0)
         rc = look_whole(s); /* it may have landed while we came */
     if (rc == 0)
@@ -285,25 +194,13 @@ void store_open_begin(void *store)
         tidy(s);
 }
 
-static void end_whole(struct store *s)
-{
-    char *cause = NULL, *path;
-
-    if (s->opening.check.count == 0)
-        return;
-    path = manifest_path(s->path);
-    manifest_save(s->manifest, path, &cause); /* of use, but no more */
-    manifest_note(s->manifest, s->path);
-    free(cause);
-    free(path);
-}
-
 void store_open_end(void *store)
 {
     struct store *s = store;
 
     if (s->opening.whole) {
-        end_whole(s);
+        if (s->opening.check.count > 0)
+            store_part_save(s->manifest, s->path);
         return;
     }
     if (store_map_write(&s->map, s->dir_fd, s->map_name, s->manifest, &s->opening.good) != 0)

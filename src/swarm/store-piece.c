@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "swarm/store-internal.h"
 #include "swarm/store-io.h"
+#include "swarm/store-part.h"
 
 static const struct manifest_piece *entry_of(const struct store *s, const struct store_piece *p)
 {
@@ -140,7 +141,7 @@ static void write_op(struct store *s, struct store_piece *p, struct store_op *op
         rc = write_gaps(s, p, op);
     }
     if (rc != 0)
-        op->result = store_error(s, errno, "could not be written", &op->why);
+        op->result = store_part_error(s->dir_fd, s->part, errno, "could not be written", &op->why);
     p->full = op->result == STORE_FULL;
 }
 
@@ -150,7 +151,7 @@ static void judge(struct store *s, struct store_piece *p, struct store_op *op)
     uint8_t hash[EVP_MAX_MD_SIZE];
 
     if (hash_on(s, p) != 0) {
-        op->result = store_error(s, errno, "could not be read", &op->why);
+        op->result = store_part_error(s->dir_fd, s->part, errno, "could not be read", &op->why);
         return;
     }
     EVP_DigestFinal_ex(p->hash, hash, NULL);
@@ -194,7 +195,7 @@ static void copy_op(struct store *s, struct store_piece *p, struct store_op *op)
     if (p->had || p->n_ranges > 0)
         return;
     if (store_io_copy(s->fd, e->offset, op->source, op->at, e->size, &s->stop) != 0) {
-        op->result = store_error(s, errno, "could not be copied into", &op->why);
+        op->result = store_part_error(s->dir_fd, s->part, errno, "could not be copied into", &op->why);
         return;
     }
     add_range(p, 0, e->size);

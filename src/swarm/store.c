@@ -2,18 +2,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/mem.h"
 #include "swarm/store-internal.h"
-#include "swarm/store-io.h"
+#include "swarm/store-part.h"
 
 enum { ROOM_US = 500 * 1000 }; /* what is known of the room is that old at most */
 
@@ -226,46 +224,11 @@ void store_forget(struct store *s, size_t piece)
         store_add_op(s, piece, store_op(OP_FORGET, NULL, NULL));
 }
 
-static void size_words(char *text, size_t size, int64_t bytes)
-{
-    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    double n = (double)bytes;
-    size_t unit = 0;
-
-    for (; n >= 1024 && unit + 1 < ARRAY_LEN(units); unit++)
-        n /= 1024;
-    snprintf(text, size, unit == 0 ? "%.0f %s" : "%.1f %s", n, units[unit]);
-}
-
 void store_look_room(void *store)
 {
     struct store *s = store;
-    struct statvfs v;
 
-    if (s->dir_fd >= 0 && fstatvfs(s->dir_fd, &v) == 0)
-        atomic_store(&s->room, (long long)v.f_bavail * (long long)v.f_frsize);
-}
-
-enum store_result store_error(struct store *s, int error, const char *doing, char **why)
-{
-    int64_t room;
-    char free_[32];
-
-    if (!store_io_is_full(error)) {
-        cause_set(why, "%s: %s: %s", s->part, doing, strerror(error));
-        return STORE_FAILED;
-    }
-    store_look_room(s);
-    room = atomic_load(&s->room);
-    size_words(free_, sizeof(free_), room < 0 ? 0 : room);
-    if (error == ENOSPC)
-        cause_set(why, "%s: no room is left on that file system (%s free); what has come is kept", s->part, free_);
-    else if (error == EDQUOT)
-        cause_set(why, "%s: the quota is used up; what has come is kept", s->part);
-    else
-        cause_set(why, "%s: the file would be larger than is allowed here (%s); what has come is kept", s->part,
-                  strerror(error));
-    return STORE_FULL;
+    atomic_store(&s->room, store_part_room(s->dir_fd));
 }
 
 struct share *store_share(struct store *s)
@@ -312,6 +275,14 @@ void store_room(struct store *s, uint64_t *missing, int64_t *room)
     store_run(s, store_look_room, room_seen, s);
 }
 
+static void land_work(void *arg)
+{
+    struct store *s = arg;
+    struct store_part_names n = {s->dir_fd, s->part_name, s->map_name, s->manifest->filename, s->path};
+
+    s->landing.result = store_part_land(&n, s->fd, s->manifest, &s->landing.why);
+}
+
 static void landed(void *arg)
 {
     struct store *s = arg;
@@ -335,7 +306,7 @@ void store_land(struct store *s, store_cb *done, void *arg)
         cause_set(&s->landing.why, "%s: pieces are missing", s->part);
         store_run(s, NULL, landed, s);
     } else {
-        store_run(s, s->complete ? NULL : store_land_work, landed, s);
+        store_run(s, s->complete ? NULL : land_work, landed, s);
     }
 }
 
@@ -469,7 +440,7 @@ static void begun(void *arg)
 
     o->whole_fd = -1;
     if (o->call.result == STORE_OK && !o->whole && (fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0)) < 0)
-        o->call.result = store_error(s, errno, "could not be opened", &o->call.why);
+        o->call.result = store_part_error(s->dir_fd, s->part, errno, "could not be opened", &o->call.why);
     if (o->call.result != STORE_OK) {
         close_fd(&fd);
         opened(s);
