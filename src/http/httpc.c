@@ -21,6 +21,7 @@ enum {
     HANDLES_KEPT = 64, /* easy handles kept for the next calls: making one costs more than a request */
     REPLY_MAX = 64 << 20,
     CONNECT_TIMEOUT_MS = 3000,
+    HEAD_MAX = 64 * 1024,   /* bytes kept of a head */
     STREAM_MAX = 64 * 1024, /* bytes that wait for on_data; curl is held up above */
     BULK_MAX = 256 * 1024,  /* and bytes that were taken before on_data is told of them */
 };
@@ -44,6 +45,8 @@ struct httpc_call {
     struct buf in;                                      /* the body, or what on_data has not taken yet */
     struct chunked chunked;
     bool is_chunked, chunked_ended;
+    bool keep_head;
+    struct buf head;  /* keep_head: header lines of the newest head */
     int status;       /* of the newest head */
     size_t head_size; /* of the request */
     uint64_t wire_in;
@@ -117,6 +120,7 @@ static void free_call(struct httpc_call *call)
     curl_slist_free_all(call->headers);
     event_free(call->timer);
     buf_finish(&call->in);
+    buf_finish(&call->head);
     free(call->body);
     free(call);
 }
@@ -428,12 +432,16 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 
         call->status = space ? atoi(space + 1) : 0; /* the line ends in CR LF, which stops atoi */
         call->is_chunked = false;                   /* a head after an interim one starts afresh */
+        if (call->keep_head)
+            buf_clear(&call->head);
     } else if (len > sizeof(name) - 1 && strncasecmp(data, name, sizeof(name) - 1) == 0) {
         char *value = xstrndup(data + sizeof(name) - 1, len - (sizeof(name) - 1));
 
         call->is_chunked = strcasestr(value, "chunked") != NULL;
         free(value);
     }
+    if (call->keep_head)
+        buf_add(&call->head, data, len); /* what goes beyond the cap is not known */
     return len;
 }
 
@@ -590,6 +598,9 @@ struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *o)
     call->easy = e;
     call->on_data = o->on_data;
     call->take = o->take;
+    call->keep_head = o->keep_head;
+    if (o->keep_head)
+        buf_init(&call->head, HEAD_MAX);
     call->on_done = o->on_done;
     call->arg = o->arg;
     call->timer = evtimer_new(c->base, on_deadline, call);
@@ -660,4 +671,39 @@ void httpc_resume(struct httpc_call *call)
 int httpc_status(const struct httpc_call *call)
 {
     return call->status;
+}
+
+char *httpc_header(const struct httpc_call *call, const char *name)
+{
+    const char *line = call->head.data, *end;
+    size_t len = strlen(name);
+
+    for (; (end = strchr(line, '\n')); line = end + 1) {
+        const char *value = line + len + 1, *last = end;
+
+        if (strncasecmp(line, name, len) != 0 || line[len] != ':')
+            continue;
+        while (value < last && strchr(" \t", *value))
+            value++;
+        while (last > value && strchr(" \t\r", last[-1]))
+            last--;
+        return xstrndup(value, (size_t)(last - value));
+    }
+    return NULL;
+}
+
+char *httpc_redirect(const char *url, const char *location)
+{
+    CURLU *u = curl_url();
+    char *text = NULL, *to = NULL;
+
+    if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_set(u, CURLUPART_URL, location, 0) == CURLUE_OK &&
+        curl_url_get(u, CURLUPART_URL, &text, 0) == CURLUE_OK &&
+        (strncasecmp(text, "https:", 6) == 0 ||
+         (strncasecmp(text, "http:", 5) == 0 && strncasecmp(url, "https:", 6) != 0)))
+        to = xstrdup(text);
+    curl_free(text);
+    curl_url_cleanup(u);
+    return to;
 }

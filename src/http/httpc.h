@@ -56,7 +56,8 @@ struct httpc_opts {
      * what it wants and calls nothing of this client; false breaks the call off (HTTPC_BROKEN).  on_data is then told
      * of it: data NULL, len the bytes since last time. */
     bool (*take)(void *arg, int status, const char *data, size_t len);
-    int receive; /* bytes to read from the connection at once, 0: 16 KiB */
+    bool keep_head; /* for httpc_header */
+    int receive;    /* bytes to read from the connection at once, 0: 16 KiB */
     /* Called once, never from inside httpc_start; the result holds during the call only.  Not called after cancel. */
     void (*on_done)(void *arg, const struct httpc_result *r);
     void *arg;
@@ -70,6 +71,12 @@ void httpc_get_counters(const struct httpc *c, struct httpc_counters *out);
 struct httpc_call *httpc_start(struct httpc *c, const struct httpc_opts *opts);
 void httpc_cancel(struct httpc_call *call); /* closes its connection; may be called inside any callback */
 void httpc_resume(struct httpc_call *call); /* after on_data returned false: that data is given again, unless taken */
+/* The value of a header of the reply so far, blanks around it left out; NULL: it has none of that name (the first
+ * counts). Owned by the caller. */
+char *httpc_header(const struct httpc_call *call, const char *name);
+/* Where a reply with that Location leads: an http or https URL, owned by the caller; NULL: none, or from https to http.
+ */
+char *httpc_redirect(const char *url, const char *location);
 int httpc_status(const struct httpc_call *call); /* of the reply so far, 0: none has come */
 
 #endif

@@ -91,7 +91,7 @@ static char *filename_of(const char *path)
     return NULL;
 }
 
-static struct manifest *describe(const struct gguf *g, char *filename)
+struct manifest *manifest_describe(const struct gguf *g, char *filename)
 {
     struct manifest *m = xcalloc(1, sizeof(*m));
     m->filename = filename;
@@ -125,7 +125,7 @@ static bool read_head(struct manifest_making *m)
         free(name);
         return false;
     }
-    m->m = describe(g, name);
+    m->m = manifest_describe(g, name);
     gguf_destroy(g);
     if (m->m->piece == NULL)
         cause_set(&m->why, "%s: larger than %d pieces of %d MiB", m->path, MANIFEST_PIECES_MAX,

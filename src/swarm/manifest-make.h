@@ -29,6 +29,10 @@ struct manifest_making *manifest_make(struct crew *crew, const struct manifest_m
 void manifest_making_progress(const struct manifest_making *m, uint64_t *done, uint64_t *total);
 void manifest_making_cancel(struct manifest_making *m); /* done is not called; not inside it; NULL is fine */
 
+/* The manifest of a model with that head, its pieces (NULL: there would be too many) still without hashes.  filename is
+ * taken over. */
+struct manifest *manifest_describe(const struct gguf *g, char *filename);
+
 /* The stored manifest of the model at path if it is up to date, without reading the model; NULL: none.  Reads a small
  * file; owned by the caller. */
 struct manifest *manifest_stored(const char *path);

@@ -18,12 +18,16 @@ typedef void web_manifest_cb(void *arg, struct manifest *m, const char *why);
 /* The download has ended: the file lies at path with its manifest m (the callee's) beside it; or NULL and why. */
 typedef void web_done_cb(void *arg, struct manifest *m, const char *path, const char *why);
 
-struct web *web_manifest(struct httpc *http, const char *url, web_manifest_cb *done, void *arg);
+/* Of a URL that names a manifest already, that one.  Redirects are followed, never from https to http. */
+struct web *web_manifest(struct httpc *http, struct crew *crew, const char *url, web_manifest_cb *done, void *arg);
 /* Into dir, under the name that the URL ends in (checked as manifest_name_ok): MODEL.gguf.part, resumed by Range and
- * If-Range where the server allows it, hashed as it comes; lands like a store does. */
+ * If-Range where the server allows it, hashed as it comes; lands like a store does.  Want of room or a server that is
+ * gone for a while is waited for (web_fill tells of it); done is never called before this returns. */
 struct web *web_download(struct event_base *base, struct httpc *http, struct crew *crew, const char *url,
                          const char *dir, web_done_cb *done, void *arg);
 void web_fill(const struct web *w, struct swarm_view_model *m); /* of a download */
-void web_cancel(struct web *w); /* not inside its callback; what has come stays for the next time; NULL is fine */
+/* Either, in the end as well: it stays after its callback, and must not be freed inside it.  What has come stays on the
+ * disk for the next time.  NULL is fine. */
+void web_cancel(struct web *w);
 
 #endif

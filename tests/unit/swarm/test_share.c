@@ -33,7 +33,6 @@ static struct manifest *some_manifest(void)
 {
     struct manifest *m = xcalloc(1, sizeof(*m));
 
-    m->kept = 1;
     m->n_pieces = 4;
     m->piece = xcalloc(4, sizeof(*m->piece));
     return m;

@@ -51,7 +51,6 @@ static struct manifest *manifest_of(const unsigned char *data, const char *name)
 {
     struct manifest *m = xcalloc(1, sizeof(*m));
 
-    m->kept = 1;
     m->filename = xstrdup(name);
     m->total_size = TOTAL;
     m->piece_size = MANIFEST_PIECE_SIZE;
