@@ -343,7 +343,7 @@ struct ask *ask_create(const struct ask_opts *o, ask_done_cb *done, void *arg)
     a->later = evtimer_new(o->base, on_later, a);
     a->listening = o->listen;
     if (o->listen)
-        evtimer_add(a->over, &(struct timeval){.tv_sec = ASK_LISTEN_MS / 1000, .tv_usec = ASK_LISTEN_MS % 1000 * 1000});
+        event_add(a->over, &(struct timeval){.tv_sec = ASK_LISTEN_MS / 1000, .tv_usec = ASK_LISTEN_MS % 1000 * 1000});
     event_active(a->later, EV_TIMEOUT, 0);
     return a;
 }
@@ -397,6 +397,15 @@ const char *ask_source(const struct ask *a, size_t i, bool *given)
         }
     }
     return NULL;
+}
+
+bool ask_answered(const struct ask *a)
+{
+    for (size_t i = 0; i < a->n; i++) {
+        if (a->peer[i].state == ASKED_HAS || a->peer[i].state == ASKED_HAS_NOT || a->peer[i].state == ASKED_USELESS)
+            return true;
+    }
+    return false;
 }
 
 void ask_state(const struct ask *a, char *out, size_t size)

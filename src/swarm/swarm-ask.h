@@ -46,7 +46,9 @@ void ask_destroy(struct ask *a);                              /* done is not cal
 
 /* Those that offer what was found, i from 0 on; NULL: no more. */
 const char *ask_source(const struct ask *a, size_t i, bool *given);
-/* "asking 3 peers", and what came of it so far.  Into out. */
+/* Whether anybody has answered as a peer does. */
+bool ask_answered(const struct ask *a);
+/* "3 of 4 peers have answered", or what is done else.  Into out. */
 void ask_state(const struct ask *a, char *out, size_t size);
 
 #endif

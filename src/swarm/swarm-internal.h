@@ -56,13 +56,13 @@ struct swarm {
     struct httpc *http;
     struct crew *crew;
     struct swarm_server *server;
-    struct find *find, *near; /* near: loopback alone, for a swarm that serves nobody else */
+    struct find *find; /* NULL: nobody is looked for on the local network */
     char *host, *token, *dir, *name;
     char **folders, **peers; /* peers: "HOST:PORT" */
     size_t n_folders, n_peers;
     int64_t download_limit;
     char id[SWARM_PEER_ID + 1]; /* of this process */
-    bool discovery, local_only; /* only this machine can reach it */
+    bool discovery;
     struct swarm_item *items;
     size_t n_items;
     struct swarm_pull *pulls;
@@ -86,7 +86,6 @@ void swarm_pull_found(struct swarm_pull *p, const char *address, const char *con
 /* Somebody has come to the server for the item. */
 void swarm_pull_met(struct swarm_pull *p, const char *address);
 void swarm_pull_set_limit(struct swarm_pull *p, int64_t bytes_a_second);
-uint64_t swarm_pull_fetched(const struct swarm_pull *p);
 /* The pull's figures, and its peers into v (may be NULL). */
 void swarm_pull_view(const struct swarm_pull *p, struct swarm_view_model *m, struct swarm_view *v);
 struct swarm_pull *swarm_pull_next(const struct swarm_pull *p);

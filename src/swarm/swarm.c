@@ -25,7 +25,7 @@ struct swarm_item *swarm_item_of(const struct swarm *s, const char *id)
 /* What moves is told first: those who fetch it too are who should hear of it. */
 void swarm_announce(struct swarm *s)
 {
-    const char *ids[64];
+    const char *ids[FIND_IDS_MAX];
     size_t n = 0;
     for (int moving = 1; moving >= 0; moving--) {
         for (struct swarm_item *i = s->items; i != NULL && n < ARRAY_LEN(ids); i = i->next) {
@@ -33,9 +33,8 @@ void swarm_announce(struct swarm *s)
                 ids[n++] = i->share->manifest->id;
         }
     }
-    struct find *f = s->local_only ? s->near : s->find;
-    if (f != NULL)
-        find_announce(f, n > 0 ? swarm_server_port(s->server) : 0, ids, n);
+    if (s->find != NULL)
+        find_announce(s->find, n > 0 ? swarm_server_port(s->server) : 0, ids, n);
 }
 
 struct swarm_item *swarm_item_add(struct swarm *s, struct share *share, struct store *store)
@@ -160,11 +159,9 @@ static int serve(struct swarm *s, const struct swarm_opts *o, char **cause)
 /* Without multicast (a container, a machine without a network) everything else works: told in the view, no error. */
 static void listen_around(struct swarm *s)
 {
-    const struct find_opts around = {.peer = s->id}, near = {.peer = s->id, .interface = "127.0.0.1"};
-    if (!s->discovery)
-        return;
-    s->find = find_create(s->base, &around, on_found, s, NULL);
-    s->near = s->local_only ? find_create(s->base, &near, on_found, s, NULL) : NULL;
+    const struct find_opts o = {.peer = s->id, .host = s->host};
+    if (s->discovery)
+        s->find = find_create(s->base, &o, on_found, s, NULL);
 }
 
 static char **copy_list(const char *const *list, size_t n)
@@ -189,11 +186,6 @@ static void make_id(char id[SWARM_PEER_ID + 1])
         abort();
     for (size_t i = 0; i < sizeof(bytes); i++)
         snprintf(id + 2 * i, 3, "%02x", bytes[i]);
-}
-
-static bool is_loopback(const char *host)
-{
-    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
 }
 
 static int read_peers(struct swarm *s, const struct swarm_opts *o, char **cause)
@@ -225,7 +217,6 @@ struct swarm *swarm_create(struct event_base *base, struct httpc *http, const st
                         .discovery = o->discovery,
                         .ticked_us = clock_us()};
     make_id(s->id);
-    s->local_only = is_loopback(s->host);
     s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
     evtimer_add(s->tick, &(struct timeval){.tv_sec = SWARM_TICK_MS / 1000});
     s->crew = crew_create(base, 0);
@@ -246,9 +237,8 @@ void swarm_destroy(struct swarm *s)
     while (s->pulls != NULL)
         swarm_pull_cancel(s->pulls);
     swarm_give_stop(s);
-    find_destroy(s->near);
     find_destroy(s->find);
-    s->near = s->find = NULL;
+    s->find = NULL;
     swarm_server_destroy(s->server);
     s->server = NULL;
     while (s->items != NULL)

@@ -39,6 +39,10 @@ int swarm_port(const struct swarm *s);
 void swarm_set_limits(struct swarm *s, int64_t upload_limit, int64_t download_limit, int upload_slots);
 char *swarm_default_dir(void); /* ~/models where that is there, else $XDG_DATA_HOME/tightwad/models; NULL: no home */
 
+/* Whether somebody fetches from here what nobody else was seen to have all of: a program that pulled it had better stay
+ * for a while. */
+bool swarm_needed(const struct swarm *s);
+
 /* Gives out the model at path (a file, or every .gguf below a folder): its manifest is made if it is not stored.
  * done (may be NULL) is called once for each file: m borrowed, NULL and why. */
 typedef void swarm_shared_cb(void *arg, const char *path, const struct manifest *m, const char *why);

@@ -269,3 +269,9 @@ void transfer_add_web(struct transfer *t, const char *url)
         return;
     add(t, url, url, true);
 }
+
+void transfer_set_limit(struct transfer *t, int64_t download_limit)
+{
+    t->o.download_limit = download_limit;
+    t->allowance = 0;
+}

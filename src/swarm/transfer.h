@@ -43,6 +43,8 @@ void transfer_add_peer(struct transfer *t, const char *address, bool given);
  */
 void transfer_add_web(struct transfer *t, const char *url);
 
+void transfer_set_limit(struct transfer *t, int64_t download_limit); /* bytes a second, 0: none */
+
 /* Fills state, why, rates, eta, peers, availability, wasted, fetched, map …; and adds its peers to v->peer. */
 void transfer_fill(const struct transfer *t, struct swarm_view_model *m, struct swarm_view *v);
 
