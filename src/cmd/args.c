@@ -40,6 +40,12 @@ static int unknown(const struct cmd_option *options, const char *given, char **c
     return -1;
 }
 
+static void give(struct cmd_args *a, size_t option, const char *value)
+{
+    a->values[option] = value;
+    a->given[a->n_given++] = (struct cmd_given){option, value};
+}
+
 static int take_long(struct cmd_args *a, const char *given, int *i, int argc, char *const *argv, char **cause)
 {
     size_t len = strcspn(given, "=");
@@ -50,11 +56,11 @@ static int take_long(struct cmd_args *a, const char *given, int *i, int argc, ch
         if (o->arg == NULL) {
             if (given[len] == '=')
                 return cause_set(cause, "--%s takes no value", o->name);
-            a->values[k] = "";
+            give(a, k, "");
         } else if (given[len] == '=') {
-            a->values[k] = given + len + 1;
+            give(a, k, given + len + 1);
         } else if (*i + 1 < argc) {
-            a->values[k] = argv[++*i];
+            give(a, k, argv[++*i]);
         } else {
             return cause_set(cause, "--%s wants a value: --%s %s", o->name, o->name, o->arg);
         }
@@ -82,13 +88,13 @@ static int take_short(struct cmd_args *a, const char *given, int *i, int argc, c
         }
         const struct cmd_option *o = &a->options[k];
         if (o->arg == NULL) {
-            a->values[k] = "";
+            give(a, k, "");
             continue;
         }
         if (p[1] != '\0')
-            a->values[k] = p + 1;
+            give(a, k, p + 1);
         else if (*i + 1 < argc)
-            a->values[k] = argv[++*i];
+            give(a, k, argv[++*i]);
         else
             return cause_set(cause, "-%c wants a value: -%c %s", o->letter, o->letter, o->arg);
         return 0;
@@ -100,6 +106,10 @@ int cmd_args_parse(struct cmd_args *a, const struct cmd_option *options, int arg
 {
     *a = (struct cmd_args){.options = options};
     a->values = xcalloc(count(options), sizeof(*a->values));
+    size_t most = 1; /* "-abc" is three */
+    for (int i = 0; i < argc; i++)
+        most += strlen(argv[i]) + 1;
+    a->given = xcalloc(most, sizeof(*a->given));
     a->words = xcalloc((size_t)argc + 1, sizeof(*a->words));
     bool only_words = false;
     for (int i = 0; i < argc; i++) {
@@ -122,6 +132,7 @@ int cmd_args_parse(struct cmd_args *a, const struct cmd_option *options, int arg
 void cmd_args_finish(struct cmd_args *a)
 {
     free(a->values);
+    free(a->given);
     free(a->words);
     *a = (struct cmd_args){0};
 }
@@ -133,6 +144,19 @@ const char *cmd_args_get(const struct cmd_args *a, const char *name)
             return a->values[i];
     }
     abort(); /* the verb asks for an option that its table does not have */
+}
+
+size_t cmd_args_all(const struct cmd_args *a, const char *name, const char **list, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->n_given; i++) {
+        if (strcmp(a->options[a->given[i].option].name, name) != 0)
+            continue;
+        if (n < max)
+            list[n] = a->given[i].value;
+        n++;
+    }
+    return n;
 }
 
 bool cmd_args_has(const struct cmd_args *a, const char *name)

@@ -14,9 +14,16 @@ struct cmd_option {
     const char *help; /* one line */
 };
 
+struct cmd_given {
+    size_t option;     /* index in the table */
+    const char *value; /* as in cmd_args.values */
+};
+
 struct cmd_args {
     const struct cmd_option *options; /* the table, ends with name NULL; NULL: no options */
     const char **values;              /* one for each option: NULL not given, "" a flag that was; borrowed from argv */
+    struct cmd_given *given;          /* every option that was given, in order: some are of use several times */
+    size_t n_given;
     const char **words;               /* what is no option, in order; borrowed from argv */
     size_t n_words;
 };
@@ -28,6 +35,8 @@ void cmd_args_finish(struct cmd_args *a);
 
 /* NULL: not given.  name must stand in the table. */
 const char *cmd_args_get(const struct cmd_args *a, const char *name);
+/* All its values, in order: at most max into list; how many there are. */
+size_t cmd_args_all(const struct cmd_args *a, const char *name, const char **list, size_t max);
 bool cmd_args_has(const struct cmd_args *a, const char *name);
 /* Not given: *out is left alone.  0, or -1 and a cause that names the option, what was given and the range. */
 int cmd_args_int(const struct cmd_args *a, const char *name, int64_t min, int64_t max, int64_t *out, char **cause);

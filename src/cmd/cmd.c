@@ -35,6 +35,7 @@ extern const struct cmd cmd_start;
 extern const struct cmd cmd_status;
 extern const struct cmd cmd_stop;
 extern const struct cmd cmd_swap;
+extern const struct cmd cmd_swarm;
 extern const struct cmd cmd_tune;
 extern const struct cmd cmd_worker;
 
@@ -63,6 +64,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_status,
     &cmd_stop,
     &cmd_swap,
+    &cmd_swarm,
     &cmd_tune,
     &cmd_worker,
     NULL,

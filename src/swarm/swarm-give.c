@@ -232,7 +232,7 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
         look_start(g, g->path, look_work, on_look);
     } else if (g->at < g->n) {
         const struct manifest_make_opts o = {.path = g->file[g->at], .store = true};
-        g->making = manifest_make(s->base, s->crew, &o, on_made, g);
+        g->making = manifest_make(s->crew, &o, on_made, g);
     } else {
         s->givings = g->next;
         giving_free(g);
@@ -263,6 +263,11 @@ int swarm_share(struct swarm *s, const char *path, swarm_shared_cb *done, void *
     if (s->givings == g)
         go_on(g);
     return 0;
+}
+
+bool swarm_is_sharing(const struct swarm *s)
+{
+    return s->givings != NULL;
 }
 
 void swarm_give_stop(struct swarm *s)

@@ -147,7 +147,7 @@ static void opened(struct swarm_pull *p)
     for (size_t i = 0; i < s->n_folders; i++)
         folders[i + 1] = s->folders[i];
     p->phase = PULL_COMPARING;
-    p->library = library_find(s->base, s->crew, p->m, folders, s->n_folders + 1, on_library, p);
+    p->library = library_find(s->crew, p->m, folders, s->n_folders + 1, on_library, p);
     free(folders);
 }
 

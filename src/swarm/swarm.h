@@ -52,6 +52,9 @@ int swarm_share(struct swarm *s, const char *path, swarm_shared_cb *done, void *
  */
 bool swarm_is_remote(const char *what);
 
+/* Whether something is still being looked for or hashed for that. */
+bool swarm_is_sharing(const struct swarm *s);
+
 struct swarm_pull_opts {
     const char *what;         /* an id, a name, an http(s) URL of a model or of a manifest, or a manifest file */
     const char *const *peers; /* asked beside those of the swarm */

@@ -42,7 +42,7 @@ static const struct field model_rows[] = {
     M(AS_U32, pieces),  M(AS_U32, pieces_have),
     M(AS_U32, peers),   FIELD_LIST(swarm_view_model, "map", map, n_map, column_fields),
 };
-static const struct field_table model_fields = FIELD_TABLE(model_rows, swarm_view_model);
+const struct field_table swarm_view_model_fields = FIELD_TABLE(model_rows, swarm_view_model);
 
 #define P(kind, member) FIELD_ROW(swarm_view_peer, kind, member)
 static const struct field peer_rows[] = {
@@ -62,7 +62,7 @@ static const struct field view_rows[] = {
     V(AS_NUMBER, down),       V(AS_NUMBER, up),
     V(AS_U64, fetched),       V(AS_U64, sent),
     V(AS_U32, uploads),       V(AS_U32, waiting),
-    V(AS_NUMBER, slowest_ms), FIELD_LIST(swarm_view, "models", model, n_models, model_fields),
+    V(AS_NUMBER, slowest_ms), FIELD_LIST(swarm_view, "models", model, n_models, swarm_view_model_fields),
     V(AS_U64, models_in_all), FIELD_LIST(swarm_view, "peers", peer, n_peers, peer_fields),
     V(AS_U64, peers_in_all),
 };

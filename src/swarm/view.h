@@ -83,6 +83,6 @@ struct swarm_view {
 };
 
 /* As JSON, there and back (base/fields.h); unknown is null. */
-extern const struct field_table swarm_view_fields;
+extern const struct field_table swarm_view_fields, swarm_view_model_fields;
 
 #endif
