@@ -24,7 +24,7 @@ struct cmd_args {
     const char **values;              /* one for each option: NULL not given, "" a flag that was; borrowed from argv */
     struct cmd_given *given;          /* every option that was given, in order: some are of use several times */
     size_t n_given;
-    const char **words;               /* what is no option, in order; borrowed from argv */
+    const char **words; /* what is no option, in order; borrowed from argv */
     size_t n_words;
 };
 

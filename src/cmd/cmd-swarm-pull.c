@@ -220,7 +220,8 @@ static void broken_off(struct pulling *p)
     swarm_pull_fill(p->pull, m);
     swarm_show_clear(&p->show);
     if (p->run.json)
-        swarm_show_event("stopped", json_pack("{s:I, s:I}", "have", (json_int_t)m->have, "wanted", (json_int_t)m->wanted));
+        swarm_show_event("stopped",
+                         json_pack("{s:I, s:I}", "have", (json_int_t)m->have, "wanted", (json_int_t)m->wanted));
     else if (m->wanted > 0 && m->have > 0)
         printf("stopped with %.0f %% of it here; the same command goes on from there\n",
                100.0 * (double)m->have / (double)m->wanted);

@@ -42,9 +42,9 @@ static void on_shared(void *arg, const char *path, const struct manifest *m, con
     }
     s->shared++;
     if (s->run.json) {
-        swarm_show_event("shared", json_pack("{s:s, s:s, s:s, s:I, s:i}", "path", path, "id", m->id, "filename",
-                                             m->filename, "size", (json_int_t)m->total_size, "pieces",
-                                             (int)m->n_pieces));
+        swarm_show_event("shared",
+                         json_pack("{s:s, s:s, s:s, s:I, s:i}", "path", path, "id", m->id, "filename", m->filename,
+                                   "size", (json_int_t)m->total_size, "pieces", (int)m->n_pieces));
         return;
     }
     char *size = show_bytes((int64_t)m->total_size);
@@ -126,9 +126,10 @@ const struct cmd cmd_swarm_seed = {
     .name = "seed",
     .usage = "MODEL|DIR… [--listen HOST[:PORT]] [options]",
     .summary = "give models to others, until Ctrl-C",
-    .help = "Files, and all .gguf files in folders and below.  A file is hashed once, on all cores; its manifest is kept\n"
-            "beside it.  Loopback and private networks are served; a token is wanted where one is configured.\n\n"
-            "    tightwad swarm seed ~/models --listen 0.0.0.0 --upload-limit 50MB",
+    .help =
+        "Files, and all .gguf files in folders and below.  A file is hashed once, on all cores; its manifest is kept\n"
+        "beside it.  Loopback and private networks are served; a token is wanted where one is configured.\n\n"
+        "    tightwad swarm seed ~/models --listen 0.0.0.0 --upload-limit 50MB",
     .options = options,
     .min_words = 1,
     .max_words = 256,

@@ -29,9 +29,14 @@ int swarm_run_set(struct swarm_run *r, const char *option, const char *key, cons
 static int set_listen(struct swarm_run *r, const char *listen, int *port, char **cause)
 {
     char *host = NULL;
+    size_t len = listen != NULL ? strlen(listen) : 0;
     if (listen == NULL)
         return 0;
-    int rc = scan_host_parse(listen, &host, port, cause);
+    bool any = len > 2 && strcmp(listen + len - 2, ":0") == 0;
+    char *place = xstrndup(listen, any ? len - 2 : len);
+    int rc = scan_host_parse(place, &host, port, cause);
+    free(place);
+    *port = any ? -1 : *port;
     if (rc != 0)
         return cause_prefix(cause, "--listen");
     rc = swarm_run_set(r, "listen", "swarm.host", host, cause);

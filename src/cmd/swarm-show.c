@@ -96,9 +96,9 @@ static char *figures(const struct swarm_view_model *m)
     char left[BAR_WORD];
     char *rate = swarm_show_rate(m->down);
     bar_time(left, m->eta);
-    char *text = xasprintf("%s%s%s%s  %" PRIu32 " peer%s", rate, isfinite(m->eta) ? "  " : "",
-                           isfinite(m->eta) ? left : "", isfinite(m->eta) ? " left" : "", m->peers,
-                           m->peers == 1 ? "" : "s");
+    char *text =
+        xasprintf("%s%s%s%s  %" PRIu32 " peer%s", rate, isfinite(m->eta) ? "  " : "", isfinite(m->eta) ? left : "",
+                  isfinite(m->eta) ? " left" : "", m->peers, m->peers == 1 ? "" : "s");
     free(rate);
     return text;
 }
@@ -278,8 +278,8 @@ void swarm_show_peers(const struct swarm_view *v, FILE *to)
         char *model = utf8_printable(p->model, strlen(p->model)), *why = utf8_printable(p->why, strlen(p->why));
         if (isfinite(p->share))
             snprintf(percent, sizeof(percent), "%.0f %%", floor(100 * p->share));
-        fprintf(to, "  %-10s %-22s %6s of %s  %s (%s)%s%s\n", swarm_peer_state_name(p->state), p->address, percent, model,
-                down, got, why[0] != '\0' ? "\n             " : "", why);
+        fprintf(to, "  %-10s %-22s %6s of %s  %s (%s)%s%s\n", swarm_peer_state_name(p->state), p->address, percent,
+                model, down, got, why[0] != '\0' ? "\n             " : "", why);
         free(down);
         free(got);
         free(model);

@@ -95,7 +95,8 @@ static void take_share(struct ask *a, struct asked *p, const json_t *share)
         p->size = bytes;
     } else if (a->n_more < ASK_MORE_MAX) {
         struct ask_more *m = &a->more[a->n_more++];
-        *m = (struct ask_more){.peer = (size_t)(p - a->peer), .file = utf8_printable(file, strlen(file)), .size = bytes};
+        *m =
+            (struct ask_more){.peer = (size_t)(p - a->peer), .file = utf8_printable(file, strlen(file)), .size = bytes};
         memcpy(m->id, id, sizeof(id));
     }
 }
@@ -121,8 +122,8 @@ static void on_answer(void *arg, const struct httpc_result *r)
     a->under_way--;
     if (o == NULL || !json_is_array(shares = json_object_get(o, "shares"))) {
         p->state = ASKED_SILENT;
-        p->why = r->error == HTTPC_OK && r->status == 200 ? xstrdup("is no peer: it answers something else")
-                                                          : why_silent(r);
+        p->why =
+            r->error == HTTPC_OK && r->status == 200 ? xstrdup("is no peer: it answers something else") : why_silent(r);
     } else {
         size_t i;
         json_t *share;
@@ -244,8 +245,9 @@ static char *different(const struct ask *a, bool given_only)
         differ = true;
         add_offer(&b, a->more[i].id, a->more[i].file, a->more[i].size, p->address);
     }
-    char *text = differ ? xasprintf("different models are offered as %s; pull the right one by its id:%s", a->o.name, b.data)
-                        : NULL;
+    char *text =
+        differ ? xasprintf("different models are offered as %s; pull the right one by its id:%s", a->o.name, b.data)
+               : NULL;
     buf_finish(&b);
     return text;
 }

@@ -35,7 +35,7 @@ struct giving {
     void *arg;
     struct look *look;
     struct manifest_making *making;
-    struct manifest *m;   /* of file[at], once made */
+    struct manifest *m; /* of file[at], once made */
     struct event *later;
     struct giving *next;
 };

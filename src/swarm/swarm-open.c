@@ -53,11 +53,11 @@ static uint64_t local_bytes(const struct swarm_pull *p, const struct share *here
 {
     struct missing t;
     uint64_t bytes = 0;
-    if (p->found == NULL || p->found->n == 0)
+    if (p->found.n == 0)
         return 0;
     missing_init(&t, p, here);
-    for (size_t i = 0; i < p->found->n; i++) {
-        const struct manifest *from = p->found->item[i].manifest;
+    for (size_t i = 0; i < p->found.n; i++) {
+        const struct manifest *from = p->found.item[i].manifest;
         for (size_t k = 0; k < from->n_pieces; k++)
             missing_find(&t, p->m, &from->piece[k]);
     }
@@ -87,7 +87,7 @@ static void on_copied(void *arg, enum store_result result, const char *why)
 {
     struct swarm_pull *p = arg;
     if (result != STORE_OK)
-        log_warn("swarm: %s: not all could be taken from %s: %s", p->m->filename, p->found->item[p->found_at].path, why);
+        log_warn("swarm: %s: not all could be taken from %s: %s", p->m->filename, p->found.item[p->found_at].path, why);
     p->found_at++;
     pull_then(p, copy_next);
 }
@@ -96,11 +96,11 @@ static void copy_next(struct swarm_pull *p)
 {
     uint64_t bytes = 0;
     p->phase = PULL_COPYING;
-    if (p->found == NULL || p->found_at >= p->found->n) {
+    if (p->found_at >= p->found.n) {
         pull_fetch(p);
         return;
     }
-    const struct library_item *from = &p->found->item[p->found_at];
+    const struct library_item *from = &p->found.item[p->found_at];
     store_take_local(p->item->store, from->manifest, from->path, &bytes, on_copied, p);
     p->copied += bytes;
 }
@@ -123,7 +123,8 @@ static void on_library(void *arg, struct library_found *found)
 {
     struct swarm_pull *p = arg;
     p->library = NULL;
-    p->found = found;
+    p->found = *found;
+    p->compared = true;
     p->found_at = 0;
     pull_then(p, begin);
 }
@@ -138,7 +139,7 @@ static void opened(struct swarm_pull *p)
         pull_end(p, true, store_path(p->item->store), "");
         return;
     }
-    if (p->no_local || p->head || p->found != NULL || bits_full(&store_share(p->store)->have)) {
+    if (p->no_local || p->head || p->compared || bits_full(&store_share(p->store)->have)) {
         begin(p);
         return;
     }

@@ -62,8 +62,7 @@ static void stop(struct swarm_pull *p, bool keep)
         transfer_destroy(p->transfer);
     }
     store_destroy(p->store);
-    if (p->found != NULL)
-        library_found_finish(p->found);
+    library_found_finish(&p->found);
     if (item == NULL)
         return;
     item->pull = NULL;
@@ -264,9 +263,8 @@ static int read_opts(struct swarm_pull *p, const struct swarm_pull_opts *o, char
         p->peer[p->n_peers++] = xstrdup(address);
     }
     p->layers = o->first_layer >= 0 || o->output;
-    p->needed = (struct needed){.first = o->first_layer >= 0 ? o->first_layer : 0,
-                                .last = o->last_layer,
-                                .output = o->output};
+    p->needed =
+        (struct needed){.first = o->first_layer >= 0 ? o->first_layer : 0, .last = o->last_layer, .output = o->output};
     return 0;
 }
 

@@ -38,7 +38,8 @@ struct swarm_pull {
     struct web *web;
     struct store *store; /* while it is opened; the item's from then on */
     struct library_search *library;
-    struct library_found *found;
+    struct library_found found;
+    bool compared; /* found is filled */
     size_t found_at;
     struct needed_search *search;
     struct swarm_item *item;

@@ -122,8 +122,9 @@ static int read_url(struct swarm_what *w, const char *text, char **cause)
         return 0;
     }
     w->kind = WHAT_URL;
-    return model ? 0 : cause_set(cause, "%s is the URL of no model: it would end in .gguf, or in .gguf%s", text,
-                                 MANIFEST_SUFFIX);
+    return model ? 0
+                 : cause_set(cause, "%s is the URL of no model: it would end in .gguf, or in .gguf%s", text,
+                             MANIFEST_SUFFIX);
 }
 
 int swarm_what_read(struct swarm_what *w, const char *text, char **cause)

@@ -139,7 +139,9 @@ static json_t *view_json(void *arg)
 static int serve(struct swarm *s, const struct swarm_opts *o, char **cause)
 {
     const struct swarm_server_opts server = {.host = s->host,
-                                             .port = o->port > 0 ? o->port : o->port == 0 ? SWARM_PORT : 0,
+                                             .port = o->port > 0    ? o->port
+                                                     : o->port == 0 ? SWARM_PORT
+                                                                    : 0,
                                              .any_port = o->port <= 0,
                                              .token = s->token,
                                              .allow = o->allow,
