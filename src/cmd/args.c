@@ -43,6 +43,7 @@ static int unknown(const struct cmd_option *options, const char *given, char **c
 static void give(struct cmd_args *a, size_t option, const char *value)
 {
     a->values[option] = value;
+    a->given = xreallocarray(a->given, a->n_given + 1, sizeof(*a->given));
     a->given[a->n_given++] = (struct cmd_given){option, value};
 }
 
@@ -106,10 +107,6 @@ int cmd_args_parse(struct cmd_args *a, const struct cmd_option *options, int arg
 {
     *a = (struct cmd_args){.options = options};
     a->values = xcalloc(count(options), sizeof(*a->values));
-    size_t most = 1; /* "-abc" is three */
-    for (int i = 0; i < argc; i++)
-        most += strlen(argv[i]) + 1;
-    a->given = xcalloc(most, sizeof(*a->given));
     a->words = xcalloc((size_t)argc + 1, sizeof(*a->words));
     bool only_words = false;
     for (int i = 0; i < argc; i++) {

@@ -48,13 +48,16 @@ def _(t):
 def _(t):
     missing = []
     for verb, text in verbs().items():
-        if verb.split()[-1] not in page("tightwad.1"):
+        if verb.split()[-1] not in page("tightwad.1") + page("tightwad-swarm.1"):
             missing.append(verb)
         for option in re.findall(r"^\s+(?:-\w, )?(--[a-z][a-z-]+)", text, re.M):
-            if option not in page("tightwad-%s.1" % verb if verb in ("node", "worker") else "tightwad.1"):
+            own = "tightwad-%s.1" % verb if verb in ("node", "worker") else "tightwad.1"
+            if verb.split()[0] in ("distribute", "manifest", "swarm") and option not in ("--config", "--help"):
+                own = "tightwad-swarm.1"
+            if option not in page(own):
                 missing.append("%s %s" % (verb, option))
     t.equal(sorted(set(missing)), [], "not in the man page")
-    told = [re.split(r" *\\", s)[0] for s in re.findall(r"^\.SS (.*)", page("tightwad.1"), re.M)]
+    told = [re.split(r" *\\", s)[0] for s in re.findall(r"^\.SS (.*)", page("tightwad.1") + page("tightwad-swarm.1"), re.M)]
     t.equal([s for s in told if told.count(s) > 1], [], "told twice")
 
 
@@ -87,7 +90,7 @@ def _(t):
     options = r"(?<![\w-])--[a-z][a-z-]+"
     table = " ".join(re.findall(r"^\| `--.*", page("architecture.md"), re.M))  # the flags of a stock llama-server
     for option in set(re.findall(options, readme)) - set(re.findall(options, table)) - {"--host", "--port"}:
-        t.check(option in page("tightwad.1") + page("tightwad-node.1") + page("tightwad-worker.1"), "the README shows %s" % option)
+        t.check(option in page("tightwad.1") + page("tightwad-node.1") + page("tightwad-worker.1") + page("tightwad-swarm.1"), "the README shows %s" % option)
 
 
 @test("a wrong word gets the nearest right one")
