@@ -62,7 +62,7 @@ static void look_at_url(struct swarm_pull *p)
 {
     if (p->web_url == NULL)
         p->web_url = xstrdup(p->what.url != NULL ? p->what.url : p->what.text);
-    p->web = web_manifest(p->swarm->http, p->web_url, on_web_manifest, p);
+    p->web = web_manifest(p->swarm->http, p->swarm->crew, p->web_url, on_web_manifest, p);
 }
 
 static void on_asked(void *arg, struct manifest *m, const char *why)
