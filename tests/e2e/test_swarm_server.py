@@ -156,16 +156,14 @@ def _(t):
 @test("a flood of connections and requests is refused, and over when it is over")
 def _(t):
     path = "/v1/swarm/%s/file" % peer.id
-    flood, closed = [open_reader(path) for _ in range(230)], 0
-    for s in reversed(flood):
-        s.settimeout(10 * SLOWER)
-        with contextlib.suppress(ConnectionError):
-            said = s.recv(12)
-            if said == b"HTTP/1.1 429":
-                break
-            closed += said == b""
-    t.check(said == b"HTTP/1.1 429", "none of %d was told that it is too many" % len(flood))
-    t.check(closed > 0 or len(flood) < 192, "every connection was taken")
+    flood, said = [open_reader(path) for _ in range(230)], set()
+    for s in flood[120:]:
+        s.settimeout(30 * SLOWER)
+        try:
+            said.add(s.recv(12) or "closed")
+        except ConnectionError:
+            said.add("closed")
+    t.equal(said, {b"HTTP/1.1 429", "closed"}, "what the last of them heard")
     t.equal(status_of(ask("/v1/swarm"), source="127.0.0.9"), 200, "another address")
     for s in flood:
         s.close()
