@@ -262,9 +262,10 @@ static void deliver(struct httpc_call *call)
             make_ready(call);
             return;
         }
-        if (call->in_multi && !call->finished && (call->paused || call->full))
+        bool full = call->full;
+        call->full = false; /* curl may bring more at once, and fill it again */
+        if (call->in_multi && !call->finished && (call->paused || full))
             curl_easy_pause(call->easy, call->paused ? CURLPAUSE_RECV : CURLPAUSE_CONT);
-        call->full = false;
     }
     if (call->finished && !call->paused)
         done(call);
