@@ -103,6 +103,8 @@ void swarm_peer_down(struct swarm_peer *p, const char *why)
 void swarm_peer_ban(struct swarm_peer *p, const char *why)
 {
     struct transfer *t = p->transfer;
+    if (p->state == SWARM_PEER_BANNED)
+        return;
     if (p->feeding) {
         p->verdict = PEER_BAN;
         snprintf(p->why, sizeof p->why, "%s", why);

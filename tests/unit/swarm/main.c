@@ -30,6 +30,8 @@ extern const struct CMUnitTest server_tests[];
 extern const size_t server_count;
 extern const struct CMUnitTest share_tests[], store_tests[];
 extern const size_t share_count, store_count;
+extern const struct CMUnitTest transfer_tests[];
+extern const size_t transfer_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -57,5 +59,6 @@ int main(void)
     add(server_tests, server_count);
     add(share_tests, share_count);
     add(store_tests, store_count);
+    add(transfer_tests, transfer_count);
     return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
 }
