@@ -6,12 +6,14 @@
 #include <string.h>
 
 #include "agent/order.h"
+#include "agent/pulls.h"
 #include "agent/runs.h"
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "http/httpc.h"
 #include "http/httpd.h"
 #include "http/peer.h"
 #include "probe/here.h"
@@ -45,8 +47,11 @@ struct agent {
     size_t n_folders;
     int port;
     struct agent_runs *runs;
+    struct httpc *client; /* to peers of the swarm */
+    struct agent_pulls *pulls;
     struct here *here; /* a probe under way, or NULL */
     bool whole;        /* it is one of everything */
+    bool outdated;     /* and something has changed since it began */
     struct machine machine;
     int64_t probed_us, whole_us; /* when something, and when everything was last probed; 0: not yet */
     struct load load;
@@ -97,7 +102,8 @@ static void take(struct agent *a, struct machine *m)
     a->machine.cpu.utilisation = load;
     a->probed_us = clock_us();
     if (a->whole)
-        a->whole_us = a->probed_us;
+        a->whole_us = a->outdated ? 0 : a->probed_us;
+    a->outdated = false;
 }
 
 static void on_probed(struct machine *m, void *arg)
@@ -267,6 +273,64 @@ static void handle_stop(struct httpd_request *r, void *arg)
     json_decref(body);
 }
 
+/* ---- the swarm ---- */
+
+/* What models there are is looked up anew. */
+static void on_arrived(void *arg)
+{
+    struct agent *a = arg;
+    a->whole_us = 0;
+    a->outdated = a->here != NULL && a->whole;
+}
+
+static void handle_pulls(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    if (may(a, r, true))
+        httpd_reply_json(r, 200, agent_pulls_json(a->pulls));
+}
+
+static void handle_pull(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    char *cause = NULL;
+    int status = 400;
+    if (!may(a, r, false))
+        return;
+    json_t *body = body_of(r);
+    if (body == NULL)
+        return;
+    json_t *pull = agent_pulls_start(a->pulls, body, httpd_peer(r), &status, &cause);
+    if (pull != NULL) {
+        httpd_reply_json(r, 200, pull);
+    } else {
+        log_warn("an order of %s was refused: %s", httpd_peer(r), cause);
+        httpd_reply_error(r, status, NULL, status == 409 ? "not_started" : "refused", "%s", cause);
+    }
+    free(cause);
+    json_decref(body);
+}
+
+static void handle_pull_stop(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    char *cause = NULL;
+    const char *what = NULL;
+    if (!may(a, r, false))
+        return;
+    json_t *body = body_of(r);
+    if (body == NULL)
+        return;
+    if (json_get_string(body, "what", &what, &cause) < 0 || what == NULL)
+        httpd_reply_error(r, 400, "what", NULL, "%s", cause != NULL ? cause : "what: expected an id or a name");
+    else if (agent_pulls_stop(a->pulls, what, &cause) != 0)
+        httpd_reply_error(r, 404, "what", "unknown_name", "%s", cause);
+    else
+        httpd_reply_json(r, 200, agent_pulls_json(a->pulls));
+    free(cause);
+    json_decref(body);
+}
+
 /* ---- the whole ---- */
 
 /* Where the programs listen unless an order says otherwise: where the agent does.  A name is no address to bind to. */
@@ -290,9 +354,30 @@ static void route(struct agent *a)
         {HTTPD_GET, "/v1/agent/log", handle_log},
         {HTTPD_POST, "/v1/agent/start", handle_start},
         {HTTPD_POST, "/v1/agent/stop", handle_stop},
+        {HTTPD_GET, "/v1/agent/pulls", handle_pulls},
+        {HTTPD_POST, "/v1/agent/pull", handle_pull},
+        {HTTPD_POST, "/v1/agent/pull/stop", handle_pull_stop},
     };
     for (size_t i = 0; i < ARRAY_LEN(routes); i++)
         httpd_route(a->http, routes[i].method, routes[i].path, true, routes[i].fn, a); /* may() decides */
+}
+
+/* Where pulled models go is looked into like the others. */
+static void take_folders(struct agent *a, const struct agent_opts *opts)
+{
+    const struct agent_pulls_opts pulls = {.host = a->host,
+                                           .dir = opts->n_folders > 0 ? opts->folders[0] : NULL,
+                                           .folders = opts->folders,
+                                           .n_folders = opts->n_folders,
+                                           .discovery = opts->discovery,
+                                           .arrived = on_arrived,
+                                           .arg = a};
+    a->pulls = agent_pulls_create(a->base, a->client, &pulls);
+    a->folders = xcalloc(opts->n_folders + 2, sizeof(char *));
+    for (; a->n_folders < opts->n_folders; a->n_folders++)
+        a->folders[a->n_folders] = xstrdup(opts->folders[a->n_folders]);
+    if (opts->n_folders == 0 && agent_pulls_dir(a->pulls) != NULL)
+        a->folders[a->n_folders++] = xstrdup(agent_pulls_dir(a->pulls));
 }
 
 struct agent *agent_create(struct event_base *base, const struct agent_opts *opts, char **cause)
@@ -307,10 +392,9 @@ struct agent *agent_create(struct event_base *base, const struct agent_opts *opt
                         .node = xstrdup(opts->node),
                         .node_cause = xstrdup(opts->node_cause)};
     machine_init(&a->machine, MACHINE_HERE);
-    a->folders = xcalloc(opts->n_folders + 1, sizeof(char *));
-    for (; a->n_folders < opts->n_folders; a->n_folders++)
-        a->folders[a->n_folders] = xstrdup(opts->folders[a->n_folders]);
     a->runs = agent_runs_create(base);
+    a->client = httpc_create(base);
+    take_folders(a, opts);
     a->http = httpd_create(base, &http);
     route(a);
     a->port = httpd_listen(a->http, opts->host, opts->port, cause);
@@ -333,6 +417,8 @@ void agent_destroy(struct agent *a)
     free(a->waiting);
     here_cancel(a->here);
     agent_runs_destroy(a->runs);
+    agent_pulls_destroy(a->pulls);
+    httpc_destroy(a->client);
     machine_finish(&a->machine);
     for (size_t i = 0; i < a->n_folders; i++)
         free(a->folders[i]);

@@ -1,7 +1,11 @@
-/* What `tightwad agent` serves: this machine's hardware and models, and nodes and workers started and stopped by name.
+/* What `tightwad agent` serves: this machine's hardware and models, nodes and workers started and stopped by name, and
+ * models pulled from the swarm.
  * The calls are written down in doc/agent-protocol.md. */
 #ifndef TIGHTWAD_AGENT_AGENT_H
 #define TIGHTWAD_AGENT_AGENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
 
 #include <event2/event.h>
 
@@ -16,8 +20,9 @@ struct agent_opts {
     const char *token;
     const char *node;           /* the path of tightwad-node, NULL: nothing can be started, */
     const char *node_cause;     /* for this reason */
-    const char *const *folders; /* to look for models in, beside the usual ones */
+    const char *const *folders; /* to look for models in, beside the usual ones; the first is where pulled ones go */
     size_t n_folders;
+    bool discovery; /* peers of the swarm are looked for in the local network */
 };
 
 /* NULL and a cause when the address can't be had. */

@@ -25,7 +25,8 @@ static const struct cmd *const subs[] = {&cmd_agent_list, &cmd_agent_log, &cmd_a
 static const struct cmd_option options[] = {
     {'l', "listen", "HOST:PORT", "where it serves (127.0.0.1:9191); 0.0.0.0 is for the private networks"},
     {'t', "token-file", "FILE", "the file with the token, made if it is missing (~/.local/state/tightwad/agent-token)"},
-    {'m', "models", "FOLDER", "look for models here too"},
+    {'m', "models", "FOLDER", "look for models here too, and put those that are pulled here"},
+    {0, "no-discovery", NULL, "don't look for peers of the swarm by multicast"},
     {0},
 };
 
@@ -93,7 +94,8 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
                                         .node = node,
                                         .node_cause = why_not,
                                         .folders = &folder,
-                                        .n_folders = folder != NULL};
+                                        .n_folders = folder != NULL,
+                                        .discovery = !cmd_args_has(args, "no-discovery")};
         rc = serve(&opts, path, made);
     }
     free(why_not);
@@ -106,11 +108,13 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
 
 const struct cmd cmd_agent = {
     .name = "agent",
-    .usage = "[--listen HOST:PORT] [--token-file FILE] [--models FOLDER]",
-    .summary = "let another machine see what this one has, and start nodes and workers here",
+    .usage = "[--listen HOST:PORT] [--token-file FILE] [--models FOLDER] [--no-discovery]",
+    .summary = "let another machine see what this one has, start nodes and workers and send models here",
     .help =
         "It tells this machine's hardware and the models on its disks, and starts and stops `tightwad node` and\n"
-        "`tightwad worker` by name, and no other program.  Orders want the token, and so does everything that comes\n"
+        "`tightwad worker` by name, and no other program.  `tightwad distribute` sends models to it: it pulls them "
+        "from\n"
+        "its peers, and gives them out as well as long as it runs.  Orders want the token, and so does what comes\n"
         "from another machine; the token crosses the network unencrypted, so only loopback and private networks are\n"
         "served.  What it has started ends with it.\n\n"
         "  tightwad agent --listen 0.0.0.0                          there\n"

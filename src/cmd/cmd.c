@@ -19,6 +19,7 @@ extern const struct cmd cmd_chat;
 extern const struct cmd cmd_config;
 extern const struct cmd cmd_consensus;
 extern const struct cmd cmd_demo;
+extern const struct cmd cmd_distribute;
 extern const struct cmd cmd_doctor;
 extern const struct cmd cmd_gate;
 extern const struct cmd cmd_init;
@@ -48,6 +49,7 @@ const struct cmd *const cmd_table[] = {
     &cmd_config,
     &cmd_consensus,
     &cmd_demo,
+    &cmd_distribute,
     &cmd_doctor,
     &cmd_gate,
     &cmd_init,

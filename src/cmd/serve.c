@@ -28,6 +28,7 @@
 #include "engines/hosts.h"
 #include "engines/pool.h"
 #include "engines/proxy.h"
+#include "engines/swarm-host.h"
 #include "http/httpc.h"
 
 enum {
@@ -49,8 +50,10 @@ struct start {
     struct examine *examine;
     struct notify *notify;
     struct hosts *hosts;
-    struct cockpit *cockpit; /* NULL: the dashboard is not open */
-    int holder;              /* the line to the process that holds the terminal; -1 */
+    struct swarm_host *swarm; /* NULL: it takes no part in one, */
+    char *swarm_why;          /* or can't; NULL */
+    struct cockpit *cockpit;  /* NULL: the dashboard is not open */
+    int holder;               /* the line to the process that holds the terminal; -1 */
     struct proxy_listener listener;
     bool probed, shown, stopping, changed;
     unsigned told;          /* times that the holder was told to end */
@@ -104,6 +107,8 @@ static int reload(void *arg, char **cause)
         pool_reload(s->pool, next);
     api_reload(s->api, next);
     hosts_reload(s->hosts, next);
+    if (s->swarm != NULL)
+        swarm_host_reload(s->swarm, next);
     set_log(s, next);
     config_destroy(s->cfg);
     s->cfg = next;
@@ -410,9 +415,25 @@ static void make_pool(struct start *s)
     free(dir);
 }
 
-static void fill_machines(void *arg, struct snapshot *snap)
+static void fill(void *arg, struct snapshot *snap)
 {
-    hosts_fill(arg, snap);
+    struct start *s = arg;
+    hosts_fill(s->hosts, snap);
+    swarm_host_fill(s->swarm, &snap->swarm);
+    if (s->swarm_why != NULL)
+        snprintf(snap->swarm.why, sizeof(snap->swarm.why), "%s", s->swarm_why);
+}
+
+/* The endpoint serves all the same where the swarm's address can't be had. */
+static void make_swarm(struct start *s)
+{
+    char *dir = control_dir();
+    char *socket = control_dir_make(NULL) == 0 ? xasprintf("%s/swarm-%ld.sock", dir, (long)getpid()) : NULL;
+    s->swarm = swarm_host_create(s->base, s->http, s->cfg, socket, &s->swarm_why);
+    if (s->swarm == NULL)
+        log_error("no swarm: %s", s->swarm_why);
+    free(dir);
+    free(socket);
 }
 
 static int begin(struct start *s, char **cause)
@@ -428,14 +449,16 @@ static int begin(struct start *s, char **cause)
         return -1;
     if (config_target_is_pool(s->cfg))
         make_pool(s);
-    s->engines = (struct engines){.proxy = s->proxy, .pool = s->pool};
+    if (s->cfg->swarm.enabled)
+        make_swarm(s);
+    s->engines = (struct engines){.proxy = s->proxy, .pool = s->pool, .swarm = s->swarm};
     s->api = api_create(s->base, s->cfg, &s->engines, cause);
     if (s->api == NULL || (s->pool != NULL && pool_start(s->pool, NULL, cause) != 0))
         return -1;
     s->examine = examine_create(s->base, s->path);
     s->hosts = hosts_create(s->base, s->http, s->cfg, "");
     hosts_tick(s->hosts, false);
-    proxy_set_machines(s->proxy, fill_machines, s->hosts);
+    proxy_set_filler(s->proxy, fill, s);
     struct proxy_hooks hooks = {.reload = reload, .stop = stop, .examine = examine, .arg = s};
     proxy_set_hooks(s->proxy, &hooks);
     s->listener = (struct proxy_listener){.on_tick = on_tick, .arg = s};
@@ -461,8 +484,11 @@ static void finish(struct start *s)
     examine_destroy(s->examine);
     if (s->proxy != NULL)
         proxy_unlisten(s->proxy, &s->listener);
+    if (s->proxy != NULL)
+        proxy_set_filler(s->proxy, NULL, NULL);
     hosts_destroy(s->hosts);
     pool_destroy(s->pool);
+    swarm_host_destroy(s->swarm);
     proxy_destroy(s->proxy);
     httpc_destroy(s->http);
     if (s->base != NULL)
@@ -470,6 +496,7 @@ static void finish(struct start *s)
     config_destroy(s->cfg);
     free(s->path);
     free(s->log);
+    free(s->swarm_why);
 }
 
 static int run(struct start *s)

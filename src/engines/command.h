@@ -10,11 +10,13 @@
 
 struct pool;
 struct proxy;
+struct swarm_host;
 
 /* What a command works on. */
 struct engines {
     struct proxy *proxy;
-    struct pool *pool; /* NULL: no pool is configured */
+    struct pool *pool;        /* NULL: no pool is configured */
+    struct swarm_host *swarm; /* NULL: it takes no part in one */
 };
 
 /* How a command ended: its answer (a new reference that the callee owns), or NULL and why it was not done.  Called on

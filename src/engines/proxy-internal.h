@@ -88,8 +88,8 @@ struct proxy {
     struct snapshot_request done[SNAPSHOT_REQUESTS];
     size_t done_written;
     char listen[128];
-    void (*fill_machines)(void *arg, struct snapshot *s);
-    void *fill_machines_arg;
+    void (*filler)(void *arg, struct snapshot *s);
+    void *filler_arg;
     struct snapshot snapshot;
     struct live_recorder live;
 };

@@ -411,10 +411,10 @@ const struct snapshot *proxy_snapshot(const struct proxy *p)
     return &p->snapshot;
 }
 
-void proxy_set_machines(struct proxy *p, void (*fn)(void *arg, struct snapshot *s), void *arg)
+void proxy_set_filler(struct proxy *p, void (*fn)(void *arg, struct snapshot *s), void *arg)
 {
-    p->fill_machines = fn;
-    p->fill_machines_arg = arg;
+    p->filler = fn;
+    p->filler_arg = arg;
     if (fn != NULL)
         fn(arg, &p->snapshot);
 }

@@ -78,8 +78,8 @@ const char *proxy_model(const struct proxy *p); /* the target's name */
 const struct snapshot *proxy_snapshot(const struct proxy *p);
 /* The newest answer and the newest rounds, as they are now: for those alone who may give commands. */
 const struct live *proxy_live(const struct proxy *p);
-/* Who fills snapshot.machine at each tick; fn NULL: nobody any more. */
-void proxy_set_machines(struct proxy *p, void (*fn)(void *arg, struct snapshot *s), void *arg);
+/* Who fills snapshot.machine and snapshot.swarm at each tick; fn NULL: nobody any more. */
+void proxy_set_filler(struct proxy *p, void (*fn)(void *arg, struct snapshot *s), void *arg);
 /* Called after each tick and each round; remove with the same pair. */
 struct proxy_listener {
     void (*on_tick)(void *arg, const struct snapshot *s);

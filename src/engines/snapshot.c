@@ -343,8 +343,8 @@ void proxy_fill_snapshot(struct proxy *p)
     if (p->pool != NULL)
         p->pool->fill(p->pool_arg, &s->pool);
     consensus_fill(p, &s->consensus);
-    if (p->fill_machines != NULL)
-        p->fill_machines(p->fill_machines_arg, s);
+    if (p->filler != NULL)
+        p->filler(p->filler_arg, s);
     gate_fill(p, &s->gate); /* it asks what the machines draw */
     struct log_line lines[SNAPSHOT_LOG];
     s->n_log = log_recent(lines, SNAPSHOT_LOG);

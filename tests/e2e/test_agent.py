@@ -7,39 +7,15 @@ import signal
 import stat
 import subprocess
 
+import agents
+from agents import TIGHTWAD
 from harness import *
 
-TIGHTWAD = os.path.join(BUILD, "tightwad")
 
-
-class Agent(Process):
+class Agent(agents.Agent):
+    """One that has the models of the tests."""
     def __init__(self, folder, args=(), under=()):
-        self.port, self.file = free_port(), os.path.join(folder, "token")
-        super().__init__(list(under) + [TIGHTWAD, "agent", "--listen", "127.0.0.1:%d" % self.port, "--token-file", self.file,
-                                        "--models", MODELS] + list(args), name="agent",
-                         env={"HOME": folder, "OLLAMA_MODELS": folder})
-        self.wait_line("^token ")
-        with open(self.file) as f:
-            self.token = f.read().strip()
-
-    def ask(self, method, path, body=None, token=None, headers=()):
-        """(status, JSON).  token True: its own."""
-        conn = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60 * SLOWER)
-        all_headers = {"Content-Type": "application/json"} if body is not None else {}
-        if token:
-            all_headers["Authorization"] = "Bearer " + (self.token if token is True else token)
-        all_headers.update(headers)
-        conn.request(method, path, json.dumps(body) if body is not None else None, all_headers)
-        r = conn.getresponse()
-        text = r.read()
-        conn.close()
-        return r.status, json.loads(text)
-
-    def order(self, path, body):
-        return self.ask("POST", "/v1/agent/" + path, body, token=True)
-
-    def run(self, name):
-        return {r["name"]: r for r in self.ask("GET", "/v1/agent/running", token=True)[1]["running"]}.get(name)
+        super().__init__(folder, args, under, models=MODELS)
 
 
 def answers(port, path="/health"):
