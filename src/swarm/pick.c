@@ -72,53 +72,28 @@ static unsigned missing_byte(const struct pick *p, const struct bits *has, size_
     return at < (has->n + 7) / 8 ? missing & has->byte[at] : 0;
 }
 
-/* Whether a piece may be asked for, and how much it stands back behind others: the smallest goes first. */
-typedef bool rank_fn(const struct pick *p, size_t piece, unsigned max, unsigned *rank);
-
-static bool rank_new(const struct pick *p, size_t piece, unsigned max, unsigned *rank)
-{
-    *rank = p->order == PICK_RAREST ? (unsigned)p->copies[piece] + p->coming[piece] : 0;
-    return p->asked[piece] == 0;
-}
-
-static bool rank_again(const struct pick *p, size_t piece, unsigned max, unsigned *rank)
-{
-    *rank = p->asked[piece];
-    return *rank > 0 && *rank < max;
-}
-
-/* The piece of the smallest rank; among equals each with the same chance (the k-th of them takes the place of the one
- * before with 1/k). */
-static int64_t pick_smallest(struct pick *p, const struct bits *has, rank_fn *rank_of, unsigned max)
+/* The fewest copies first; among equals each has the same chance: the k-th of them takes the place of the one before
+ * with 1/k. */
+int64_t pick_next(struct pick *p, const struct bits *has)
 {
     int64_t best = -1;
-    unsigned best_rank = 0;
+    unsigned fewest = 0;
     size_t equals = 0;
     for (size_t at = 0; at < (p->n + 7) / 8; at++) {
         for (unsigned left = missing_byte(p, has, at); left != 0;) {
             unsigned bit = (unsigned)__builtin_clz(left) - 24;
             size_t piece = at * 8 + bit;
-            unsigned rank;
             left &= ~(0x80u >> bit);
-            if (!rank_of(p, piece, max, &rank) || (best >= 0 && rank > best_rank))
+            unsigned copies = p->order == PICK_RAREST ? (unsigned)p->copies[piece] + p->coming[piece] : 0;
+            if (p->asked[piece] > 0 || (best >= 0 && copies > fewest))
                 continue;
-            equals = best >= 0 && rank == best_rank ? equals + 1 : 1;
+            equals = best >= 0 && copies == fewest ? equals + 1 : 1;
             if (equals == 1 || chance(p, equals) == 0)
                 best = (int64_t)piece;
-            best_rank = rank;
+            fewest = copies;
         }
     }
     return best;
-}
-
-int64_t pick_next(struct pick *p, const struct bits *has)
-{
-    return pick_smallest(p, has, rank_new, 0);
-}
-
-int64_t pick_next_again(struct pick *p, const struct bits *has, unsigned max)
-{
-    return pick_smallest(p, has, rank_again, max);
 }
 
 bool pick_ending(const struct pick *p)

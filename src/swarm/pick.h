@@ -37,12 +37,9 @@ void pick_count_coming(struct pick *p, size_t piece, int by);
 
 /* The piece to ask a peer with `has` for: wanted, not had, not asked of anybody yet.  -1: it has none such. */
 int64_t pick_next(struct pick *p, const struct bits *has);
-/* Whether only pieces are left that are asked for already, or that nobody has: the end game, in which a piece may be
- * asked of a second peer and whoever is first wins.  pick_next_again: such a piece asked of fewest, of fewer than max,
- * ties by chance; -1: none.  Who is asked is the caller's to know: pieces that this peer is asked for already must not
- * be in `has`. */
+/* Whether only pieces are left that are asked for already, or that nobody has: the end game, in which what is asked of
+ * one peer may be asked of a second, and whoever is first wins. */
 bool pick_ending(const struct pick *p);
-int64_t pick_next_again(struct pick *p, const struct bits *has, unsigned max);
 
 bool pick_done(const struct pick *p);      /* all that is wanted is here */
 size_t pick_missing(const struct pick *p); /* wanted and not here */

@@ -3,7 +3,8 @@
  *
  * The unit of time is what a peer's uplink needs for one piece.  An uplink is shared evenly by the uploads under way;
  * waiting requests get a place in the order in which the server gives them: whoever has fewest under way goes first.
- * Every message takes LATENCY, so that what peers know of each other is always a little old. */
+ * Every message takes LATENCY, so that what peers know of each other is always a little old.  There is no end game
+ * here: it brings nobody a piece that is not about. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -27,18 +28,17 @@ enum {
     SLOTS = 4,    /* uploads at a time */
     AHEAD = 2,    /* requests of one peer to another */
     AT_ONCE = 10, /* requests of one peer in all */
-    AGAIN = 2,    /* peers that are asked for one piece in the end game */
     SEEDS = 100,
 };
 
 static const double LATENCY = 0.01, SEEDER_RATE = 4, SEEDER_COPIES = 1.2;
 
-enum kind { REQUEST, CANCEL, DATA, HAVE, FETCHING, DROPPED, GONE };
+enum kind { REQUEST, DATA, HAVE, FETCHING, DROPPED, GONE };
 
 struct letter {
     double at;
     enum kind kind;
-    int from, to; /* to: of the first three; the others go to all */
+    int from, to; /* to: of the first two; the others go to all */
     size_t piece;
 };
 
@@ -59,7 +59,7 @@ struct node {
     struct bits known; /* what the others know that it has */
     struct request asked[AT_ONCE];
     size_t n_asked;
-    struct upload upload[PEERS * (AHEAD + 1)];
+    struct upload upload[PEERS * AHEAD];
     size_t n_uploads, n_active;
     double rate, sent; /* pieces per unit of time; pieces */
     double since;      /* up to when `left` is right */
@@ -170,34 +170,19 @@ static size_t asked_of(const struct node *n, int from)
 
 static void forget(struct node *n, size_t i)
 {
-    n->pick.asked[n->asked[i].piece]--;
+    n->pick.asked[n->asked[i].piece] = 0;
     n->asked[i] = n->asked[--n->n_asked];
-}
-
-static int64_t choose(struct node *n, int from, const struct bits *has)
-{
-    int64_t piece = pick_next(&n->pick, has);
-    if (piece >= 0 || !pick_ending(&n->pick))
-        return piece;
-    struct bits other = {0};
-    bits_copy(&other, has);
-    for (size_t i = 0; i < n->n_asked; i++)
-        if (n->asked[i].from == from)
-            bits_set(&other, n->asked[i].piece, false);
-    piece = pick_next_again(&n->pick, &other, AGAIN);
-    bits_finish(&other);
-    return piece;
 }
 
 static void ask(struct world *w, int me, int from)
 {
     struct node *n = &w->node[me];
     while (from != me && n->n_asked < AT_ONCE && asked_of(n, from) < AHEAD) {
-        int64_t piece = choose(n, from, &w->node[from].known);
+        int64_t piece = pick_next(&n->pick, &w->node[from].known);
         if (piece < 0)
             return;
-        if (n->pick.asked[piece]++ == 0)
-            post(w, FETCHING, me, -1, (size_t)piece);
+        n->pick.asked[piece] = 1;
+        post(w, FETCHING, me, -1, (size_t)piece);
         n->asked[n->n_asked++] = (struct request){from, (size_t)piece};
         post(w, REQUEST, me, from, (size_t)piece);
     }
@@ -215,16 +200,13 @@ static void ask_all(struct world *w, int me)
 static void take_data(struct world *w, int me, int from, size_t piece)
 {
     struct node *n = &w->node[me];
-    bool news = bits_set(&n->pick.have, piece, true);
-    for (size_t i = n->n_asked; i-- > 0;) {
-        if (n->asked[i].piece != piece)
-            continue;
-        if (n->asked[i].from != from)
-            post(w, CANCEL, me, n->asked[i].from, piece);
-        forget(n, i);
-    }
-    if (news)
-        post(w, HAVE, me, -1, piece);
+    size_t i = 0;
+    while (i < n->n_asked && n->asked[i].piece != piece)
+        i++;
+    assert_true(i < n->n_asked && n->asked[i].from == from);
+    forget(n, i);
+    assert_true(bits_set(&n->pick.have, piece, true));
+    post(w, HAVE, me, -1, piece);
     ask_all(w, me);
 }
 
@@ -237,8 +219,7 @@ static void hear_gone(struct world *w, int me, int from)
         if (n->asked[i].from != from)
             continue;
         forget(n, i);
-        if (n->pick.asked[piece] == 0)
-            post(w, DROPPED, me, -1, piece);
+        post(w, DROPPED, me, -1, piece);
     }
 }
 
@@ -261,11 +242,7 @@ static void deliver(struct world *w, const struct letter *l)
         take_data(w, l->to, l->from, l->piece);
     } else if (to != NULL && !to->gone) {
         advance(w, to);
-        if (l->kind == REQUEST)
-            to->upload[to->n_uploads++] = (struct upload){.to = l->from, .piece = l->piece, .left = 1};
-        for (size_t i = to->n_uploads; l->kind == CANCEL && i-- > 0;)
-            if (to->upload[i].to == l->from && to->upload[i].piece == l->piece)
-                remove_upload(to, i);
+        to->upload[to->n_uploads++] = (struct upload){.to = l->from, .piece = l->piece, .left = 1};
         schedule(w, to);
     } else if (to == NULL) {
         for (int i = 0; i < PEERS; i++)
