@@ -103,8 +103,13 @@ static void remove_dir(const char *path)
     DIR *d = opendir(path);
     if (d == NULL)
         return;
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d))
-        unlinkat(dirfd(d), e->d_name, 0);
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0 || unlinkat(dirfd(d), e->d_name, 0) == 0)
+            continue;
+        char *below = xasprintf("%s/%s", path, e->d_name);
+        remove_dir(below); /* what is no folder stays, and so does this one */
+        free(below);
+    }
     closedir(d);
     rmdir(path);
 }

@@ -15,7 +15,7 @@
 #include "config/compose.h"
 #include "config/tree.h"
 
-extern const struct cmd cmd_bench, cmd_bench_exact, cmd_bench_modes, cmd_bench_pool;
+extern const struct cmd cmd_bench, cmd_bench_exact, cmd_bench_modes, cmd_bench_pool, cmd_bench_swarm;
 
 static const struct cmd_option options[] = {
     {'p', "prompts", "FILE", "one prompt a line (- is stdin), instead of made-up ones"},
@@ -305,11 +305,11 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     return rc;
 }
 
-static const struct cmd *const subs[] = {&cmd_bench_exact, &cmd_bench_modes, &cmd_bench_pool, NULL};
+static const struct cmd *const subs[] = {&cmd_bench_exact, &cmd_bench_modes, &cmd_bench_pool, &cmd_bench_swarm, NULL};
 
 const struct cmd cmd_bench = {
     .name = "bench",
-    .usage = "[options] | exact [options] | modes [FILE] [options] | pool [options]",
+    .usage = "[options] | exact [options] | modes [FILE] [options] | pool [options] | swarm [options]",
     .summary = "measure the proxy against its target alone, on the same prompts, in turn",
     .help = "Asks a running proxy each prompt both ways (NAME@exact and NAME@target), in turn, and prints medians and "
             "their "

@@ -41,8 +41,7 @@ char *drawer_link_text(const struct drawer_link *link)
     return xasprintf("%g ms one way", link->delay_ms);
 }
 
-/* What stands at address for the others: itself, or a link before it.  Owned by the caller, NULL and a cause. */
-static char *front(struct drawer *d, const struct drawer_link *link, const char *address, char **cause)
+char *drawer_front(struct stack *s, const struct drawer_link *link, const char *address, char **cause)
 {
     if (!link->given)
         return xstrdup(address);
@@ -59,8 +58,8 @@ static char *front(struct drawer *d, const struct drawer_link *link, const char 
     stack_arg(&a, "%g", link->delay_ms);
     stack_arg(&a, "--rate");
     stack_arg(&a, "%g", link->rate_mbit);
-    struct stack_program *p = stack_start(d->stack, "a link", &a, cause);
-    if (p == NULL || stack_wait_line(d->stack, p, UP_MS, cause) != 0)
+    struct stack_program *p = stack_start(s, "a link", &a, cause);
+    if (p == NULL || stack_wait_line(s, p, UP_MS, cause) != 0)
         return NULL;
     return xstrdup(p->address);
 }
@@ -132,7 +131,7 @@ static int await_drafter(struct drawer *d, size_t i, char **cause)
     if (p != NULL && (stack_wait_line(d->stack, p, UP_MS, cause) != 0 ||
                       stack_wait_http(d->stack, p, "/health", NULL, READY_MS, cause) != 0))
         return -1;
-    d->drafter_at[i] = front(d, &d->opts.drafter_link, p != NULL ? p->address : d->opts.drafter_at, cause);
+    d->drafter_at[i] = drawer_front(d->stack, &d->opts.drafter_link, p != NULL ? p->address : d->opts.drafter_at, cause);
     return d->drafter_at[i] != NULL ? 0 : -1;
 }
 
@@ -155,7 +154,7 @@ int drawer_start(struct drawer *d, struct stack *s, const struct drawer_opts *op
         if (d->worker[i] != NULL && stack_wait_line(s, d->worker[i], UP_MS, cause) != 0)
             return -1;
         const char *at = d->worker[i] != NULL ? d->worker[i]->address : opts->workers[i];
-        d->worker_at[i] = front(d, &opts->link, at, cause);
+        d->worker_at[i] = drawer_front(d->stack, &opts->link, at, cause);
         if (d->worker_at[i] == NULL)
             return -1;
     }

@@ -43,6 +43,10 @@ int drawer_link_parse(struct drawer_link *link, const char *option, const char *
 /* "2 ms one way, 100 Mbit/s"; owned by the caller. */
 char *drawer_link_text(const struct drawer_link *link);
 
+/* What stands at address for the others: itself, or a link before it that is started here.  Owned by the caller, NULL
+ * and a cause. */
+char *drawer_front(struct stack *s, const struct drawer_link *link, const char *address, char **cause);
+
 /* Workers, links and the drafters; the target comes with drawer_start_target, once or more often (a worker serves one
  * coordinator at a time).  0, or -1 and a cause.  Finish it in both cases; the programs end with the stack. */
 int drawer_start(struct drawer *d, struct stack *s, const struct drawer_opts *opts, char **cause);

@@ -1,4 +1,4 @@
-/* tightwad manifest show. */
+/* tightwad manifest show: what a manifest says. */
 #ifndef TIGHTWAD_CMD_MANIFEST_SHOW_H
 #define TIGHTWAD_CMD_MANIFEST_SHOW_H
 
@@ -9,6 +9,7 @@
  * file.  *source: where it came from, owned by the caller.  NULL and a cause.  Owned by the caller. */
 struct manifest *manifest_named(const char *path, bool *model, char **source, char **cause);
 
+/* Runs the verb: the exit code. */
 int manifest_show(struct cmd_env *env, const struct cmd_args *args);
 
 #endif
