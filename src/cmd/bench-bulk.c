@@ -25,7 +25,7 @@ enum {
 static const struct {
     const char *name;
     unsigned part;
-} tensors[] = {{"attn_q", 3}, {"attn_k", 1}, {"attn_v", 1}, {"attn_output", 3},
+} tensors[] = {{"attn_q", 3},   {"attn_k", 1}, {"attn_v", 1},  {"attn_output", 3},
                {"ffn_gate", 8}, {"ffn_up", 8}, {"ffn_down", 8}};
 
 static void put(struct buf *b, uint64_t v, size_t bytes)

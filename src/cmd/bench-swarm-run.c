@@ -48,8 +48,7 @@ static double cpu_of(pid_t pid)
     char *path = xasprintf("/proc/%ld/stat", (long)pid), *text = read_file("", path);
     const char *at = text != NULL ? strrchr(text, ')') : NULL; /* the name may hold anything */
     unsigned long user = 0, system = 0;
-    bool ok = at != NULL &&
-              sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2;
+    bool ok = at != NULL && sscanf(at + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) == 2;
     free(path);
     free(text);
     return ok ? (double)(user + system) / (double)sysconf(_SC_CLK_TCK) : NAN;
@@ -226,8 +225,8 @@ static int start_rsync(struct swarm_bench *b, char **cause)
 {
     struct stack_argv a = {0};
     int port = child_free_port(0);
-    char *text = xasprintf("port = %d\naddress = 127.0.0.1\nuse chroot = no\n[m]\npath = %s/source\n", port,
-                           b->stack.dir);
+    char *text =
+        xasprintf("port = %d\naddress = 127.0.0.1\nuse chroot = no\n[m]\npath = %s/source\n", port, b->stack.dir);
     char *file = stack_write(&b->stack, "rsyncd.conf", text, cause), *at = xasprintf("127.0.0.1:%d", port);
     stack_arg(&a, "rsync");
     stack_arg(&a, "--daemon");
@@ -361,7 +360,8 @@ static int prepare(struct swarm_bench *b, char **cause)
     struct crew *crew = crew_create(base, 0);
     size_t n = 0;
     char *cache = xasprintf("XDG_CACHE_HOME=%s/cache", b->stack.dir);
-    putenv(cache); /* of this process as well: the peers then find the manifest that it makes; kept by the environment */
+    putenv(
+        cache); /* of this process as well: the peers then find the manifest that it makes; kept by the environment */
     stack_set_env(&b->stack, cache);
     b->empty = stack_write(&b->stack, "empty.yaml", "{}\n", cause);
     int rc = b->empty != NULL && crew != NULL ? make_model(b, crew, base, cause) : -1;

@@ -1,4 +1,5 @@
-/* What `bench swarm` measures: a model fetched from peers on this machine by the swarm, by aria2c and by rsync, in turn. */
+/* What `bench swarm` measures: a model fetched from peers on this machine by the swarm, by aria2c and by rsync, in
+ * turn. */
 #ifndef TIGHTWAD_CMD_BENCH_SWARM_H
 #define TIGHTWAD_CMD_BENCH_SWARM_H
 
@@ -19,9 +20,9 @@ enum swarm_bench_row { BENCH_SWARM, BENCH_ARIA2C, BENCH_RSYNC, BENCH_SWARM_ROWS 
 
 /* What one program took, in the kernel's own counts. */
 struct swarm_bench_use {
-    double cpu;      /* seconds, user and system */
-    int64_t memory;  /* bytes: the most that was resident (VmHWM); -1 unknown */
-    double slowest;  /* ms: the longest that a callback held its loop; NAN: it does not tell */
+    double cpu;     /* seconds, user and system */
+    int64_t memory; /* bytes: the most that was resident (VmHWM); -1 unknown */
+    double slowest; /* ms: the longest that a callback held its loop; NAN: it does not tell */
 };
 
 struct swarm_bench_run {
@@ -48,7 +49,7 @@ struct swarm_bench {
     /* What came of it. */
     struct stack stack;
     struct manifest *m;
-    char *path, *dest;                     /* the model; the folder that it is fetched to */
+    char *path, *dest; /* the model; the folder that it is fetched to */
     struct stack_program *peer[SWARM_BENCH_PEERS];
     char *at[SWARM_BENCH_PEERS], *daemon_at; /* HOST:PORT, the link's where there is one; of the rsync daemon */
     char *metalink, *empty;                  /* files: what aria2c is told; a configuration without anything */
@@ -58,8 +59,8 @@ struct swarm_bench {
 
 const char *swarm_bench_name(enum swarm_bench_row row);
 
-/* Makes what is to be measured and measures it.  0, or -1 and a cause: nothing could be measured.  A row that fails says
- * so in its result.  Finish it in every case. */
+/* Makes what is to be measured and measures it.  0, or -1 and a cause: nothing could be measured.  A row that fails
+ * says so in its result.  Finish it in every case. */
 int swarm_bench_measure(struct swarm_bench *b, char **cause);
 void swarm_bench_finish(struct swarm_bench *b);
 

@@ -8,7 +8,6 @@
 #include "base/mem.h"
 #include "cmd/bench-swarm.h"
 #include "cmd/cmd.h"
-#include "config/value.h"
 
 extern const struct cmd cmd_bench_swarm;
 
@@ -18,7 +17,7 @@ static const struct cmd_option options[] = {
     {0, "only", "ROWS", "these rows alone, with commas between: swarm,aria2c,rsync"},
     {0, "peers", "N", "how many peers have the whole model (3)"},
     {'r', "runs", "N", "how often every row is measured, all rows in turn (3)"},
-    {'s', "size", "SIZE", "size of the file that is made where no model is named (512MB)"},
+    {'s', "size", "MIB", "size of the file that is made where no model is named, in MiB (512)"},
     {0},
 };
 
@@ -43,18 +42,16 @@ static int choose_rows(struct swarm_bench *b, const char *given, char **cause)
 
 static int prepare(struct swarm_bench *b, const struct cmd_args *args, char **cause)
 {
-    int64_t peers = 3, runs = 3, size = 512 << 20;
-    const char *given = cmd_args_get(args, "size");
+    int64_t peers = 3, runs = 3, size = 512;
     if (drawer_link_parse(&b->link, "link", cmd_args_get(args, "link"), cause) != 0 ||
         cmd_args_int(args, "peers", 1, SWARM_BENCH_PEERS, &peers, cause) != 0 ||
         cmd_args_int(args, "runs", 1, SWARM_BENCH_RUNS, &runs, cause) != 0 ||
+        cmd_args_int(args, "size", 1, 1 << 20, &size, cause) != 0 ||
         choose_rows(b, cmd_args_get(args, "only"), cause) != 0)
         return -1;
-    if (given != NULL && value_size(given, &size, cause) != 0)
-        return cause_prefix(cause, "--size");
     b->n_peers = (size_t)peers;
     b->runs = (size_t)runs;
-    b->size = (uint64_t)size;
+    b->size = (uint64_t)size << 20;
     b->model = args->n_words > 0 ? args->words[0] : NULL;
     return 0;
 }
@@ -96,7 +93,7 @@ const struct cmd cmd_bench_swarm = {
             "fetches it from all of them, with `tightwad swarm pull`, with aria2c over the same peers' HTTP, and with\n"
             "rsync from a daemon, where these are installed.  All check what they get.  Files go below $TMPDIR; on a\n"
             "tmpfs no disk is measured.  Ends with 0 if every file that was fetched is the one that was given out.\n\n"
-            "  tightwad bench swarm --size 2GB\n"
+            "  tightwad bench swarm --size 2048\n"
             "  tightwad bench swarm --peers 1 --link 2,400",
     .options = options,
     .max_words = 1,

@@ -131,7 +131,8 @@ static int await_drafter(struct drawer *d, size_t i, char **cause)
     if (p != NULL && (stack_wait_line(d->stack, p, UP_MS, cause) != 0 ||
                       stack_wait_http(d->stack, p, "/health", NULL, READY_MS, cause) != 0))
         return -1;
-    d->drafter_at[i] = drawer_front(d->stack, &d->opts.drafter_link, p != NULL ? p->address : d->opts.drafter_at, cause);
+    d->drafter_at[i] =
+        drawer_front(d->stack, &d->opts.drafter_link, p != NULL ? p->address : d->opts.drafter_at, cause);
     return d->drafter_at[i] != NULL ? 0 : -1;
 }
 
