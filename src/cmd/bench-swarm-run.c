@@ -3,10 +3,12 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +28,7 @@ enum {
     HASH_MS = 600000, /* for peers to hash the model */
     GET_MS = 3600000, /* for one transfer */
     LOOK_MS = 5,
+    UP_US = 5000000,
     TAIL_MS = 5000,
     METALINK_PIECE = 1 << 20,
     CONNECTIONS = 4, /* of aria2c to each peer: it is fastest with a few */
@@ -221,19 +224,34 @@ static int start_peer(struct swarm_bench *b, size_t i, char **cause)
     return b->at[i] != NULL ? 0 : -1;
 }
 
+static bool listens(int port)
+{
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool yes = fd >= 0 && connect(fd, (const struct sockaddr *)&to, sizeof(to)) == 0;
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
 static int start_rsync(struct swarm_bench *b, char **cause)
 {
     struct stack_argv a = {0};
     int port = child_free_port(0);
-    char *text =
-        xasprintf("port = %d\naddress = 127.0.0.1\nuse chroot = no\n[m]\npath = %s/source\n", port, b->stack.dir);
+    /* As root it would read as nobody, who may not. */
+    char *text = xasprintf("port = %d\naddress = 127.0.0.1\nuse chroot = no\n%s[m]\npath = %s/source\n", port,
+                           geteuid() == 0 ? "uid = 0\ngid = 0\n" : "", b->stack.dir);
     char *file = stack_write(&b->stack, "rsyncd.conf", text, cause), *at = xasprintf("127.0.0.1:%d", port);
     stack_arg(&a, "rsync");
     stack_arg(&a, "--daemon");
     stack_arg(&a, "--no-detach");
     stack_arg(&a, "--config=%s", file != NULL ? file : "");
-    if (file != NULL && stack_start(&b->stack, "the rsync daemon", &a, cause) != NULL)
+    if (file != NULL && stack_start(&b->stack, "the rsync daemon", &a, cause) != NULL) {
+        for (int64_t until = clock_us() + UP_US; !listens(port) && clock_us() < until;)
+            stack_nap(&b->stack, LOOK_MS);
         b->daemon_at = drawer_front(&b->stack, &b->link, at, cause);
+    }
     stack_argv_finish(&a);
     free(text);
     free(file);

@@ -57,6 +57,7 @@ struct swarm_bench {
     struct swarm_bench_result result[BENCH_SWARM_ROWS];
 };
 
+/* "swarm", "aria2c", "rsync": the program, and what --only calls it. */
 const char *swarm_bench_name(enum swarm_bench_row row);
 
 /* Makes what is to be measured and measures it.  0, or -1 and a cause: nothing could be measured.  A row that fails

@@ -137,37 +137,6 @@ static void show_done(const struct pulling *p, const struct swarm_pull_result *r
     free(wasted);
 }
 
-static void on_done(void *arg, const struct swarm_pull_result *r)
-{
-    struct pulling *p = arg;
-    p->pull = NULL;
-    swarm_show_clear(&p->show);
-    if (r->ok && p->run.json)
-        swarm_show_event("done", json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f}", "path", r->path, "id",
-                                           r->manifest != NULL ? r->manifest->id : "", "fetched",
-                                           (json_int_t)r->fetched, "copied", (json_int_t)r->copied, "wasted",
-                                           (json_int_t)r->wasted, "sent", (json_int_t)given(p), "seconds", r->seconds));
-    else if (r->ok)
-        show_done(p, r);
-    if (r->ok && p->seed && !p->run.json)
-        printf("goes on giving it out; Ctrl-C ends it\n");
-    fflush(stdout);
-    if (r->ok) {
-        p->rc = CMD_OK;
-        return;
-    }
-    if (p->only_estimate && p->estimated) {
-        p->rc = CMD_OK;
-    } else if (!p->estimated || p->rc == CMD_OK) {
-        p->rc = CMD_FAILED;
-        if (p->run.json)
-            swarm_show_event("failed", json_pack("{s:s}", "why", r->why));
-        else
-            cmd_fail("%s: %s", p->what, r->why);
-    }
-    event_base_loopbreak(p->run.base);
-}
-
 /* It is here.  Who leaves at once leaves those behind who get from it what nobody else has. */
 static void stay(struct pulling *p)
 {
@@ -186,6 +155,46 @@ static void stay(struct pulling *p)
         swarm_show_given(&p->show, v);
     }
     free(v);
+}
+
+static void tell_done(const struct pulling *p, const struct swarm_pull_result *r)
+{
+    struct swarm_view *v = xcalloc(1, sizeof(*v));
+    swarm_fill(p->run.swarm, v);
+    swarm_show_event("done", json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f}", "path", r->path, "id",
+                                       r->manifest != NULL ? r->manifest->id : "", "fetched", (json_int_t)r->fetched,
+                                       "copied", (json_int_t)r->copied, "wasted", (json_int_t)r->wasted, "sent",
+                                       (json_int_t)v->sent, "seconds", r->seconds, "slowest_ms", v->slowest_ms));
+    free(v);
+}
+
+static void on_done(void *arg, const struct swarm_pull_result *r)
+{
+    struct pulling *p = arg;
+    p->pull = NULL;
+    swarm_show_clear(&p->show);
+    if (r->ok && p->run.json)
+        tell_done(p, r);
+    else if (r->ok)
+        show_done(p, r);
+    if (r->ok && p->seed && !p->run.json)
+        printf("goes on giving it out; Ctrl-C ends it\n");
+    fflush(stdout);
+    if (r->ok) {
+        p->rc = CMD_OK;
+        stay(p);
+        return;
+    }
+    if (p->only_estimate && p->estimated) {
+        p->rc = CMD_OK;
+    } else if (!p->estimated || p->rc == CMD_OK) {
+        p->rc = CMD_FAILED;
+        if (p->run.json)
+            swarm_show_event("failed", json_pack("{s:s}", "why", r->why));
+        else
+            cmd_fail("%s: %s", p->what, r->why);
+    }
+    event_base_loopbreak(p->run.base);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)

@@ -86,7 +86,7 @@ static void farewell(struct seeding *s)
     char *sent = show_bytes((int64_t)v->sent);
     swarm_show_clear(&s->show);
     if (s->run.json)
-        swarm_show_event("stopped", json_pack("{s:I}", "sent", (json_int_t)v->sent));
+        swarm_show_event("stopped", json_pack("{s:I, s:f}", "sent", (json_int_t)v->sent, "slowest_ms", v->slowest_ms));
     else if (s->shared > 0)
         printf("stopped; %s given\n", sent);
     free(sent);
