@@ -6,6 +6,7 @@
 #include <strings.h>
 #include <sys/queue.h>
 
+#include "base/buf.h"
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -14,7 +15,7 @@
 #include "base/utf8.h"
 #include "probe/scan-place.h"
 
-enum { TOKEN_MAX = 4096 };
+enum { TOKEN_MAX = 4096, TEXT_MAX = 64 * 1024 };
 
 enum state { PULL_MOVES, PULL_COMPLETE, PULL_FAILED, PULL_STOPPED };
 
@@ -361,11 +362,22 @@ static json_t *number(double v)
     return isfinite(v) ? json_real(v) : json_null();
 }
 
+/* On one line: what stands on several is told as parts of a sentence. */
 static json_t *text(const char *s)
 {
-    char *clean = s != NULL && *s != '\0' ? utf8_printable(s, strlen(s)) : NULL;
-    json_t *o = clean != NULL ? json_string(clean) : json_null();
+    struct buf b;
+    if (s == NULL || *s == '\0')
+        return json_null();
+    buf_init(&b, TEXT_MAX);
+    for (size_t n; *s != '\0'; s += n + strspn(s + n, "\n ")) {
+        n = strcspn(s, "\n");
+        buf_add(&b, b.len > 0 ? "; " : "", b.len > 0 ? 2 : 0);
+        buf_add(&b, s, n);
+    }
+    char *clean = utf8_printable(b.data, b.len);
+    json_t *o = json_string(clean);
     free(clean);
+    buf_finish(&b);
     return o;
 }
 
