@@ -83,8 +83,9 @@ void fetch_cancel_needless(struct part *part)
 static bool on_take(void *arg, int status, const char *data, size_t len)
 {
     struct fetch *f = arg;
-    if (status != 206 && size_of(f) != f->part->size)
-        return false; /* the whole of it, from the start, was not asked for */
+    uint64_t whole = f->peer->url ? f->part->transfer->o.manifest->total_size : f->part->size;
+    if (status != 206 && size_of(f) != whole)
+        return false; /* the whole of it was not asked for */
     while (len > 0) {
         if (f->at == f->n)
             return false; /* more than was asked for */
@@ -170,6 +171,10 @@ static void on_trouble(struct swarm_peer *p, size_t piece, const struct httpc_re
         p->most = p->n_fetches > 1 ? p->n_fetches - 1 : 1;
         if (p->troubles > 2)
             p->troubles = 2; /* it is busy, not broken */
+        return;
+    }
+    if (p->url && r->status == 200) {
+        swarm_peer_ban(p, "it does not give parts of files");
         return;
     }
     const char *why = r->error == HTTPC_OK ? "it does not answer as it should" : r->message;
