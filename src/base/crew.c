@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 struct entry {
@@ -24,7 +25,8 @@ struct crew {
     size_t n_threads;
     int fd; /* eventfd: jobs have ended */
     struct event *ended_event;
-    size_t waiting; /* the loop's alone */
+    size_t waiting; /* the loop's alone, as is: */
+    int64_t slowest_us;
     pthread_mutex_t lock;
     pthread_cond_t more;       /* the queue has grown, or it is the end */
     struct list queued, ended; /* under the lock, as is: */
@@ -94,7 +96,10 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
         struct crew_job job = e->job;
         free(e);
         c->waiting--;
+        int64_t since = clock_us();
         job.done(job.data);
+        int64_t took = clock_us() - since;
+        c->slowest_us = took > c->slowest_us ? took : c->slowest_us;
     }
 }
 
@@ -188,4 +193,9 @@ size_t crew_threads(const struct crew *c)
 size_t crew_waiting(const struct crew *c)
 {
     return c->waiting;
+}
+
+uint64_t crew_slowest_us(const struct crew *c)
+{
+    return (uint64_t)c->slowest_us;
 }

@@ -4,6 +4,7 @@
 #define TIGHTWAD_BASE_CREW_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <event2/event.h>
 
@@ -28,6 +29,7 @@ struct crew_job {
 /* From the loop's thread.  Never blocks; the queue has no bound, so callers bound what they have under way. */
 void crew_add(struct crew *c, const struct crew_job *job);
 size_t crew_threads(const struct crew *c);
-size_t crew_waiting(const struct crew *c); /* jobs given and not done yet */
+size_t crew_waiting(const struct crew *c);      /* jobs given and not done yet */
+uint64_t crew_slowest_us(const struct crew *c); /* longest that one `done` has held the loop */
 
 #endif

@@ -404,6 +404,8 @@ static void on_write(struct bufferevent *bev, void *arg)
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct httpd_conn *c = arg;
+    struct httpd *h = c->server;
+    int64_t since = clock_us();
 
     /* The end of the peer's stream between requests: replies on their way are still sent.  While a handler works it
      * means that nobody waits for the answer any more. */
@@ -416,6 +418,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
         return;
     }
     conn_gone(c);
+    httpd_took(h, since);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -262,9 +262,10 @@ static void deliver(struct httpc_call *call)
             make_ready(call);
             return;
         }
-        if (call->in_multi && !call->finished && (call->paused || call->full))
+        bool full = call->full;
+        call->full = false; /* curl may bring more at once, and fill it again */
+        if (call->in_multi && !call->finished && (call->paused || full))
             curl_easy_pause(call->easy, call->paused ? CURLPAUSE_RECV : CURLPAUSE_CONT);
-        call->full = false;
     }
     if (call->finished && !call->paused)
         done(call);
@@ -296,27 +297,43 @@ static void after_curl(struct httpc *c)
     }
 }
 
+/* An event that began then has been dealt with. */
+static void took(struct httpc *c, int64_t since_us)
+{
+    int64_t us = clock_us() - since_us;
+
+    if (us > 0 && (uint64_t)us > c->counters.slowest_us)
+        c->counters.slowest_us = (uint64_t)us;
+}
+
 static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
+    int64_t since = clock_us();
+
     after_curl(arg);
+    took(arg, since);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct httpc *c = arg;
+    int64_t since = clock_us();
     int running;
 
     curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     after_curl(c);
+    took(c, since);
 }
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct httpc *c = arg;
     int running, bits = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+    int64_t since = clock_us();
 
     curl_multi_socket_action(c->multi, fd, bits, &running);
     after_curl(c);
+    took(c, since);
 }
 
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)

@@ -35,6 +35,7 @@ struct httpc_result {
  * with what was sent and had arrived so far. */
 struct httpc_counters {
     uint64_t bytes_out, bytes_in;
+    uint64_t slowest_us; /* longest that one event of the client, with the callbacks it led to, has held the loop */
 };
 
 struct httpc_opts {

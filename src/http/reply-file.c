@@ -4,14 +4,21 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/sendfile.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 
 /* Bytes in one call: on loopback the receiver's part of the work is done in it too, and the loop has others to serve.
  */
 enum { SEND_STEP = 256 * 1024 };
+
+/* Bytes that the kernel takes ahead of what the link carries.  Left to itself it takes megabytes of each connection,
+ * and then it is no more our choice whom a slow link serves. */
+enum { UNSENT_MAX = 512 * 1024 };
 
 bool httpd_is_head(const struct httpd_request *r)
 {
@@ -93,8 +100,10 @@ void httpd_file_send(struct httpd_request *r, int fd, uint64_t offset, size_t le
     r->send_fd = fd;
     r->send_at = offset;
     r->send_len = len;
-    if (!c->send)
+    if (!c->send) {
+        setsockopt(bufferevent_getfd(c->bev), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &(int){UNSENT_MAX}, sizeof(int));
         c->send = event_new(httpd_base(c->server), bufferevent_getfd(c->bev), EV_WRITE, on_send, c);
+    }
     if (evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
         wait_for_room(c);
     else

@@ -23,8 +23,13 @@ enum {
     APART_US = 1000 * 1000, /* between announcements */
     ANSWER_US = 250 * 1000, /* those who are asked answer within that, not all at once */
     ASK_TIMES = 2,
-    READ_AT_ONCE = 32,   /* datagrams a turn of the loop */
-    READ_A_SECOND = 256, /* more are left to the kernel, which drops them */
+    READ_AT_ONCE = 32, /* datagrams a turn of the loop */
+    /* What is heard in a window of time; the rest is not looked at.  Nobody drowns the others: each sender has a share
+     * of its own (those whose addresses fall on one of so many places have one together). */
+    WINDOW_US = 10 * 1000 * 1000,
+    PLACES = 256,
+    HEARD_OF_ONE = 40,
+    HEARD_IN_ALL = 2000,
 };
 
 /* A network interface, by one of its IPv4 addresses. */
@@ -37,7 +42,7 @@ struct card {
 struct find {
     find_peer_cb *on_peer;
     void *arg;
-    struct event *readable, *timer, *resume; /* resume: reading, after too much came */
+    struct event *readable, *timer;
     int fd;
     char peer[FIND_PEER + 1];
     char *interface; /* NULL: all */
@@ -49,11 +54,11 @@ struct find {
     struct card card[CARDS_MAX];
     size_t n_cards;
     int asks_left;
-    int64_t sent; /* when, clock_us */
-    int64_t due;  /* when the timer fires */
-    int64_t second;
-    unsigned read; /* datagrams since `second` */
-    uint64_t rng;
+    int64_t sent;   /* when, clock_us */
+    int64_t due;    /* when the timer fires */
+    int64_t window; /* when it began */
+    unsigned heard, heard_of[PLACES];
+    uint64_t rng, key; /* of chance, and of the senders' places */
 };
 
 /* --- interfaces --- */
@@ -209,39 +214,34 @@ static void take_message(struct find *f, const struct sockaddr_in *from, const c
     f->on_peer(f->arg, address, m.peer, ids, m.n_ids);
 }
 
-static void on_resume(evutil_socket_t fd, short what, void *arg)
+/* Whether a sender may be listened to. */
+static bool may_hear(struct find *f, uint32_t sender)
 {
-    struct find *f = arg;
-    event_add(f->readable, NULL);
-}
-
-/* Whether a datagram more may be read in this second; if not, reading pauses. */
-static bool may_read(struct find *f)
-{
+    unsigned *of_one = &f->heard_of[noise_mix(f->key + sender) % PLACES];
     int64_t now = clock_us();
-    if (now - f->second >= 1000000) {
-        f->second = now;
-        f->read = 0;
+    if (now - f->window >= WINDOW_US) {
+        f->window = now;
+        f->heard = 0;
+        memset(f->heard_of, 0, sizeof(f->heard_of));
     }
-    if (f->read++ < READ_A_SECOND)
-        return true;
-    struct timeval rest = {.tv_usec = 1000000 - 1 - (now - f->second)};
-    event_del(f->readable);
-    evtimer_add(f->resume, &rest);
-    return false;
+    if (*of_one >= HEARD_OF_ONE || f->heard >= HEARD_IN_ALL)
+        return false;
+    (*of_one)++;
+    f->heard++;
+    return true;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct find *f = arg;
-    for (int i = 0; i < READ_AT_ONCE && may_read(f); i++) {
+    for (int i = 0; i < READ_AT_ONCE; i++) {
         char data[FIND_BYTES + 1]; /* one more shows that it is too long */
         struct sockaddr_in from = {.sin_family = AF_UNSPEC};
         socklen_t size = sizeof from;
         ssize_t n = recvfrom(f->fd, data, sizeof data, MSG_DONTWAIT, (struct sockaddr *)&from, &size);
         if (n < 0)
             return;
-        if (from.sin_family == AF_INET)
+        if (from.sin_family == AF_INET && may_hear(f, from.sin_addr.s_addr))
             take_message(f, &from, data, (size_t)n);
     }
 }
@@ -283,9 +283,9 @@ struct find *find_create(struct event_base *base, const struct find_opts *o, fin
     f->interface = xstrdup(o->interface);
     f->host = o->host != NULL && !is_wildcard(o->host) ? xstrdup(o->host) : NULL;
     f->rng = strtoull(f->peer + FIND_PEER / 2, NULL, 16);
+    f->key = noise_mix(f->rng ^ (uint64_t)clock_us());
     f->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, f);
     f->timer = evtimer_new(base, on_timer, f);
-    f->resume = evtimer_new(base, on_resume, f);
     look_at_cards(f);
     if (f->interface != NULL && f->n_cards == 0) {
         cause_set(cause, "no interface that is up has the address %s", f->interface);
@@ -303,7 +303,6 @@ void find_destroy(struct find *f)
         return;
     event_free(f->readable);
     event_free(f->timer);
-    event_free(f->resume);
     close(f->fd);
     free(f->interface);
     free(f->host);

@@ -70,6 +70,12 @@ static void send_news(struct stream *t)
     free(piece);
 }
 
+/* Where nobody but programs of this machine can reach it. */
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0;
+}
+
 static void send_peers(struct stream *t)
 {
     const struct share *h = t->served->share;
@@ -77,7 +83,7 @@ static void send_peers(struct stream *t)
     size_t n = 0;
     t->new_peers = false;
     for (size_t i = 0; i < h->n_peers && n < SWARM_MESSAGE_PEERS; i++) {
-        if (strcmp(h->peer[i], t->address) != 0)
+        if (strcmp(h->peer[i], t->address) != 0 && (httpd_peer_is_local(t->request) || !is_loopback(h->peer[i])))
             snprintf(address[n++], sizeof(address[0]), "%s", h->peer[i]);
     }
     if (n == 0)

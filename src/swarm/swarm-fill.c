@@ -70,6 +70,16 @@ static void fill_models(const struct swarm *s, struct swarm_view *v)
     free(extra);
 }
 
+/* Of all that a swarm does on the loop: its server, its requests, the ends of what its crew does.  Microseconds. */
+static uint64_t slowest_of(const struct swarm *s, const struct swarm_server_counters *server)
+{
+    struct httpc_counters http;
+    httpc_get_counters(s->http, &http);
+    uint64_t crew = crew_slowest_us(s->crew), most = server->slowest_us;
+    most = http.slowest_us > most ? http.slowest_us : most;
+    return crew > most ? crew : most;
+}
+
 void swarm_fill(const struct swarm *s, struct swarm_view *v)
 {
     struct swarm_server_counters c;
@@ -86,6 +96,6 @@ void swarm_fill(const struct swarm *s, struct swarm_view *v)
     v->fetched = s->fetched_before;
     v->uploads = c.uploads;
     v->waiting = c.waiting;
-    v->slowest_ms = (double)c.slowest_us / 1000;
+    v->slowest_ms = (double)slowest_of(s, &c) / 1000;
     fill_models(s, v);
 }

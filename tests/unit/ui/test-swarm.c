@@ -61,14 +61,18 @@ static void begins(const char *text, const char *want)
 
 static void holds(const char *text, const char *word)
 {
-    if (strstr(text, word) == NULL)
-        fail_msg("there is no \"%s\" in\n%s", word, text);
+    const char *at = strstr(text, word);
+    if (at == NULL)
+        print_error("there is no \"%s\" in\n%s", word, text);
+    assert_non_null(at);
 }
 
 static void lacks(const char *text, const char *word)
 {
-    if (strstr(text, word) != NULL)
-        fail_msg("there is a \"%s\" in\n%s", word, text);
+    const char *at = strstr(text, word);
+    if (at != NULL)
+        print_error("there is a \"%s\" in\n%s", word, text);
+    assert_null(at);
 }
 
 static void the_swarm_in_ascii(void **state)
