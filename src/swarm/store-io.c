@@ -148,6 +148,12 @@ int store_io_reserve(int fd, uint64_t at, uint64_t size)
     return rc != 0 && store_io_is_full(errno) ? -1 : 0;
 }
 
+void store_io_release(int fd, uint64_t at, uint64_t size)
+{
+    while (fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)at, (off_t)size) != 0 && errno == EINTR)
+        ;
+}
+
 int store_io_rename(int dir, const char *from, const char *to)
 {
     if (renameat2(dir, from, dir, to, RENAME_NOREPLACE) == 0)

@@ -25,6 +25,9 @@ int store_io_copy(int to, uint64_t to_at, int from, uint64_t from_at, uint64_t s
  * there is no room. */
 int store_io_reserve(int fd, uint64_t at, uint64_t size);
 
+/* Gives the blocks of that range back; where that can't be done they stay, and are written over. */
+void store_io_release(int fd, uint64_t at, uint64_t size);
+
 /* In a folder, and never over anything: 0, or -1 and errno (EEXIST: there is something of that name). */
 int store_io_rename(int dir, const char *from, const char *to);
 

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "swarm/manifest-make.h"
 #include "swarm/store-internal.h"
+#include "swarm/store-io.h"
 #include "swarm/store-part.h"
 
 static int failed(struct store *s, int error, const char *doing)
@@ -194,6 +195,19 @@ void store_open_begin(void *store)
         tidy(s);
 }
 
+/* Blocks of pieces that were under way when their process ended would count twice: as taken, and as room that is still
+ * needed. */
+static void release_rest(struct store *s)
+{
+    const struct manifest *m = s->manifest;
+
+    for (size_t i = 0; i < m->n_pieces; i++) {
+        if (!bits_has(&s->opening.good, i))
+            store_io_release(s->fd, m->piece[i].offset, m->piece[i].size);
+    }
+    store_look_room(s);
+}
+
 void store_open_end(void *store)
 {
     struct store *s = store;
@@ -207,4 +221,6 @@ void store_open_end(void *store)
         failed(s, errno, "the map beside it could not be written");
     else if (s->opening.old && renameat(s->dir_fd, s->new_name, s->dir_fd, s->part_name) != 0)
         failed(s, errno, "could not be renamed");
+    else
+        release_rest(s);
 }
