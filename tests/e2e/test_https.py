@@ -5,9 +5,9 @@ import os
 import select
 import socket
 import ssl
-import subprocess
 import threading
 
+from certificates import certificate
 from exact import Case, check_exact
 from harness import *
 from prompts import prompts
@@ -50,16 +50,6 @@ class Tls:
 
     def close(self):
         self.socket.close()
-
-
-def certificate(folder):
-    path = os.path.join(folder, "localhost.pem")
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost", "-keyout", path, "-out", path + ".crt"],
-                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with open(path, "a") as f, open(path + ".crt") as crt:
-        f.write(crt.read())
-    return path
 
 
 def reason(proxy):

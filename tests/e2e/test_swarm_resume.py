@@ -1,50 +1,23 @@
 """A pull that is killed, meets a full disk, or finds its notes and its file damaged goes on: no piece that was verified is
 fetched a second time, nothing is lost, and the file is right."""
 import filecmp
-import json
 import os
 import random
 import signal
 import subprocess
 import tempfile
 
-import bulk_gguf
 from fake_peer import FakePeer
 from harness import *
+from pulls import MIB, event, finish, make_model
+from pulls import pull as pull_of
 
-TIGHTWAD = os.path.join(BUILD, "tightwad")
-MIB = 1 << 20
-HOME = tempfile.mkdtemp(dir=shared.folder)
-ENV = {"HOME": HOME, "XDG_CACHE_HOME": HOME + "/cache", "XDG_CONFIG_HOME": HOME + "/config",
-       "XDG_RUNTIME_DIR": HOME + "/run"}
-os.mkdir(HOME + "/run", 0o700)
-
-
-def make_model(folder, size, **kw):
-    path = os.path.join(folder, "model.gguf")
-    bulk_gguf.write(path, size, **kw)
-    subprocess.run([TIGHTWAD, "manifest", "create", path], check=True, env=dict(os.environ, **ENV),
-                   stdout=subprocess.DEVNULL)
-    with open(path + ".tightwad.manifest") as f:
-        return path, json.load(f)
-
-
-MODEL, MANIFEST = make_model(shared.folder, 96 * MIB, layers=90)
+MODEL, MANIFEST = make_model(shared.folder, "model.gguf", 96 * MIB, layers=90)
 PIECES = MANIFEST["pieces"]
 
 
-def pull(t, peer, dest, args=(), **kw):
-    p = t.process([TIGHTWAD, "swarm", "pull", MANIFEST["id"], "--peer", peer.address, "--dest", dest, "--listen",
-                      "127.0.0.1:%d" % free_port(), "--no-discovery", "--no-local", "--json", *args],
-                  name="pull", env=ENV, **kw)
-    p.expected_end = True
-    return p
-
-
-def finish(t, process, timeout=60):
-    done = json.loads(process.wait_line(r'^\{"event":"(done|failed)".*', timeout).group(0))
-    t.equal(process.wait(20), 0 if done["event"] == "done" else 1)
-    return done
+def pull(t, peer, dest):
+    return pull_of(t, MANIFEST["id"], [peer], dest, "--no-local")
 
 
 def digits(dest):
@@ -52,10 +25,6 @@ def digits(dest):
     with open(os.path.join(dest, "model.gguf.part.map")) as f:
         lines = f.read().split("\n")
     return {i for i, c in enumerate(lines[3]) if c == "1"}
-
-
-def size_of(pieces):
-    return sum(PIECES[i]["size"] for i in pieces)
 
 
 def check_whole(t, dest):
@@ -150,7 +119,7 @@ def _(t):
             f.write(bytes(60 * MIB))
         p = pull(t, peer, dest)
         t.equal(p.wait(30), 1)
-        failed = json.loads(p.wait_line(r'^\{"event":"failed".*').group(0))
+        failed = event(p, "failed")
         t.check("needs" in failed["why"] and "are free" in failed["why"], failed["why"])
         t.equal(sum(peer.reset().values()), 0, "it was fetched all the same")
 
@@ -204,7 +173,7 @@ def _(t):
     p = pull(t, peer, dest)
     wait_until("a part of it", lambda: sum(peer.sent.values()) >= 12 * MIB, 30)
     p.signal(signal.SIGINT)
-    p.wait_line(r'^\{"event":"stopped"')
+    event(p, "stopped")
     p.wait(10)
     t.equal(sorted(os.listdir(dest)), ["model.gguf.part", "model.gguf.part.map"])
     had = digits(dest)
