@@ -35,6 +35,7 @@ struct pulling {
     struct swarm_pull_opts opts;
     struct swarm_pull *pull; /* NULL: it has ended */
     const char *what;
+    char *dir; /* where models go when nothing is said */
     bool only_estimate, seed, estimated, interrupted;
     unsigned idle; /* ticks since it was needed last, once it is here */
     bool staying;
@@ -53,31 +54,40 @@ static char *printable(const char *text)
     return utf8_printable(text, strlen(text));
 }
 
+static const char *folder(const struct pulling *p)
+{
+    return p->opts.dir != NULL ? p->opts.dir : p->dir;
+}
+
 static void show_estimate(const struct pulling *p, const struct manifest *m, const struct swarm_estimate *e)
 {
-    const char *dir = p->opts.dir != NULL ? p->opts.dir : p->run.settings.opts.dir;
-    char *own = dir == NULL ? swarm_default_dir() : NULL;
     char *size = show_bytes((int64_t)e->size), *have = show_bytes((int64_t)e->have);
     char *local = show_bytes((int64_t)e->local), *fetch = show_bytes((int64_t)e->fetch), *room = show_bytes(e->room);
-    char *quant = printable(m->quantisation != NULL ? m->quantisation : "");
+    char *quant = printable(m->quantisation != NULL ? m->quantisation : ""), *listen = swarm_run_listen(&p->run);
     printf("%s  %s in %zu piece%s%s%s\n  id %s\n", m->filename, size, m->n_pieces, m->n_pieces == 1 ? "" : "s",
            quant[0] != '\0' ? ", " : "", quant, m->id);
-    printf("  here %s, in other models here %s, to fetch %s\n", have, local, fetch);
-    printf("  goes to %s, where %s are free\n", dir != NULL ? dir : own, room);
+    printf("  to fetch %s", fetch);
+    if (e->have > 0)
+        printf("; here already %s", have);
+    if (e->local > 0)
+        printf("; from other models here %s", local);
+    printf("\n  goes to %s, where %s are free\n", folder(p), room);
+    if (!p->only_estimate)
+        printf("  given on at %s%s\n", listen,
+               swarm_run_is_open(&p->run) ? "" : ", to this machine alone; --listen 0.0.0.0 opens it");
     fflush(stdout);
-    free(own);
     free(size);
     free(have);
     free(local);
     free(fetch);
     free(room);
     free(quant);
+    free(listen);
 }
 
 static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_estimate *e)
 {
     struct pulling *p = arg;
-    const char *dir = p->opts.dir != NULL ? p->opts.dir : p->run.settings.opts.dir;
     swarm_show_clear(&p->show);
     p->estimated = true;
     if (p->run.json)
@@ -88,7 +98,7 @@ static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_
                                    e->room >= 0 ? json_integer(e->room) : json_null()));
     else
         show_estimate(p, m, e);
-    char *no_room = p->only_estimate ? NULL : swarm_no_room(m, e, dir != NULL ? dir : "its folder");
+    char *no_room = p->only_estimate ? NULL : swarm_no_room(m, e, folder(p));
     if (no_room == NULL)
         return !p->only_estimate;
     p->rc = CMD_FAILED;
@@ -111,10 +121,13 @@ static uint64_t given(const struct pulling *p)
 
 static void show_done(const struct pulling *p, const struct swarm_pull_result *r)
 {
-    char took[BAR_WORD], *fetched = show_bytes((int64_t)r->fetched), *copied = show_bytes((int64_t)r->copied);
+    char took[32], *fetched = show_bytes((int64_t)r->fetched), *copied = show_bytes((int64_t)r->copied);
     char *rate = swarm_show_rate(r->seconds > 0 ? (double)r->fetched / r->seconds : 0);
     char *sent = show_bytes((int64_t)given(p)), *wasted = show_bytes((int64_t)r->wasted);
-    bar_time(took, r->seconds);
+    if (r->seconds < 60)
+        snprintf(took, sizeof(took), "%.*f s", r->seconds < 10 ? 1 : 0, r->seconds);
+    else
+        bar_time(took, r->seconds);
     if (p->opts.first_layer >= 0 || p->opts.output)
         printf("these layers are in %s\n", r->path);
     else if (r->fetched == 0 && r->copied == 0 && !p->estimated)
@@ -210,18 +223,6 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     free(m);
 }
 
-static void greet(const struct pulling *p)
-{
-    char *listen = swarm_run_listen(&p->run);
-    if (p->run.json)
-        swarm_show_event("pulling", json_pack("{s:s, s:s}", "what", p->what, "listen", listen));
-    else
-        printf("gives out at %s what is here already%s\n", listen,
-               swarm_run_is_open(&p->run) ? "" : ",\nto this machine alone (--listen 0.0.0.0: to its networks)");
-    fflush(stdout);
-    free(listen);
-}
-
 /* Ctrl-C on the way. */
 static void broken_off(struct pulling *p)
 {
@@ -251,7 +252,10 @@ static int pull(struct pulling *p)
     p->pull = swarm_pull(p->run.swarm, &p->opts, &calls, &cause);
     if (p->pull == NULL)
         return cmd_fail_cause(cause);
-    greet(p);
+    char *listen = swarm_run_listen(&p->run);
+    if (p->run.json)
+        swarm_show_event("pulling", json_pack("{s:s, s:s}", "what", p->what, "listen", listen));
+    free(listen);
     struct event *tick = event_new(p->run.base, -1, EV_PERSIST, on_tick, p);
     event_add(tick, &(struct timeval){.tv_usec = SWARM_SHOW_MS * 1000});
     event_base_dispatch(p->run.base);
@@ -304,9 +308,12 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
         rc = CMD_USAGE;
     }
     p.run.settings.opts.download_limit = rc == CMD_OK ? p.run.cfg->swarm.download_limit : 0;
-    if (rc == CMD_OK)
+    if (rc == CMD_OK) {
+        p.dir = p.run.settings.opts.dir != NULL ? xstrdup(p.run.settings.opts.dir) : swarm_default_dir();
         rc = pull(&p);
+    }
     swarm_run_finish(&p.run);
+    free(p.dir);
     return rc;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/fields.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "cmd/bar.h"
@@ -35,6 +36,8 @@ void swarm_show_init(struct swarm_show *s, bool json)
     if (setlocale(LC_CTYPE, "") != NULL)
         s->utf8 = strcasecmp(nl_langinfo(CODESET), "UTF-8") == 0;
     setlocale(LC_CTYPE, "C");
+    log_set_level(LOG_WARN);
+    log_set_stderr(!s->terminal); /* lines of the log would tear what is drawn in place */
 }
 
 void swarm_show_clear(struct swarm_show *s)

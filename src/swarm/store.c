@@ -317,6 +317,14 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+void store_discard(struct store *s)
+{
+    if (s->complete || s->share->have.count > 0)
+        return;
+    unlinkat(s->dir_fd, s->part_name, 0);
+    unlinkat(s->dir_fd, s->map_name, 0);
+}
+
 void store_destroy(struct store *s)
 {
     struct store_source *src;

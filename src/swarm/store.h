@@ -35,6 +35,8 @@ struct store_opts {
  * with its holder).  done is called once, never before this returns; on anything but STORE_OK destroy the store. */
 struct store *store_open(struct event_base *base, struct crew *crew, struct manifest *m, const struct store_opts *o,
                          store_cb *done, void *arg);
+/* Before it is destroyed, right after its opening: a .part that has no piece is removed with its map. */
+void store_discard(struct store *s);
 /* Waits for the disk work under way.  The .part and its map stay.  Each store_write and store_check that has not been
  * told of is told STORE_FAILED, inside this or later; of all other calls nothing is heard.  NULL is fine; not inside a
  * callback. */

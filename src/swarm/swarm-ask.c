@@ -256,17 +256,16 @@ static char *why_nothing(const struct ask *a)
 {
     size_t answered = 0;
     struct buf b;
-    const char *what = a->o.id != NULL ? a->o.id : a->o.name;
     buf_init(&b, 16384);
     for (size_t i = 0; i < a->n; i++)
         answered += a->peer[i].state == ASKED_HAS_NOT;
     if (a->n == 0)
-        buf_printf(&b, "nobody can be asked for %s: no peer is given%s", what,
+        buf_printf(&b, "nobody can be asked: no peer is given%s",
                    a->o.listen ? ", and none has announced itself on the local network" : "");
     else if (answered > 0)
-        buf_printf(&b, "%zu peer%s, and none has %s", answered, answered == 1 ? " answers" : "s answer", what);
+        buf_printf(&b, answered == 1 ? "the only peer that answers does not have it" : "no peer that answers has it");
     else
-        buf_printf(&b, "nobody has answered who has %s", what);
+        buf_printf(&b, "no peer answers");
     for (size_t i = 0; i < a->n_other && answered > 0 && a->o.id == NULL; i++)
         buf_printf(&b, "%s%s%s", i == 0 ? "; there is " : ", ", a->other[i], i + 1 == ASK_OTHERS ? " …" : "");
     size_t told = 0;

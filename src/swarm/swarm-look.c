@@ -26,6 +26,9 @@ static void on_file(void *arg, struct manifest *m, const char *why)
 static void on_web_done(void *arg, struct manifest *m, const char *path, const char *why)
 {
     struct swarm_pull *p = arg;
+    struct swarm_view_model v = {0};
+    web_fill(p->web, &v);
+    p->fetched = v.fetched;
     if (m != NULL)
         swarm_share(p->swarm, path, NULL, NULL, NULL);
     p->m = m;

@@ -110,7 +110,8 @@ static void begin(struct swarm_pull *p)
     struct swarm_estimate e;
     estimate(p, &e);
     if (!p->head && p->calls.on_estimate != NULL && !p->calls.on_estimate(p->calls.arg, p->m, &e)) {
-        pull_end(p, false, NULL, "it was not wanted at that price");
+        store_discard(p->store);
+        pull_end(p, false, NULL, "what it would have taken was not wanted");
         return;
     }
     p->item = swarm_item_add(p->swarm, store_share(p->store), p->store);
