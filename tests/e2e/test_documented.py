@@ -52,7 +52,7 @@ def _(t):
             missing.append(verb)
         for option in re.findall(r"^\s+(?:-\w, )?(--[a-z][a-z-]+)", text, re.M):
             own = "tightwad-%s.1" % verb if verb in ("node", "worker") else "tightwad.1"
-            if verb.split()[0] in ("distribute", "manifest", "swarm") and option not in ("--config", "--help"):
+            if (verb.split()[0] in ("distribute", "manifest", "swarm") or verb == "bench swarm") and option not in ("--config", "--help"):
                 own = "tightwad-swarm.1"
             if option not in page(own):
                 missing.append("%s %s" % (verb, option))
