@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/order.h"
+#include "agent/preseed.h"
 #include "agent/pulls.h"
 #include "agent/runs.h"
 #include "base/cause.h"
@@ -49,6 +50,7 @@ struct agent {
     struct agent_runs *runs;
     struct httpc *client; /* to peers of the swarm */
     struct agent_pulls *pulls;
+    struct preseeds *preseeds;
     struct here *here; /* a probe under way, or NULL */
     bool whole;        /* it is one of everything */
     bool outdated;     /* and something has changed since it began */
@@ -331,6 +333,46 @@ static void handle_pull_stop(struct httpd_request *r, void *arg)
     json_decref(body);
 }
 
+static void preseed(struct agent *a, struct httpd_request *r)
+{
+    char *cause = NULL;
+    int status = 400;
+    json_t *body = body_of(r);
+    if (body == NULL)
+        return;
+    json_t *work = preseeds_start(a->preseeds, body, &a->machine, httpd_peer(r), &status, &cause);
+    if (work != NULL) {
+        httpd_reply_json(r, 200, work);
+    } else {
+        log_warn("an order of %s was refused: %s", httpd_peer(r), cause);
+        httpd_reply_error(r, status, NULL, status == 409 ? "not_started" : "refused", "%s", cause);
+    }
+    free(cause);
+    json_decref(body);
+}
+
+static void handle_preseed(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    if (may(a, r, false))
+        when_probed(a, true, FRESH_US, r, preseed); /* what models there are may just have changed */
+}
+
+static void handle_preseed_look(struct httpd_request *r, void *arg)
+{
+    struct agent *a = arg;
+    if (!may(a, r, true))
+        return;
+    const char *text = httpd_query(r, "number");
+    char *end = NULL;
+    long n = text != NULL && *text != '\0' ? strtol(text, &end, 10) : -1;
+    json_t *work = end != NULL && *end == '\0' && n >= 0 && n <= INT32_MAX ? preseeds_json(a->preseeds, (int)n) : NULL;
+    if (work == NULL)
+        httpd_reply_error(r, 404, "number", "unknown_number", "no cache is filled here under that number");
+    else
+        httpd_reply_json(r, 200, work);
+}
+
 /* ---- the whole ---- */
 
 /* Where the programs listen unless an order says otherwise: where the agent does.  A name is no address to bind to. */
@@ -357,6 +399,8 @@ static void route(struct agent *a)
         {HTTPD_GET, "/v1/agent/pulls", handle_pulls},
         {HTTPD_POST, "/v1/agent/pull", handle_pull},
         {HTTPD_POST, "/v1/agent/pull/stop", handle_pull_stop},
+        {HTTPD_POST, "/v1/agent/preseed", handle_preseed},
+        {HTTPD_GET, "/v1/agent/preseed", handle_preseed_look},
     };
     for (size_t i = 0; i < ARRAY_LEN(routes); i++)
         httpd_route(a->http, routes[i].method, routes[i].path, true, routes[i].fn, a); /* may() decides */
@@ -373,6 +417,7 @@ static void take_folders(struct agent *a, const struct agent_opts *opts)
                                            .arrived = on_arrived,
                                            .arg = a};
     a->pulls = agent_pulls_create(a->base, a->client, &pulls);
+    a->preseeds = preseeds_create(a->base, a->pulls);
     a->folders = xcalloc(opts->n_folders + 2, sizeof(char *));
     for (; a->n_folders < opts->n_folders; a->n_folders++)
         a->folders[a->n_folders] = xstrdup(opts->folders[a->n_folders]);
@@ -417,6 +462,7 @@ void agent_destroy(struct agent *a)
     free(a->waiting);
     here_cancel(a->here);
     agent_runs_destroy(a->runs);
+    preseeds_destroy(a->preseeds);
     agent_pulls_destroy(a->pulls);
     httpc_destroy(a->client);
     machine_finish(&a->machine);

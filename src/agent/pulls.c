@@ -6,16 +6,13 @@
 #include <strings.h>
 #include <sys/queue.h>
 
-#include "base/buf.h"
+#include "agent/from.h"
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "probe/scan-place.h"
-
-enum { TOKEN_MAX = 4096, TEXT_MAX = 64 * 1024 };
 
 enum state { PULL_MOVES, PULL_COMPLETE, PULL_FAILED, PULL_STOPPED };
 
@@ -205,50 +202,6 @@ static struct pull *find(struct agent_pulls *p, const char *what)
     return NULL;
 }
 
-struct addresses {
-    char *list[AGENT_PEERS_MAX];
-    size_t n;
-};
-
-static void addresses_finish(struct addresses *a)
-{
-    for (size_t i = 0; i < a->n; i++)
-        free(a->list[i]);
-}
-
-/* One address as it will be asked; NULL: it is none.  ":PORT" is at the machine that sent the order. */
-static char *address_of(const char *text, const char *sender)
-{
-    char *host = NULL;
-    int port;
-    if (text != NULL && text[0] == ':')
-        return strspn(text + 1, "0123456789") == strlen(text + 1) && text[1] != '\0' && atoi(text + 1) <= 65535
-                   ? xasprintf(strchr(sender, ':') != NULL ? "[%s]%s" : "%s%s", sender, text)
-                   : NULL;
-    if (text == NULL || scan_host_parse(text, &host, &port, NULL) != 0)
-        return NULL;
-    free(host);
-    return xstrdup(text);
-}
-
-/* 0, or -1 and a cause; finish it in both cases. */
-static int read_peers(const json_t *order, const char *sender, struct addresses *to, char **cause)
-{
-    const json_t *list = json_object_get(order, "peers");
-    *to = (struct addresses){0};
-    if (list == NULL || json_is_null(list))
-        return 0;
-    if (!json_is_array(list) || json_array_size(list) > AGENT_PEERS_MAX)
-        return cause_set(cause, "peers: expected a list of at most %d addresses", AGENT_PEERS_MAX);
-    for (size_t i = 0; i < json_array_size(list); i++) {
-        char *address = address_of(json_string_value(json_array_get(list, i)), sender);
-        if (address == NULL)
-            return cause_set(cause, "peers[%zu]: expected HOST, HOST:PORT or :PORT", i);
-        to->list[to->n++] = address;
-    }
-    return 0;
-}
-
 static json_t *to_json(struct pull *q);
 
 /* The oldest that has ended makes room.  False: all are under way. */
@@ -267,7 +220,7 @@ static bool make_room(struct agent_pulls *p)
     return false;
 }
 
-static struct pull *begin(struct agent_pulls *p, struct swarm *s, const char *what, const struct addresses *from,
+static struct pull *begin(struct agent_pulls *p, struct swarm *s, const char *what, const struct agent_order_from *from,
                           char **cause)
 {
     struct pull *q = xcalloc(1, sizeof(*q));
@@ -293,7 +246,7 @@ static struct pull *begin(struct agent_pulls *p, struct swarm *s, const char *wh
 
 /* The one that is asked for, new or under way. */
 static struct pull *begin_or_join(struct agent_pulls *p, struct swarm *s, const char *what,
-                                  const struct addresses *from, char **cause)
+                                  const struct agent_order_from *from, char **cause)
 {
     struct pull *q = find(p, what);
     if (q != NULL && q->swarm_pull != NULL) {
@@ -309,32 +262,29 @@ static struct pull *begin_or_join(struct agent_pulls *p, struct swarm *s, const 
     return NULL;
 }
 
-static int read_order(const json_t *order, const char *sender, const char **what, const char **token,
-                      struct addresses *from, char **cause)
+static int read_order(const json_t *order, const char *sender, const char **what, struct agent_order_from *from,
+                      char **cause)
 {
-    if (read_peers(order, sender, from, cause) != 0 || json_get_string(order, "what", what, cause) < 0 ||
-        json_get_string(order, "token", token, cause) < 0)
+    if (agent_order_from_read(from, order, sender, cause) != 0 || json_get_string(order, "what", what, cause) < 0)
         return -1;
     if (*what == NULL || !swarm_is_remote(*what))
         return cause_set(cause, "what: expected the id of a manifest, the name of a model or an http(s) URL");
-    if (*token != NULL && (strlen(*token) > TOKEN_MAX || strpbrk(*token, "\r\n") != NULL))
-        return cause_set(cause, "token: expected one line of at most %d bytes", TOKEN_MAX);
     return 0;
 }
 
 json_t *agent_pulls_start(struct agent_pulls *p, const json_t *order, const char *sender, int *status, char **cause)
 {
-    const char *what = NULL, *token = NULL;
-    struct addresses from;
+    const char *what = NULL;
+    struct agent_order_from from;
     json_t *answer = NULL;
     *status = 400;
-    if (read_order(order, sender, &what, &token, &from, cause) == 0) {
+    if (read_order(order, sender, &what, &from, cause) == 0) {
         *status = 409;
-        struct swarm *s = agent_pulls_swarm(p, token, cause);
+        struct swarm *s = agent_pulls_swarm(p, from.token, cause);
         struct pull *q = s != NULL ? begin_or_join(p, s, what, &from, cause) : NULL;
         answer = q != NULL ? to_json(q) : NULL;
     }
-    addresses_finish(&from);
+    agent_order_from_finish(&from);
     return answer;
 }
 
@@ -362,22 +312,11 @@ static json_t *number(double v)
     return isfinite(v) ? json_real(v) : json_null();
 }
 
-/* On one line: what stands on several is told as parts of a sentence. */
 static json_t *text(const char *s)
 {
-    struct buf b;
-    if (s == NULL || *s == '\0')
-        return json_null();
-    buf_init(&b, TEXT_MAX);
-    for (size_t n; *s != '\0'; s += n + strspn(s + n, "\n ")) {
-        n = strcspn(s, "\n");
-        buf_add(&b, b.len > 0 ? "; " : "", b.len > 0 ? 2 : 0);
-        buf_add(&b, s, n);
-    }
-    char *clean = utf8_printable(b.data, b.len);
-    json_t *o = json_string(clean);
-    free(clean);
-    buf_finish(&b);
+    char *line = s != NULL && *s != '\0' ? utf8_one_line(s) : NULL;
+    json_t *o = line != NULL ? json_string(line) : json_null();
+    free(line);
     return o;
 }
 

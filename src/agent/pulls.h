@@ -13,7 +13,7 @@
 
 struct agent_pulls;
 
-enum { AGENT_PULLS_MAX = 16, AGENT_PEERS_MAX = 64 };
+enum { AGENT_PULLS_MAX = 16 };
 
 /* All copied. */
 struct agent_pulls_opts {

@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 #include "base/buf.h"
 
 enum sequence { SEQUENCE_VALID, SEQUENCE_INVALID, SEQUENCE_INCOMPLETE };
@@ -102,4 +104,19 @@ char *utf8_printable(const char *s, size_t len)
             b.data[i] = b.data[i + 1] = b.data[i + 2] = ' ';
     }
     return buf_steal(&b);
+}
+
+char *utf8_one_line(const char *s)
+{
+    struct buf b;
+
+    buf_init(&b, 2 * strlen(s) + 16);
+    for (size_t n; *s != '\0'; s += n + strspn(s + n, "\n ")) {
+        n = strcspn(s, "\n");
+        buf_add(&b, b.len > 0 ? "; " : "", b.len > 0 ? 2 : 0);
+        buf_add(&b, s, n);
+    }
+    char *clean = utf8_printable(b.data, b.len);
+    buf_finish(&b);
+    return clean;
 }

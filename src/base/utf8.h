@@ -19,5 +19,8 @@ bool utf8_add_repaired(struct buf *out, const char *s, size_t len);
 /* s as it may go to a terminal and into JSON: repaired, control characters (C0, DEL, C1) and marks that turn the
  * direction of writing made blanks.  Owned by the caller. */
 char *utf8_printable(const char *s, size_t len);
+/* The same, and what stands on several lines is told as the parts of a sentence: "a\n  b" is "a; b".  Owned by the
+ * caller. */
+char *utf8_one_line(const char *s);
 
 #endif

@@ -226,7 +226,9 @@ static void goes_on(struct worker *w, const json_t *work)
         w->moved_us = now;
     }
     if (now - w->moved_us > w->owner->stall_us) {
-        char *why = xasprintf("nothing has come for %.1f s (%s)", (double)w->owner->stall_us / 1e6, w->doing);
+        const char *its = json_text(work, "why");
+        char *why = xasprintf("nothing has come for %.1f s (%s)%s%s", (double)w->owner->stall_us / 1e6, w->doing,
+                              *its != '\0' ? ": " : "", its);
         worker_failed(w, why);
         free(why);
         return;

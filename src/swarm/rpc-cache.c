@@ -190,8 +190,8 @@ static bool take_tensors(struct rpc_cache *c)
     }
     gguf_destroy(g);
     if (c->max > 0 && c->bytes > c->max) {
-        c->why = xasprintf("the worker's cache %s may hold %.1f GiB, and the tensors of these layers are %.1f GiB",
-                           c->folder_path, (double)c->max / (1 << 30), (double)c->bytes / (1 << 30));
+        c->why = xasprintf("the worker's cache %s may hold %.0f MiB, and the tensors of these layers are %.0f MiB",
+                           c->folder_path, (double)c->max / (1 << 20), (double)c->bytes / (1 << 20));
         return false;
     }
     return true;

@@ -1,0 +1,243 @@
+"""A pool whose workers got their layers beforehand, from the swarm or from files of their own, loads its large tensors without
+the coordinator's link, and answers as before; whatever is in the way of that is told, and the load does it."""
+
+import cmdline
+import make_gguf
+from drawer import WeightsLink
+from harness import *
+from programs import rpc_server
+from prompts import story_prompts
+
+TIGHTWAD = os.path.join(BUILD, "tightwad")
+PROMPTS = story_prompts(2, "preseed")
+TOKENS = 24  # of an answer
+LAYERS, FFN = 3, 10752
+TENSOR = 256 * FFN * 4  # bytes of a large one; a layer has three
+# Layers 0 and 1 to the first worker; layer 2 and the output to the second.  No self-test: it computes longer than all the rest.
+SHARES = {"extra_args": ["--tensor-split", "1,1", "--noise", "0"]}
+LARGE = [6 * TENSOR, 3 * TENSOR]
+MIB = 1 << 20
+
+
+@functools.cache
+def model():
+    """The model, and its answers by a node alone."""
+    path = os.path.join(shared.folder, "large.gguf")
+    make_gguf.write("large", path, layers=LAYERS, ffn=FFN)
+    node = shared.node(path, slots=4, args=["--noise", "0"])
+    want = answers(node)
+    node.kill()
+    return path, want
+
+
+class Machine:
+    """A machine of the cluster, an address of loopback and folders of its own: a worker, the link to it, and an agent."""
+
+    def __init__(self, t, number, worker=(), models=(), agent=True):
+        self.t, self.address, self.folder = t, "127.0.0.%d" % number, os.path.join(t.folder, "machine%d" % number)
+        self.models = os.path.join(self.folder, "models")
+        os.makedirs(self.models)
+        os.makedirs(os.path.join(self.folder, "run"), mode=0o700)
+        self.env = {"HOME": self.folder, "XDG_RUNTIME_DIR": os.path.join(self.folder, "run"), "OLLAMA_MODELS": self.folder,
+                    "XDG_CACHE_HOME": os.path.join(self.folder, "cache")}
+        for path in models:
+            os.link(path, os.path.join(self.models, os.path.basename(path)))
+        self.cache = os.path.join(self.folder, "cache", "tightwad", "rpc")
+        # The worker listens beside the address under which the others know it: there is the link.
+        self.worker = t.worker(["--host", "127.0.1.%d" % number] + list(worker), env=self.env)
+        self.port = self.worker.port
+        self.link = t.own(WeightsLink(self.port, host="127.0.1.%d" % number, at=(self.address, self.port)))
+        if agent:
+            self.start_agent()
+
+    def start_agent(self, name="agent"):
+        self.agent_port = free_port()
+        token = os.path.join(self.folder, "token")
+        with open(token, "w") as f:
+            os.chmod(token, 0o600)
+            f.write("secret-of-the-agents\n")
+        self.agent = self.t.process([TIGHTWAD, "agent", "--listen", "%s:%d" % (self.address, self.agent_port), "--token-file", token,
+                                     "--models", self.models, "--no-discovery"], env=self.env, name="%s %s" % (name, self.address))
+        wait_until("the agent to listen", lambda: self.healthy(), 20)
+
+    def healthy(self):
+        try:
+            return get("http://%s:%d/health" % (self.address, self.agent_port), timeout=2).status == 200
+        except OSError:
+            return False
+
+    def manifest(self):
+        """As `distribute` or a pull leave it beside the model."""
+        for name in os.listdir(self.models):
+            r = cmdline.tightwad(self.t, "manifest", "create", os.path.join(self.models, name), **self.env)
+            self.t.equal(r.code, 0, r)
+
+    def kept(self):
+        return sorted(f for f in os.listdir(self.cache) if not f.startswith(".")) if os.path.isdir(self.cache) else []
+
+    def shipped(self):
+        """Bytes of the last load that crossed its link."""
+        return self.link.shipped[-1]
+
+
+def start(t, machines, preseed="auto", peers=(), wait=True, manifest=True, before=None):
+    """A pool over the machines whose configuration names the agents that there are.  before: models that stand before it."""
+    path, _ = model()
+    here = tempfile.mkdtemp(dir=t.folder)
+    env = {"XDG_CACHE_HOME": os.path.join(here, "cache")}
+    mine = os.path.join(here, "large.gguf")
+    os.link(path, mine)
+    if manifest:
+        r = cmdline.tightwad(t, "manifest", "create", mine, **env)
+        t.equal(r.code, 0, r)
+    agents = ["%s:%d" % (m.address, m.agent_port) for m in machines if hasattr(m, "agent_port")]
+    return t.pool(dict(before or {}, large={"path": mine, "ctx_size": 512}), [(m.address, m.port) for m in machines], coordinator=SHARES, wait=wait,
+                  sections={"agents": {"hosts": agents, "token": "secret-of-the-agents"},
+                            "swarm": {"preseed": preseed, "peers": list(peers)}}, env=env)
+
+
+def answers(pool):
+    return [chat(pool.url, p, temperature=0, max_tokens=TOKENS).key() for p in PROMPTS]
+
+
+def plain_load(t, machines):
+    """Bytes over each link without anything beforehand; the caches stay as they were."""
+    pool = start(t, machines, preseed="off")
+    t.equal(answers(pool), model()[1], "without pre-seeding")
+    pool.stop()
+    return [m.shipped() for m in machines]
+
+
+def check_seeded(t, machines, whole, pool):
+    """Under 5 % of the large tensors crossed the links, and the answers are the same."""
+    for m, before, large in zip(machines, whole, LARGE):
+        sent = m.shipped() - (before - large)
+        t.note("%s: %.1f MiB of %.1f MiB of large tensors crossed its link (%.2f %%); all in all %.1f instead of %.1f MiB"
+               % (m.address, max(0, sent) / MIB, large / MIB, max(0, 100 * sent / large), m.shipped() / MIB, before / MIB))
+        t.less(sent, 0.05 * large, "bytes of large tensors over the coordinator's link")
+    t.equal(answers(pool), model()[1], "pre-seeded")
+
+
+@functools.cache
+def whole():
+    """Bytes of a plain load over each link."""
+    with contextlib.closing(Rig()) as t:
+        return plain_load(t, [Machine(t, i, ["--no-cache"], agent=False) for i in (2, 3)])
+
+
+class Rig(Test):
+    pass
+
+
+def seeder(t):
+    """A machine beside the pool that gives the model out."""
+    folder, port = os.path.join(t.folder, "seeder"), free_port()
+    os.makedirs(os.path.join(folder, "run"), mode=0o700)
+    path = os.path.join(folder, "large.gguf")
+    os.link(model()[0], path)
+    p = t.process([TIGHTWAD, "swarm", "seed", path, "--listen", "127.0.0.9:%d" % port, "--no-discovery"], name="seeder",
+                  env={"HOME": folder, "XDG_RUNTIME_DIR": os.path.join(folder, "run"), "XDG_CACHE_HOME": os.path.join(folder, "cache")})
+
+    def serves():
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            return get("http://127.0.0.9:%d/v1/swarm" % port, timeout=2).status == 200
+    wait_until("the seeder to serve", serves, 20)
+    return "127.0.0.9:%d" % port
+
+
+@test("from the swarm: each worker fetches its layers, the load ships under 5 % of the large tensors, the answers are the same")
+def _(t):
+    before = whole()
+    machines = [Machine(t, i) for i in (2, 3)]
+    pool = start(t, machines, peers=[seeder(t)])
+    check_seeded(t, machines, before, pool)
+    t.equal([len(m.kept()) for m in machines], [6, 3])
+    for m, large in zip(machines, LARGE):
+        part = os.path.join(m.models, "large.gguf.part")
+        t.between(os.stat(part).st_blocks * 512, large, large + 20 * MIB, "bytes on the disk of %s: its layers alone" % m.address)
+    t.check("has its layers" in pool.output, pool.tail())
+    # Once more: nothing is fetched, read or written.
+    pool.stop()
+    times = {m.address: [os.stat(os.path.join(m.cache, f)).st_ino for f in m.kept()] for m in machines}
+    pool = start(t, machines)
+    t.equal({m.address: [os.stat(os.path.join(m.cache, f)).st_ino for f in m.kept()] for m in machines}, times)
+    check_seeded(t, machines, before, pool)
+
+
+@test("from a file of its own: a worker whose machine has the model needs no peer; one behind a stock server works alike")
+def _(t):
+    program = os.path.join(t.folder, "stock-rpc-server")
+    with open(program, "w") as f:
+        f.write("#!/bin/sh\nexec %s \"$@\"\n" % " ".join(rpc_server()))
+    os.chmod(program, 0o755)
+    machines = [Machine(t, 2, models=[model()[0]]), Machine(t, 3, ["--stock", program, "--device", "CPU"], models=[model()[0]])]
+    for m in machines:
+        m.manifest()
+    pool = start(t, machines)
+    check_seeded(t, machines, whole(), pool)
+
+
+@test("in a swap the workers get the new model's layers while the old one still answers")
+def _(t):
+    machines = [Machine(t, i, models=[model()[0]]) for i in (2, 3)]
+    for m in machines:
+        m.manifest()
+    pool = start(t, machines, before={"target": "target"})
+    r = pool.command("swap", model="large")
+    t.equal(r.status, 200, r)
+    pool.up("large")
+    lines = pool.output
+    t.check(-1 < lines.rfind("has its layers of large") < lines.find("started for large"), pool.tail())
+    check_seeded(t, machines, whole(), pool)
+
+
+@test("what is in the way is told, and the load does it: no cache, no room, no peer, no agent, no manifest")
+def _(t):
+    none, small = Machine(t, 2, ["--no-cache"]), Machine(t, 3, ["--cache-size", "20M"], models=[model()[0]])
+    small.manifest()
+    pool = start(t, [none, small])
+    t.check("keeps no tensors" in pool.output and "may hold" in pool.output, pool.tail())
+    t.equal(answers(pool), model()[1], "without a cache, and without room")
+    t.equal([m.shipped() for m in (none, small)], whole())
+    pool.stop()
+    lonely, gone = Machine(t, 4), Machine(t, 5)
+    gone.agent.kill()
+    pool = start(t, [lonely, gone], wait=False)
+    why = wait_until("the state to tell", lambda: (lambda w: w if "first" in w else None)(pool.pool()["why"]), 10)
+    t.check("w1 is" in why and "w2 " in why, why)
+    pool.up()
+    t.check("nobody has answered" in pool.output and "no agent answers" in pool.output, pool.tail())
+    t.equal(answers(pool), model()[1], "without peers, and without an agent")
+    pool.stop()
+    pool = start(t, [lonely, gone], manifest=False)
+    t.check("manifest create" in pool.output, pool.tail())
+
+
+@test("orders that make no sense are refused; one for the same worker takes the place of the one before")
+def _(t):
+    m = Machine(t, 2)
+    url = "http://%s:%d/v1/agent/preseed" % (m.address, m.agent_port)
+    bearer = {"Authorization": "Bearer secret-of-the-agents"}
+    order = {"id": "ab" * 32, "worker": m.port, "first_layer": 0, "last_layer": 1, "peers": ["127.0.0.9:1"]}
+    for status, word, change in ((400, "id", {"id": "ab"}), (400, "id", {"id": None}), (400, "worker", {"worker": 0}),
+                                 (409, "no `tightwad worker`", {"worker": 1}), (400, "last_layer", {"last_layer": -1}),
+                                 (400, "first_layer", {"first_layer": -1}), (400, "last_layer", {"last_layer": 99999}),
+                                 (400, "output", {"output": 1}), (400, "peers", {"peers": ["../etc"] * 65}), (400, "token", {"token": "a\nb"})):
+        r = post(url, dict(order, **change), headers=bearer)
+        t.equal(r.status, status, r)
+        t.check(word in r.json()["error"]["message"], r)
+    t.equal(post(url, order).status, 401)
+    r = post(url, order, headers=bearer)
+    t.equal((r.status, r.json()["state"]), (200, "looking"), r)
+    n = r.json()["number"]
+    look = lambda n: get(url + "?number=%s" % n, headers=bearer)
+    ended = wait_until("it to give up", lambda: (lambda o: o if o["state"] == "failed" else None)(look(n).json()), 20)
+    t.check("nobody has answered" in ended["why"] and "\n" not in ended["why"], ended)
+    for wrong in ("99", "x", "", "-1", "1x"):
+        t.equal(look(wrong).status, 404, wrong)
+    again = post(url, order, headers=bearer).json()["number"]
+    t.equal(look(n).status, 404, "the one before, of the same worker")
+    t.equal(look(again).status, 200)
+
+
+main()
