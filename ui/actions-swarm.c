@@ -74,7 +74,7 @@ static void ask_pull(struct ui *ui)
 
 static const char *check_share(const char *line)
 {
-    return line[0] == '\0' ? "the path of a model's file" : NULL;
+    return line[0] != '/' ? "the path of a model's file, from / on" : NULL;
 }
 
 static void on_shared(struct ui *ui, void *data, const json_t *reply, const char *why)

@@ -13,7 +13,8 @@ from prompts import prompts, story_prompts
 from web import chat, get
 
 TIGHTWAD = os.path.join(BUILD, "tightwad")
-MODES = ("gate", "consensus")  # panes of those that are configured
+MODES = ("gate", "consensus")
+CONFIGURED = MODES + ("swarm",)  # panes of what is not always there
 PANES = ("machines", "speculation", "answer", "rounds") + MODES + ("requests", "pool", "swarm", "log")
 ACROSS = "─-"
 ASKS = story_prompts(6, "ui load") + prompts(6, "ui load")

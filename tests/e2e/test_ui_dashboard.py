@@ -77,7 +77,7 @@ def _(t):
         lines = wait_whole(term, words, size=(cols, rows))
         shown[(cols, rows)] = lines
         screen = "\n".join(lines)
-        for pane in [name for name in PANES if name not in MODES] if rows >= 24 else ("machines", "speculation"):
+        for pane in [name for name in PANES if name not in CONFIGURED] if rows >= 24 else ("machines", "speculation"):
             t.check(re.search(r"[─-] %s\b" % pane, screen), "%dx%d has no %s:\n%s" % (cols, rows, pane, screen))
         t.check("is down" in screen, "%dx%d does not say what is wrong" % (cols, rows))
     term.keys("z")
