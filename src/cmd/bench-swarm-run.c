@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -55,6 +56,14 @@ static double cpu_of(pid_t pid)
     free(path);
     free(text);
     return ok ? (double)(user + system) / (double)sysconf(_SC_CLK_TCK) : NAN;
+}
+
+/* Seconds of all children that have ended, and theirs. */
+static double ended_cpu(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_CHILDREN, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 static double givers_cpu(const struct swarm_bench *b)
@@ -312,16 +321,14 @@ static int compare(const char *a, const char *b, char **cause)
     return same ? 0 : cause_set(cause, "what was fetched is not what is given out");
 }
 
-/* Until it has ended; what it used is looked at on the way. */
+/* Until it has ended; how much it holds is looked at on the way. */
 static int follow(struct swarm_bench *b, struct stack_program *p, struct swarm_bench_use *use, char **cause)
 {
     int64_t until = clock_us() + (int64_t)GET_MS * 1000;
     char *how = NULL;
     *use = (struct swarm_bench_use){.memory = -1, .slowest = NAN};
     for (;;) {
-        double cpu = cpu_of(p->child.pid);
         int64_t memory = memory_of(p->child.pid);
-        use->cpu = isfinite(cpu) ? cpu : use->cpu;
         use->memory = memory > use->memory ? memory : use->memory;
         if (child_ended(&p->child, &how))
             break;
@@ -345,12 +352,13 @@ static int fetch(struct swarm_bench *b, enum swarm_bench_row row, struct swarm_b
     unlink(file);
     unlink(manifest);
     arg_getter(b, row, &a);
-    double before = givers_cpu(b);
+    double before = givers_cpu(b), ended = ended_cpu();
     int64_t since = clock_us();
     struct stack_program *p = stack_start(&b->stack, swarm_bench_name(row), &a, cause);
     int rc = p != NULL ? follow(b, p, &run->getter, cause) : -1;
     run->seconds = (double)(clock_us() - since) / 1e6;
-    run->givers_cpu = givers_cpu(b) - before;
+    run->getter.cpu = ended_cpu() - ended;
+    run->givers_cpu = row == BENCH_RSYNC ? NAN : givers_cpu(b) - before; /* the daemon's are not asked */
     if (rc == 0 && row == BENCH_SWARM)
         run->getter.slowest = slowest_of(p, "done");
     if (rc == 0)

@@ -80,8 +80,11 @@ static void print_row(const struct swarm_bench *b, enum swarm_bench_row row, FIL
     }
     char *memory = show_bytes(memory_of(r));
     double ratio = rate_of(b, r) / rate_of(b, &b->result[BENCH_ARIA2C]);
-    fprintf(to, "  %-7s %7.2f s %8.0f MB/s   CPU %5.2f s, peers' %5.2f s   %8s", rows[row].name, swarm_bench_seconds(r),
-            rate_of(b, r) / 1e6, median_of(r, getter_of), median_of(r, givers_of), memory);
+    char givers[32] = "–     ";
+    if (isfinite(median_of(r, givers_of)))
+        snprintf(givers, sizeof(givers), "%.2f s", median_of(r, givers_of));
+    fprintf(to, "  %-7s %7.2f s %8.0f MB/s   CPU %5.2f s, peers' %s   %8s", rows[row].name, swarm_bench_seconds(r),
+            rate_of(b, r) / 1e6, median_of(r, getter_of), givers, memory);
     if (isfinite(ratio))
         fprintf(to, "   x %.2f", ratio);
     fprintf(to, "   %s\n", rows[row].what);

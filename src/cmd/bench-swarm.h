@@ -28,7 +28,7 @@ struct swarm_bench_use {
 struct swarm_bench_run {
     double seconds; /* from the start of the program to its end */
     struct swarm_bench_use getter;
-    double givers_cpu; /* seconds of all peers together */
+    double givers_cpu; /* seconds of all peers together; NAN: not the swarm's */
 };
 
 struct swarm_bench_result {

@@ -166,9 +166,9 @@ def loopback(a, folder):
     for name in ("swarm", "aria2c", "rsync"):
         row = o[name]
         print("  %-8s %s" % (name, "is not installed" if row is None else
-                             "%6.2f s  %6.0f MB/s  CPU %.2f s, its peers' %.2f s, memory %.1f MiB"
-                             % (row["seconds"], row["bytes_a_second"] / 1e6, row["cpu_seconds"], row["peers_cpu_seconds"],
-                                row["memory"] / 2**20)))
+                             "%6.2f s  %6.0f MB/s  CPU %.2f s, its peers' %s s, memory %.1f MiB"
+                             % (row["seconds"], row["bytes_a_second"] / 1e6, row["cpu_seconds"],
+                                "–" if row["peers_cpu_seconds"] is None else "%.2f" % row["peers_cpu_seconds"], row["memory"] / 2**20)))
     ours = o["swarm"]
     out = [verdict(max(ours["memory"], o["peer_memory"]) < MEMORY, "memory: puller %.1f MiB, peer %.1f MiB (below %d)"
                    % (ours["memory"] / 2**20, o["peer_memory"] / 2**20, MEMORY >> 20)),
