@@ -8,7 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/held.h"
 #include "base/mem.h"
 
 struct entry {
@@ -26,7 +26,7 @@ struct crew {
     int fd; /* eventfd: jobs have ended */
     struct event *ended_event;
     size_t waiting; /* the loop's alone, as is: */
-    int64_t slowest_us;
+    uint64_t slowest_us;
     pthread_mutex_t lock;
     pthread_cond_t more;       /* the queue has grown, or it is the end */
     struct list queued, ended; /* under the lock, as is: */
@@ -96,10 +96,9 @@ static void on_ended(evutil_socket_t fd, short what, void *arg)
         struct crew_job job = e->job;
         free(e);
         c->waiting--;
-        int64_t since = clock_us();
+        struct held held = held_begin();
         job.done(job.data);
-        int64_t took = clock_us() - since;
-        c->slowest_us = took > c->slowest_us ? took : c->slowest_us;
+        held_end(&held, &c->slowest_us);
     }
 }
 
@@ -197,5 +196,5 @@ size_t crew_waiting(const struct crew *c)
 
 uint64_t crew_slowest_us(const struct crew *c)
 {
-    return (uint64_t)c->slowest_us;
+    return c->slowest_us;
 }

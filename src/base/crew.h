@@ -30,6 +30,6 @@ struct crew_job {
 void crew_add(struct crew *c, const struct crew_job *job);
 size_t crew_threads(const struct crew *c);
 size_t crew_waiting(const struct crew *c);      /* jobs given and not done yet */
-uint64_t crew_slowest_us(const struct crew *c); /* longest that one `done` has held the loop */
+uint64_t crew_slowest_us(const struct crew *c); /* longest that one `done` has held the loop (base/held.h) */
 
 #endif

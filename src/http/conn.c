@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/held.h"
 #include "base/mem.h"
 
 enum {
@@ -351,10 +351,10 @@ static void on_read(struct bufferevent *bev, void *arg)
 {
     struct httpd_conn *c = arg;
     struct httpd *h = c->server;
-    int64_t since = clock_us();
+    struct held held = held_begin();
 
     process(c);
-    httpd_took(h, since);
+    httpd_took(h, &held);
 }
 
 /* The last reply has been sent. */
@@ -370,13 +370,13 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
     struct httpd_conn *c = arg;
     struct httpd *h = c->server;
-    int64_t since = clock_us();
+    struct held held = held_begin();
 
     if (c->state == CONN_FLUSH && evbuffer_get_length(bufferevent_get_output(c->bev)) == 0)
         flushed(c);
     else
         process(c);
-    httpd_took(h, since);
+    httpd_took(h, &held);
 }
 
 static void on_write(struct bufferevent *bev, void *arg)
@@ -385,7 +385,7 @@ static void on_write(struct bufferevent *bev, void *arg)
     struct httpd *h = c->server;
     struct httpd_request *r = c->request;
     bool empty = evbuffer_get_length(bufferevent_get_output(bev)) == 0;
-    int64_t since = clock_us();
+    struct held held = held_begin();
 
     if (c->state == CONN_FLUSH && empty) {
         flushed(c);
@@ -398,14 +398,14 @@ static void on_write(struct bufferevent *bev, void *arg)
         if (r->on_drain)
             r->on_drain(r->drain_arg);
     }
-    httpd_took(h, since);
+    httpd_took(h, &held);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct httpd_conn *c = arg;
     struct httpd *h = c->server;
-    int64_t since = clock_us();
+    struct held held = held_begin();
 
     /* The end of the peer's stream between requests: replies on their way are still sent.  While a handler works it
      * means that nobody waits for the answer any more. */
@@ -418,7 +418,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
         return;
     }
     conn_gone(c);
-    httpd_took(h, since);
+    httpd_took(h, &held);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

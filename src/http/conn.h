@@ -12,6 +12,7 @@
 #include <event2/bufferevent.h>
 
 #include "base/buf.h"
+#include "base/held.h"
 #include "http/chunked.h"
 #include "http/head.h"
 #include "http/httpd.h"
@@ -76,7 +77,7 @@ struct httpd_request {
 struct event_base *httpd_base(const struct httpd *h);
 const struct httpd_opts *httpd_options(const struct httpd *h);
 bool httpd_has_room(const struct httpd *h, const struct peer *peer); /* for one more connection of that peer */
-void httpd_took(struct httpd *h, int64_t since_us);                  /* a callback that began then has ended */
+void httpd_took(struct httpd *h, const struct held *held);           /* a callback that began then has ended */
 void httpd_count_bytes(struct httpd *h, size_t in, size_t out);
 void httpd_add_listener(struct httpd *h, struct httpd_listener *l); /* owned by h from now on */
 void httpd_conn_opened(struct httpd *h, struct httpd_conn *c);

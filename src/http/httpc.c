@@ -12,6 +12,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/held.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "http/chunked.h"
@@ -297,43 +298,34 @@ static void after_curl(struct httpc *c)
     }
 }
 
-/* An event that began then has been dealt with. */
-static void took(struct httpc *c, int64_t since_us)
-{
-    int64_t us = clock_us() - since_us;
-
-    if (us > 0 && (uint64_t)us > c->counters.slowest_us)
-        c->counters.slowest_us = (uint64_t)us;
-}
-
 static void on_kick(evutil_socket_t fd, short what, void *arg)
 {
-    int64_t since = clock_us();
+    struct held held = held_begin();
 
     after_curl(arg);
-    took(arg, since);
+    held_end(&held, &((struct httpc *)arg)->counters.slowest_us);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct httpc *c = arg;
-    int64_t since = clock_us();
+    struct held held = held_begin();
     int running;
 
     curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     after_curl(c);
-    took(c, since);
+    held_end(&held, &c->counters.slowest_us);
 }
 
 static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct httpc *c = arg;
     int running, bits = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
-    int64_t since = clock_us();
+    struct held held = held_begin();
 
     curl_multi_socket_action(c->multi, fd, bits, &running);
     after_curl(c);
-    took(c, since);
+    held_end(&held, &c->counters.slowest_us);
 }
 
 static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)

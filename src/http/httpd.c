@@ -7,7 +7,6 @@
 
 #include <openssl/crypto.h>
 
-#include "base/clock.h"
 #include "base/mem.h"
 #include "http/conn.h"
 
@@ -48,12 +47,9 @@ void httpd_count_bytes(struct httpd *h, size_t in, size_t out)
     h->counters.bytes_out += out;
 }
 
-void httpd_took(struct httpd *h, int64_t since_us)
+void httpd_took(struct httpd *h, const struct held *held)
 {
-    int64_t took = clock_us() - since_us;
-
-    if (took > 0 && (uint64_t)took > h->counters.slowest_us)
-        h->counters.slowest_us = (uint64_t)took;
+    held_end(held, &h->counters.slowest_us);
 }
 
 bool httpd_has_room(const struct httpd *h, const struct peer *peer)

@@ -107,7 +107,7 @@ struct httpd_counters {
     uint64_t requests, bytes_in, bytes_out; /* bytes of whole connections, heads included */
     size_t connections;                     /* open now */
     size_t pending;                         /* bytes of replies on all of them that are not written yet */
-    uint64_t slowest_us;                    /* longest that one callback of this server has held the loop */
+    uint64_t slowest_us; /* longest that one callback of this server has held the loop (base/held.h) */
 };
 void httpd_get_counters(const struct httpd *h, struct httpd_counters *out);
 

@@ -10,7 +10,7 @@
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 
-#include "base/clock.h"
+#include "base/held.h"
 
 /* Bytes in one call: on loopback the receiver's part of the work is done in it too, and the loop has others to serve.
  */
@@ -82,13 +82,13 @@ static void on_send(evutil_socket_t fd, short what, void *arg)
 {
     struct httpd_conn *c = arg;
     struct httpd *h = c->server;
-    int64_t since = clock_us();
+    struct held held = held_begin();
 
     if (what & EV_TIMEOUT)
         conn_gone(c);
     else
         send_some(c, fd);
-    httpd_took(h, since);
+    httpd_took(h, &held);
 }
 
 void httpd_file_send(struct httpd_request *r, int fd, uint64_t offset, size_t len)

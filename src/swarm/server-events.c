@@ -104,12 +104,12 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 {
     struct swarm_server *s = arg;
     struct stream *t;
-    int64_t since = clock_us();
+    struct held held = held_begin();
     (void)fd;
     (void)what;
     TAILQ_FOREACH(t, &s->streams, entry)
     flush_stream(t);
-    server_took(s, since);
+    server_took(s, &held);
 }
 
 static bool is_known(const struct swarm_server *s, const struct served *v, const char *address)
@@ -160,6 +160,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct swarm_server *s = arg;
     struct stream *t, *next;
+    struct held held = held_begin();
     int64_t now = clock_us();
     (void)fd;
     (void)what;
@@ -177,7 +178,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     }
     if (!manifests_tick(s) && s->n_streams == 0)
         event_del(s->tick);
-    server_took(s, now);
+    server_took(s, &held);
 }
 
 static bool peer_ok(const char *peer)

@@ -88,7 +88,7 @@ static void job_done(void *data)
         return;
     }
     struct swarm_server *s = j->server;
-    int64_t since = clock_us();
+    struct held held = held_begin();
     v->text = xcalloc(1, sizeof(*v->text));
     *v->text = (struct manifest_text){.text = j->text, .len = strlen(j->text), .users = 1};
     j->text = NULL;
@@ -102,7 +102,7 @@ static void job_done(void *data)
         remove_waiter(w);
     }
     streams_need_tick(s);
-    server_took(s, since);
+    server_took(s, &held);
 }
 
 void manifest_reply(struct served *v, struct httpd_request *r)

@@ -5,6 +5,7 @@
 
 #include <sys/queue.h>
 
+#include "base/held.h"
 #include "http/httpd.h"
 #include "http/peer.h"
 #include "swarm/message.h"
@@ -80,7 +81,7 @@ struct swarm_server {
 /* server.c */
 struct source *source_get(struct served *v); /* one more user; NULL: no descriptor is to be had */
 void source_put(struct source *s);
-void server_took(struct swarm_server *s, int64_t since_us); /* a callback that began then has ended */
+void server_took(struct swarm_server *s, const struct held *held); /* a callback that began then has ended */
 /* 429: whoever it is asks for too much. */
 void server_refuse(struct swarm_server *s, struct httpd_request *r, const char *why);
 

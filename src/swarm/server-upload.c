@@ -217,7 +217,7 @@ static void touch_done(void *data)
         touch_drop(t);
         return;
     }
-    int64_t since = clock_us();
+    struct held held = held_begin();
     struct swarm_server *s = u->server;
     int error = t->error;
     u->ready_at = t->at;
@@ -227,7 +227,7 @@ static void touch_done(void *data)
         unreadable(u, error);
     else
         advance(u);
-    server_took(s, since);
+    server_took(s, &held);
 }
 
 static size_t block_size(const struct swarm_server *s)
@@ -304,7 +304,7 @@ static void wait_for_tokens(struct swarm_server *s)
 static void on_tokens(evutil_socket_t fd, short what, void *arg)
 {
     struct swarm_server *s = arg;
-    int64_t since = clock_us();
+    struct held held = held_begin();
     struct upload *u;
     (void)fd;
     (void)what;
@@ -324,7 +324,7 @@ static void on_tokens(evutil_socket_t fd, short what, void *arg)
         if (u->paced)
             wait_for_tokens(s);
     }
-    server_took(s, since);
+    server_took(s, &held);
 }
 
 /* --- Sending --- */
@@ -431,6 +431,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 {
     struct swarm_server *s = arg;
     struct upload *u, *next;
+    struct held held = held_begin();
     int64_t now = clock_us();
     (void)fd;
     (void)what;
@@ -450,7 +451,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
     }
     schedule(s);
     take_turns(s, now);
-    server_took(s, now);
+    server_took(s, &held);
 }
 
 /* --- Replies --- */

@@ -10,7 +10,6 @@
 #include <jansson.h>
 
 #include "base/cause.h"
-#include "base/clock.h"
 #include "base/mem.h"
 #include "swarm/server-parts.h"
 
@@ -47,11 +46,9 @@ void source_put(struct source *s)
     free(s);
 }
 
-void server_took(struct swarm_server *s, int64_t since_us)
+void server_took(struct swarm_server *s, const struct held *held)
 {
-    int64_t took = clock_us() - since_us;
-    if (took > 0 && (uint64_t)took > s->slowest_us)
-        s->slowest_us = (uint64_t)took;
+    held_end(held, &s->slowest_us);
 }
 
 void server_refuse(struct swarm_server *s, struct httpd_request *r, const char *why)

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+extern const struct CMUnitTest held_tests[];
+extern const size_t held_count;
 extern const struct CMUnitTest answer_tests[], child_tests[], crew_tests[], json_tests[], log_writer_tests[],
     ngram_tests[], notify_tests[], sampler_tests[], service_tests[], sampler_known_tests[], stats_tests[], utf8_tests[];
 extern const size_t answer_count, child_count, crew_count, json_count, log_writer_count, ngram_count, notify_count,
@@ -27,6 +29,7 @@ int main(void)
     add(answer_tests, answer_count);
     add(child_tests, child_count);
     add(crew_tests, crew_count);
+    add(held_tests, held_count);
     add(json_tests, json_count);
     add(log_writer_tests, log_writer_count);
     add(ngram_tests, ngram_count);
