@@ -70,7 +70,9 @@ static void *run(void *arg)
         e->job.work(e->job.data);
         pthread_mutex_lock(&c->lock);
         list_push(&c->ended, e);
-        eventfd_write(c->fd, 1);
+        pthread_mutex_unlock(&c->lock);
+        eventfd_write(c->fd, 1); /* not under the lock, which the loop that wakes here wants */
+        pthread_mutex_lock(&c->lock);
     }
     pthread_mutex_unlock(&c->lock);
     return NULL;
@@ -180,8 +182,8 @@ void crew_add(struct crew *c, const struct crew_job *job)
     c->waiting++;
     pthread_mutex_lock(&c->lock);
     list_push(&c->queued, e);
-    pthread_cond_signal(&c->more);
     pthread_mutex_unlock(&c->lock);
+    pthread_cond_signal(&c->more);
 }
 
 size_t crew_threads(const struct crew *c)
