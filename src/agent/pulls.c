@@ -1,6 +1,7 @@
 #include "agent/pulls.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -165,11 +166,24 @@ static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_
     return false;
 }
 
+/* What is known of it in the end. */
+static void take_manifest(struct swarm_view_model *to, const struct manifest *m, bool whole)
+{
+    if (m == NULL)
+        return;
+    snprintf(to->id, sizeof(to->id), "%s", m->id);
+    snprintf(to->file, sizeof(to->file), "%s", m->filename);
+    snprintf(to->name, sizeof(to->name), "%.*s", (int)sizeof(to->name) - 1, m->model != NULL ? m->model : m->filename);
+    to->size = to->wanted = m->total_size;
+    if (whole)
+        to->have = m->total_size;
+}
+
 static void on_done(void *arg, const struct swarm_pull_result *r)
 {
     struct pull *q = arg;
-    swarm_pull_fill(q->swarm_pull, &q->model);
     q->swarm_pull = NULL;
+    take_manifest(&q->model, r->manifest, r->ok);
     q->state = r->ok ? PULL_COMPLETE : PULL_FAILED;
     q->seconds = r->seconds;
     if (!q->refused) {
@@ -332,7 +346,7 @@ static json_t *to_json(struct pull *q)
     json_t *o =
         json_pack("{s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "what", text(q->what), "id", text(m->id), "name",
                   text(m->name), "file", text(m->file), "state", moves ? swarm_state_name(m->state) : ended[q->state],
-                  "why", text(moves ? m->why : q->why), "path", text(q->path));
+                  "why", text(moves && !q->refused ? m->why : q->why), "path", text(q->path));
     json_object_set_new(o, "size", known ? json_integer((json_int_t)m->size) : json_null());
     json_object_set_new(o, "wanted", known ? json_integer((json_int_t)m->wanted) : json_null());
     json_object_set_new(o, "have", known ? json_integer((json_int_t)m->have) : json_null());

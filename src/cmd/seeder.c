@@ -14,7 +14,7 @@
 #include "engines/swarm-settings.h"
 #include "probe/scan-place.h"
 
-enum { ASK_MS = 5000, SHARE_MS = 60000 };
+enum { ASK_MS = 5000, SHARE_MS = 60000, TICK_MS = 100, TICK_TRIES = 20 };
 
 static bool is_loopback(const char *host)
 {
@@ -201,6 +201,26 @@ void seeder_close(struct seeder *s)
     *s = (struct seeder){0};
 }
 
+/* What it had sent by now: a status is as old as its tick. */
+static int64_t sent_by_instance(struct seeder *s)
+{
+    int64_t first = -1, sent = -1;
+    for (int tries = 0; tries < TICK_TRIES; tries++) {
+        json_t *status = client_get(&s->instance, "/v1/tightwad/status", NULL, ASK_MS, NULL);
+        const json_t *swarm = json_object_get(status, "swarm");
+        int64_t tick = json_integer_value(json_object_get(status, "tick"));
+        first = tries == 0 ? tick : first;
+        if (json_is_object(swarm))
+            sent = json_integer_value(json_object_get(swarm, "sent")) - (int64_t)s->sent_before;
+        json_decref(status);
+        if (status == NULL || tick > first)
+            break;
+        event_base_loopexit(s->instance.base, &(struct timeval){0, TICK_MS * 1000});
+        event_base_loop(s->instance.base, EVLOOP_NO_EXIT_ON_EMPTY);
+    }
+    return sent;
+}
+
 int64_t seeder_sent(struct seeder *s)
 {
     int64_t sent = -1;
@@ -210,10 +230,7 @@ int64_t seeder_sent(struct seeder *s)
         sent = (int64_t)v->sent;
         free(v);
     } else if (s->instance.base != NULL) {
-        json_t *swarm = swarm_of(&s->instance);
-        if (json_is_object(swarm))
-            sent = json_integer_value(json_object_get(swarm, "sent")) - (int64_t)s->sent_before;
-        json_decref(swarm);
+        sent = sent_by_instance(s);
     }
     return sent;
 }

@@ -101,7 +101,8 @@ void swarm_pull_cancel(struct swarm_pull *p); /* on_done is not called; what has
 /* Asks that peer ("HOST[:PORT]" or http://HOST:PORT) as well, however often it fails; one that is known is asked anew.
  */
 void swarm_pull_add_peer(struct swarm_pull *p, const char *peer);
-/* All of m: how this pull is doing, from its first moment on (state finding, id "" until its manifest is known). */
+/* All of m: how this pull is doing, from its first moment on (state finding, id "" until its manifest is known).  Not
+ * in on_done, which has what there is to know. */
 void swarm_pull_fill(const struct swarm_pull *p, struct swarm_view_model *m);
 
 /* All of v. */
