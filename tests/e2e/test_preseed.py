@@ -1,6 +1,8 @@
 """A pool whose workers got their layers beforehand, from the swarm or from files of their own, loads its large tensors without
 the coordinator's link, and answers as before; whatever is in the way of that is told, and the load does it."""
 
+import fcntl
+
 import cmdline
 import make_gguf
 from drawer import WeightsLink
@@ -28,6 +30,27 @@ def model():
     want = answers(node)
     node.kill()
     return path, want
+
+
+def tensors(data):
+    """Where the large tensors of each layer lie."""
+    r = make_gguf.Reader(data)
+    r.take("4s"), r.take("I")
+    n, kvs = r.take("Q"), r.take("Q")
+    for _ in range(kvs):
+        r.string()
+        r.skip(r.take("I"))
+    places = [[] for _ in range(LAYERS)]
+    for _ in range(n):
+        name = r.string().decode()
+        for _ in range(r.take("I")):
+            r.take("Q")
+        r.take("I")
+        at = r.take("Q")
+        if ".ffn_" in name and "norm" not in name:
+            places[int(name.split(".")[1])].append(at)
+    start = -(-r.at // make_gguf.ALIGNMENT) * make_gguf.ALIGNMENT
+    return [[start + at for at in layer] for layer in places]
 
 
 class Machine:
@@ -100,6 +123,26 @@ def answers(pool):
     return [chat(pool.url, p, temperature=0, max_tokens=TOKENS).key() for p in PROMPTS]
 
 
+BEARER = {"Authorization": "Bearer secret-of-the-agents"}
+
+
+def preseed_url(m):
+    return "http://%s:%d/v1/agent/preseed" % (m.address, m.agent_port)
+
+
+def order(t, m, first, last, port=None):
+    """Its number; the model is the one that lies there."""
+    with open(os.path.join(m.models, "large.gguf.tightwad.manifest")) as f:
+        what = {"id": json.load(f)["id"], "worker": port or m.port, "first_layer": first, "last_layer": last}
+    r = post(preseed_url(m), what, headers=BEARER)
+    t.equal(r.status, 200, r)
+    return r.json()["number"]
+
+
+def look(m, number):
+    return get(preseed_url(m) + "?number=%s" % number, headers=BEARER).json()
+
+
 def plain_load(t, machines):
     """Bytes over each link without anything beforehand; the caches stay as they were."""
     pool = start(t, machines, preseed="off")
@@ -140,7 +183,7 @@ def seeder(t):
 
     def serves():
         with contextlib.suppress(OSError, http.client.HTTPException):
-            return get("http://127.0.0.9:%d/v1/swarm" % port, timeout=2).status == 200
+            return get("http://127.0.0.9:%d/v1/swarm" % port, timeout=2).json()["shares"]
     wait_until("the seeder to serve", serves, 20)
     return "127.0.0.9:%d" % port
 
@@ -177,6 +220,42 @@ def _(t):
     check_seeded(t, machines, whole(), pool)
 
 
+@test("swarm pull --layers: the pieces of these layers alone, more layers add to them, and the whole takes only the rest")
+def _(t):
+    peer, dest = seeder(t), os.path.join(t.folder, "dest")
+    with open(model()[0], "rb") as f:
+        want = f.read()
+
+    def pull(*more):
+        r = cmdline.tightwad(t, "swarm", "pull", "large.gguf", "--peer", peer, "--dest", dest, "--no-discovery", "--no-local", "--json",
+                             "--listen", "127.0.0.1:%d" % free_port(), *more, timeout=60, XDG_CACHE_HOME=t.folder)
+        return r, [json.loads(line) for line in r.out.splitlines() if line.startswith("{")]
+
+    def held():
+        """Which of the large tensors lie in the .part."""
+        with open(os.path.join(dest, "large.gguf.part"), "rb") as f:
+            got = f.read()
+        t.equal(len(got), len(want), "it is as long as the model")
+        return ["".join("x" if got[at:at + TENSOR] == want[at:at + TENSOR] else "." for at in places) for places in tensors(want)]
+    r, lines = pull("--layers", "1")
+    t.equal(r.code, 0, r)
+    fetched = lines[-1]["fetched"]
+    t.between(fetched, 3 * TENSOR, 3 * TENSOR + 8 * MIB, "bytes for layer 1")
+    t.equal(held(), ["...", "xxx", "..."])
+    r, lines = pull("--layers", "1-2,output")
+    t.equal(r.code, 0, r)
+    fetched += lines[-1]["fetched"]
+    t.between(lines[-1]["fetched"], 3 * TENSOR, 3 * TENSOR + 8 * MIB, "bytes for layer 2 and the output")
+    t.equal(held(), ["...", "xxx", "xxx"])
+    r, _ = pull("--layers", "2-3")
+    t.check(r.code != 0 and "3 layers, 0 to 2" in r.err + r.out, r)
+    r, lines = pull()
+    t.equal(r.code, 0, r)
+    t.equal(fetched + lines[-1]["fetched"], len(want), "bytes in all: nothing twice")
+    with open(os.path.join(dest, "large.gguf"), "rb") as f:
+        t.check(f.read() == want, "the whole differs")
+
+
 @test("in a swap the workers get the new model's layers while the old one still answers")
 def _(t):
     machines = [Machine(t, i, models=[model()[0]]) for i in (2, 3)]
@@ -193,6 +272,14 @@ def _(t):
 
 @test("what is in the way is told, and the load does it: no cache, no room, no peer, no agent, no manifest")
 def _(t):
+    # Meanwhile: an order whose cache another program fills, and nobody asks how it goes.
+    held = Machine(t, 6, models=[model()[0]])
+    held.manifest()
+    os.makedirs(held.cache, exist_ok=True)
+    lock = open(os.path.join(held.cache, ".preseed.lock"), "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    number, ordered = order(t, held, 0, 0), time.monotonic()
+    wait_until("it to wait", lambda: look(held, number)["state"] == "waiting", 10)
     none, small = Machine(t, 2, ["--no-cache"]), Machine(t, 3, ["--cache-size", "20M"], models=[model()[0]])
     small.manifest()
     pool = start(t, [none, small])
@@ -206,38 +293,53 @@ def _(t):
     why = wait_until("the state to tell", lambda: (lambda w: w if "first" in w else None)(pool.pool()["why"]), 10)
     t.check("w1 is" in why and "w2 " in why, why)
     pool.up()
-    t.check("nobody has answered" in pool.output and "no agent answers" in pool.output, pool.tail())
+    t.check(re.search("w1 gets its layers of large.gguf from here: .*does not answer", pool.output) and "no agent answers" in pool.output, pool.tail())
     t.equal(answers(pool), model()[1], "without peers, and without an agent")
     pool.stop()
     pool = start(t, [lonely, gone], manifest=False)
     t.check("manifest create" in pool.output, pool.tail())
+    time.sleep(max(0, ordered + 17 - time.monotonic()))
+    lock.close()
+    t.equal(look(held, number)["state"], "stopped", "what nobody asked about")
+    t.equal(held.kept(), [])
+
+
+@test("two workers with one cache are filled one after the other")
+def _(t):
+    m = Machine(t, 2, models=[model()[0]])
+    m.manifest()
+    other = t.worker(["--host", "127.0.1.2"], env=m.env)
+    numbers = [order(t, m, 0, 0), order(t, m, 1, 2, other.port)]
+    for n in numbers:
+        wait_until("it to be done", lambda: look(m, n)["state"] == "done", 30)
+    t.equal([look(m, n)["total"] for n in numbers], [3 * TENSOR, 6 * TENSOR])
+    t.equal(len(m.kept()), 9)
 
 
 @test("orders that make no sense are refused; one for the same worker takes the place of the one before")
 def _(t):
     m = Machine(t, 2)
-    url = "http://%s:%d/v1/agent/preseed" % (m.address, m.agent_port)
-    bearer = {"Authorization": "Bearer secret-of-the-agents"}
-    order = {"id": "ab" * 32, "worker": m.port, "first_layer": 0, "last_layer": 1, "peers": ["127.0.0.9:1"]}
+    url = preseed_url(m)
+    good = {"id": "ab" * 32, "worker": m.port, "first_layer": 0, "last_layer": 1, "peers": ["127.0.0.9:1"]}
     for status, word, change in ((400, "id", {"id": "ab"}), (400, "id", {"id": None}), (400, "worker", {"worker": 0}),
                                  (409, "no `tightwad worker`", {"worker": 1}), (400, "last_layer", {"last_layer": -1}),
                                  (400, "first_layer", {"first_layer": -1}), (400, "last_layer", {"last_layer": 99999}),
                                  (400, "output", {"output": 1}), (400, "peers", {"peers": ["../etc"] * 65}), (400, "token", {"token": "a\nb"})):
-        r = post(url, dict(order, **change), headers=bearer)
+        r = post(url, dict(good, **change), headers=BEARER)
         t.equal(r.status, status, r)
         t.check(word in r.json()["error"]["message"], r)
-    t.equal(post(url, order).status, 401)
-    r = post(url, order, headers=bearer)
+    t.equal(post(url, good).status, 401)
+    r = post(url, good, headers=BEARER)
     t.equal((r.status, r.json()["state"]), (200, "looking"), r)
     n = r.json()["number"]
-    look = lambda n: get(url + "?number=%s" % n, headers=bearer)
-    ended = wait_until("it to give up", lambda: (lambda o: o if o["state"] == "failed" else None)(look(n).json()), 20)
-    t.check("nobody has answered" in ended["why"] and "\n" not in ended["why"], ended)
+    status = lambda n: get(url + "?number=%s" % n, headers=BEARER).status
+    ended = wait_until("it to give up", lambda: (lambda o: o if o["state"] == "failed" else None)(look(m, n)), 20)
+    t.check("127.0.0.9:1 does not answer" in ended["why"] and "\n" not in ended["why"], ended)
     for wrong in ("99", "x", "", "-1", "1x"):
-        t.equal(look(wrong).status, 404, wrong)
-    again = post(url, order, headers=bearer).json()["number"]
-    t.equal(look(n).status, 404, "the one before, of the same worker")
-    t.equal(look(again).status, 200)
+        t.equal(status(wrong), 404, wrong)
+    again = post(url, good, headers=BEARER).json()["number"]
+    t.equal(status(n), 404, "the one before, of the same worker")
+    t.equal(status(again), 200)
 
 
 main()
