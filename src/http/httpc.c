@@ -276,6 +276,7 @@ static void deliver(struct httpc_call *call)
 static void after_curl(struct httpc *c)
 {
     struct httpc_call *call;
+    size_t n = 0;
     CURLMsg *m;
     int left;
 
@@ -292,10 +293,15 @@ static void after_curl(struct httpc *c)
             fail(call, HTTPC_BROKEN, "the reply ended inside a chunk");
         make_ready(call);
     }
-    while ((call = TAILQ_FIRST(&c->ready))) {
+    TAILQ_FOREACH(call, &c->ready, ready)
+    n++;
+    for (; n > 0 && (call = TAILQ_FIRST(&c->ready)); n--) {
         unmake_ready(call);
         deliver(call);
     }
+    /* Those that have more already wait for the other events of the loop. */
+    if (!TAILQ_EMPTY(&c->ready))
+        event_add(c->kick, &(struct timeval){.tv_sec = 0});
 }
 
 static void on_kick(evutil_socket_t fd, short what, void *arg)
