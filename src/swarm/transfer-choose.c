@@ -162,24 +162,39 @@ static bool join(struct transfer *t, struct swarm_peer *p, int64_t now)
     return true;
 }
 
-static bool any_free(const struct transfer *t)
+static bool any_free(const struct transfer *t, const struct swarm_peer *p)
 {
     const struct part *part;
     TAILQ_FOREACH(part, &t->parts, entry)
-    if (part->n_free > 0)
+    if (part->n_free > 0 && bits_has(&p->have, part->piece))
         return true;
     return false;
+}
+
+/* Blocks of a request that have come from nobody yet and that nobody else is asked for: the last of them, and how many
+ * in all. */
+static unsigned outstanding(const struct fetch *f, unsigned *last)
+{
+    unsigned n = 0;
+    for (unsigned i = f->first + f->at; i < f->first + f->n; i++) {
+        const struct block *b = &f->part->block[i];
+        if (b->state != BLOCK_ASKED || b->askers > 1)
+            continue;
+        *last = i;
+        n++;
+    }
+    return n;
 }
 
 /* How long until what is asked of p is here, microseconds. */
 static double time_left(const struct swarm_peer *p, int64_t now)
 {
     const struct fetch *f;
-    double blocks = 0;
+    unsigned blocks = 0, last;
     int64_t heard = 0;
     TAILQ_FOREACH(f, &p->fetches, entry)
     {
-        blocks += f->n - f->at;
+        blocks += outstanding(f, &last);
         if (f->heard_us > heard)
             heard = f->heard_us;
     }
@@ -191,11 +206,13 @@ static double time_left(const struct swarm_peer *p, int64_t now)
 /* The end game: what a slow peer has before it is asked of p as well, and whoever is first wins. */
 static bool ask_again(struct transfer *t, struct swarm_peer *p, int64_t now)
 {
-    if (p->n_fetches > 0 || p->doubted || any_free(t) || !pick_ending(&t->pick))
+    if (p->n_fetches > 0 || p->doubted || any_free(t, p) || !pick_ending(&t->pick))
         return false;
     double mine = p->speed > 0 ? 1e6 * BLOCK / p->speed : JOIN_US, most = 4 * mine + JOIN_US;
-    struct fetch *f, *best = NULL;
+    struct fetch *f;
+    struct part *part = NULL;
     struct swarm_peer *other;
+    unsigned block = 0;
     TAILQ_FOREACH(other, &t->peers, entry)
     {
         double left = other == p || other->doubted ? 0 : time_left(other, now);
@@ -203,17 +220,15 @@ static bool ask_again(struct transfer *t, struct swarm_peer *p, int64_t now)
             continue;
         TAILQ_FOREACH(f, &other->fetches, entry)
         {
-            if (f->at == f->n || f->part->alone || !bits_has(&p->have, f->part->piece) ||
-                f->part->block[f->first + f->n - 1].askers > 1)
+            if (f->part->alone || !bits_has(&p->have, f->part->piece) || outstanding(f, &block) == 0)
                 continue;
-            best = f; /* the last that it will come to */
+            part = f->part; /* the last that it will come to */
             most = left;
         }
     }
-    if (!best)
+    if (!part)
         return false;
-    unsigned n = best->n - best->at < 2 ? 1 : 2;
-    fetch_start(p, best->part, best->first + best->n - n, n);
+    fetch_start(p, part, block, 1);
     return true;
 }
 

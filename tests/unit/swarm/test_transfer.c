@@ -458,6 +458,7 @@ static void a_silent_peer_holds_nothing_up(void **state)
     transfer_add_peer(r->transfer, r->fake[1].address, true);
     arrives(r);
     assert_int_equal(r->fake[0].sent, 0);
+    assert_int_equal(r->model.wasted, 0);
     rig_finish(r);
 }
 
