@@ -19,6 +19,7 @@ class FakePeer:
         self.file = open(path, "rb")
         self.lock, self.closing = threading.Lock(), threading.Event()
         self.sent = collections.Counter()  # by piece: bytes, since reset()
+        self.limit = None  # bytes of pieces, since reset(), after which it holds back; None: none
         self.free_at = 0.0
         outer = self
 
@@ -110,6 +111,8 @@ class FakePeer:
             with self.lock:
                 self.file.seek(p["offset"] + start)
                 data = self.file.read(n)
+            while self.limit is not None and sum(self.sent.values()) >= self.limit and not self.closing.wait(0.05):
+                pass
             self.wait_turn(n)
             request.wfile.write(self.bytes_of(index, data))
             with self.lock:

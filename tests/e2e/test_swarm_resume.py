@@ -39,9 +39,10 @@ def _(t):
     dest, had, kills, total = tempfile.mkdtemp(dir=t.folder), set(), 0, 0
     part = os.path.join(dest, "model.gguf.part")
     while kills < 20:
-        p = pull(t, peer, dest)
         # Some are killed while what is there is verified, most at a number of bytes.
-        moment = rng.choice([0, 1, 1, 1]) * rng.randrange(8 * MIB)
+        moment = rng.choice([0, 1, 1, 1]) * rng.randrange(7 * MIB)
+        peer.limit = moment + MIB  # so that it is never whole before the last, however late the kill comes
+        p = pull(t, peer, dest)
         wait_until("%d bytes" % moment, lambda: sum(peer.sent.values()) >= moment and os.path.exists(part), 30)
         p.kill()
         kills += 1
@@ -51,6 +52,7 @@ def _(t):
         total += sum(sent.values())
         had |= digits(dest) if os.path.exists(part + ".map") else set()
     t.check(0 < len(had) < len(PIECES), "the kills were not in the middle: %d of %d" % (len(had), len(PIECES)))
+    peer.limit = None
     done = finish(t, pull(t, peer, dest))
     sent = peer.reset()
     t.equal(had & set(sent), set(), "verified pieces that were sent again")
