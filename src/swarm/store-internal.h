@@ -102,8 +102,9 @@ struct store {
     struct store_map map;
     struct share *share;
     bool complete;
+    bool unsound; /* not all of it could be put on the disk: it never lands in this process */
     struct store_opening opening;
-    struct store_call landing;
+    struct store_call landing;  /* done: NULL while none is under way */
     struct store_piece **piece; /* by index, NULL: nothing goes on */
     TAILQ_HEAD(, store_source) sources;
     uint64_t checked, to_check; /* bytes, while it is opened */

@@ -175,15 +175,17 @@ void store_part_save(const struct manifest *m, const char *model)
     free(path);
 }
 
+enum store_result store_part_sync(int dir, const char *path, int fd, char **why)
+{
+    if (fdatasync(fd) == 0)
+        return STORE_OK;
+    store_part_error(dir, path, errno, "could not be put on the disk", why);
+    posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    return STORE_FAILED;
+}
+
 enum store_result store_part_land(const struct store_part_names *n, int fd, const struct manifest *m, char **why)
 {
-    if (fdatasync(fd) != 0) {
-        /* The kernel gives up pages that it could not write, and keeps them looking written: the next start is to read
-         * what is really on the disk. */
-        store_part_error(n->dir, n->part, errno, "could not be put on the disk", why);
-        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-        return STORE_FAILED;
-    }
     if (store_io_rename(n->dir, n->part, n->name) != 0) {
         if (errno == EEXIST)
             return FAIL(why, STORE_OTHER_FILE, n->path);

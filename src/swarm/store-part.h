@@ -20,8 +20,12 @@ enum store_result store_part_open(int dir, const char *name, const char *path, i
 enum store_result store_part_error(int dir, const char *path, int error, const char *doing, char **why);
 int64_t store_part_room(int dir); /* bytes free, -1 unknown */
 
-/* A complete file: onto the disk, to its own name (which is never taken from another file), its map gone, its manifest
- * beside it and noted.  Unlocked then. */
+/* All that was written: onto the disk.  After a failure the kernel takes what it could not write for written, so the
+ * file must be read again from the disk, by another start, before it may land. */
+enum store_result store_part_sync(int dir, const char *path, int fd, char **why);
+
+/* A complete file that is on the disk: to its own name (which is never taken from another file), its map gone, its
+ * manifest beside it and noted.  Unlocked then. */
 struct store_part_names {
     int dir;
     const char *part, *map, *name; /* in it */

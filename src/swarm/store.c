@@ -53,11 +53,33 @@ static void free_piece(struct store *s, struct store_piece *p)
     free(p);
 }
 
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* No job uses them any more. */
+static void close_all(struct store *s)
+{
+    struct store_source *src;
+
+    while ((src = TAILQ_FIRST(&s->sources)))
+        store_source_free(src);
+    store_map_close(&s->map);
+    close_fd(&s->opening.old_fd);
+    close_fd(&s->opening.whole_fd);
+    close_fd(&s->fd);
+    close_fd(&s->dir_fd);
+}
+
 /* Nobody is left who could use it: all but what store_destroy has freed. */
 static void unref(struct store *s)
 {
     if (--s->users > 0)
         return;
+    close_all(s);
     for (size_t i = 0; i < s->manifest->n_pieces; i++) {
         if (s->piece[i])
             free_piece(s, s->piece[i]);
@@ -279,8 +301,18 @@ static void land_work(void *arg)
 {
     struct store *s = arg;
     struct store_part_names n = {s->dir_fd, s->part_name, s->map_name, s->manifest->filename, s->path};
+    struct store_call *l = &s->landing;
 
-    s->landing.result = store_part_land(&n, s->fd, s->manifest, &s->landing.why);
+    if (s->unsound) {
+        l->result = STORE_FAILED;
+        cause_set(&l->why, "%s: not all of it could be put on the disk; the next start looks what is there", s->part);
+        return;
+    }
+    l->result = store_part_sync(s->dir_fd, s->part, s->fd, &l->why);
+    if (l->result == STORE_OK)
+        l->result = store_part_land(&n, s->fd, s->manifest, &l->why);
+    else
+        s->unsound = true;
 }
 
 static void landed(void *arg)
@@ -310,16 +342,9 @@ void store_land(struct store *s, store_cb *done, void *arg)
     }
 }
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 void store_discard(struct store *s)
 {
-    if (s->complete || s->share->have.count > 0)
+    if (s->complete || !s->share || s->share->have.count > 0)
         return;
     unlinkat(s->dir_fd, s->part_name, 0);
     unlinkat(s->dir_fd, s->map_name, 0);
@@ -327,25 +352,19 @@ void store_discard(struct store *s)
 
 void store_destroy(struct store *s)
 {
-    struct store_source *src;
-
     if (!s)
         return;
-    pthread_mutex_lock(&s->lock);
     atomic_store(&s->stop, true);
-    while (s->running > 0)
-        pthread_cond_wait(&s->idle, &s->lock);
-    pthread_mutex_unlock(&s->lock);
     s->closed = true;
-    while ((src = TAILQ_FIRST(&s->sources)))
-        store_source_free(src);
+    if (!s->landing.done) {
+        pthread_mutex_lock(&s->lock);
+        while (s->running > 0)
+            pthread_cond_wait(&s->idle, &s->lock);
+        pthread_mutex_unlock(&s->lock);
+        close_all(s);
+    }
     share_destroy(s->share);
     s->share = NULL;
-    store_map_close(&s->map);
-    close_fd(&s->opening.old_fd);
-    close_fd(&s->opening.whole_fd);
-    close_fd(&s->fd);
-    close_fd(&s->dir_fd);
     unref(s);
 }
 

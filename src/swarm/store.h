@@ -37,9 +37,9 @@ struct store *store_open(struct event_base *base, struct crew *crew, struct mani
                          store_cb *done, void *arg);
 /* Before it is destroyed, right after its opening: a .part that has no piece is removed with its map. */
 void store_discard(struct store *s);
-/* Waits for the disk work under way.  The .part and its map stay.  Each store_write and store_check that has not been
- * told of is told STORE_FAILED, inside this or later; of all other calls nothing is heard.  NULL is fine; not inside a
- * callback. */
+/* Waits for what the disk is doing, a block or so; a landing under way goes on by itself.  The .part and its map stay
+ * otherwise.  Each store_write and store_check that has not been told of is told STORE_FAILED, inside this or later; of
+ * all other calls nothing is heard.  NULL is fine; not inside a callback. */
 void store_destroy(struct store *s);
 
 struct share *store_share(struct store *s);    /* what is had so far; the store's, until store_destroy */

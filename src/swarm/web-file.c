@@ -325,5 +325,6 @@ enum store_result web_file_land(struct web_file *f, char **why)
     if (result != STORE_OK)
         return result;
     manifest_seal(f->manifest);
-    return store_part_land(&n, f->fd, f->manifest, why);
+    result = store_part_sync(f->dir_fd, f->part, f->fd, why);
+    return result == STORE_OK ? store_part_land(&n, f->fd, f->manifest, why) : result;
 }

@@ -630,6 +630,26 @@ static void destroyed_with_work_under_way(void **state)
     assert_file(f, "m.gguf", f->data, TOTAL);
 }
 
+/* Whatever becomes of it: a complete file or a .part, never both or none, and the next start knows which. */
+static void destroyed_while_it_lands(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(open_again(f), STORE_OK);
+    for (size_t i = 0; i < PIECES; i++)
+        fill(f, i);
+    store_land(f->s, ended, f);
+    store_destroy(f->s);
+    f->s = NULL;
+    while (crew_waiting(f->crew) > 0)
+        assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
+    assert_true(there(f, "m.gguf") != there(f, "m.gguf.part"));
+    assert_int_equal(open_again(f), STORE_OK);
+    assert_int_equal(have(f), PIECES);
+    assert_int_equal(land(f), STORE_OK);
+    assert_file(f, "m.gguf", f->data, TOTAL);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 const struct CMUnitTest store_tests[] = {
@@ -647,5 +667,6 @@ const struct CMUnitTest store_tests[] = {
     TEST(a_full_disk_loses_nothing),
     TEST(folders_are_made),
     TEST(destroyed_with_work_under_way),
+    TEST(destroyed_while_it_lands),
 };
 const size_t store_count = ARRAY_LEN(store_tests);
