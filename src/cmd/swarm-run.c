@@ -4,11 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cause.h"
 #include "base/file.h"
-#include "base/folders.h"
 #include "base/mem.h"
 #include "config/options.h"
 #include "config/value.h"
@@ -115,11 +113,6 @@ int swarm_run_start(struct swarm_run *r, event_callback_fn on_signal, void *arg,
         r->signals[i] = evsignal_new(r->base, numbers[i], on_signal, arg);
         event_add(r->signals[i], NULL);
     }
-    char *dir = folder_runtime();
-    if (folder_runtime_make(NULL) == 0)
-        r->socket = xasprintf("%s/swarm-%ld.sock", dir, (long)getpid());
-    free(dir);
-    r->settings.opts.socket = r->socket;
     r->swarm = swarm_create(r->base, r->http, &r->settings.opts, cause);
     return r->swarm != NULL ? 0 : -1;
 }
@@ -136,7 +129,6 @@ void swarm_run_finish(struct swarm_run *r)
         event_base_free(r->base);
     swarm_settings_finish(&r->settings);
     config_destroy(r->cfg);
-    free(r->socket);
 }
 
 char *swarm_run_listen(const struct swarm_run *r)

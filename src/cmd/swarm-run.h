@@ -27,7 +27,6 @@ struct swarm_run {
     struct config *cfg;
     struct swarm_settings settings;
     struct swarm *swarm;
-    char *socket;
     struct event *signals[2];
     bool json;
 };
@@ -37,7 +36,7 @@ struct swarm_run {
 int swarm_run_init(struct swarm_run *r, const struct cmd_env *env, const struct cmd_args *args);
 /* An option's text over what the configuration says; NULL: nothing is said.  0, or -1 and a cause. */
 int swarm_run_set(struct swarm_run *r, const char *option, const char *key, const char *text, char **cause);
-/* The swarm, its socket for `swarm status`, and on_signal for SIGINT and SIGTERM.  0, or -1 and a cause. */
+/* The swarm, and on_signal for SIGINT and SIGTERM.  0, or -1 and a cause. */
 int swarm_run_start(struct swarm_run *r, event_callback_fn on_signal, void *arg, char **cause);
 void swarm_run_finish(struct swarm_run *r);
 

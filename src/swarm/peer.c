@@ -280,11 +280,17 @@ static void on_done(void *arg, const struct httpc_result *r)
     swarm_peer_down(p, why);
 }
 
+static bool is_here(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0 ||
+           strncmp(address, "localhost:", 10) == 0;
+}
+
 static void connect_to(struct swarm_peer *p)
 {
     struct transfer *t = p->transfer;
-    char *url =
-        xasprintf("http://%s/v1/swarm/%s/events?peer=%s&port=%d", p->address, t->o.manifest->id, t->o.peer, t->o.port);
+    char *url = xasprintf("http://%s/v1/swarm/%s/events?peer=%s&port=%d", p->address, t->o.manifest->id, t->o.peer,
+                          t->o.local_only && !is_here(p->address) ? 0 : t->o.port);
     p->state = SWARM_PEER_CONNECTING;
     p->verdict = PEER_FINE;
     p->lines = lines_create(LINES_NDJSON, SWARM_LINE_MAX, on_line, p);

@@ -309,6 +309,8 @@ static void decide(struct ask *a)
 
 static void ask_next(struct ask *a)
 {
+    if (a->ended)
+        return;
     for (size_t i = 0; i < a->n && a->under_way < ASK_AT_ONCE; i++) {
         if (a->peer[i].state == ASKED_NOT)
             ask_one(&a->peer[i]);

@@ -62,7 +62,7 @@ struct swarm {
     size_t n_folders, n_peers;
     int64_t download_limit;
     char id[SWARM_PEER_ID + 1]; /* of this process */
-    bool discovery;
+    bool discovery, local_only; /* local_only: this machine alone can reach it */
     struct swarm_item *items;
     size_t n_items;
     struct swarm_pull *pulls;
@@ -85,6 +85,8 @@ void swarm_announce(struct swarm *s);
 void swarm_pull_found(struct swarm_pull *p, const char *address, const char *const *ids, size_t n_ids);
 /* Somebody has come to the server for the item. */
 void swarm_pull_met(struct swarm_pull *p, const char *address);
+int64_t swarm_pull_limit(const struct swarm *s); /* of each pull, as they share it evenly; 0: none */
+void swarm_balance(struct swarm *s);             /* there are more or fewer of them */
 void swarm_pull_set_limit(struct swarm_pull *p, int64_t bytes_a_second);
 /* The pull's figures, and its peers into v (may be NULL). */
 void swarm_pull_view(const struct swarm_pull *p, struct swarm_view_model *m, struct swarm_view *v);

@@ -97,8 +97,7 @@ static void leave(struct swarm_pull *p, bool keep)
     unlink_pull(p);
     stop(p, keep);
     s->fetched_before += p->fetched;
-    for (struct swarm_pull *o = s->pulls; o != NULL; o = o->next)
-        swarm_pull_set_limit(o, s->download_limit > 0 ? s->download_limit / (int64_t)s->n_pulls + 1 : 0);
+    swarm_balance(s);
 }
 
 static void ended(struct swarm_pull *p)
@@ -241,10 +240,10 @@ void pull_fetch(struct swarm_pull *p)
                                     .want = p->layers ? &p->want : NULL,
                                     .peer = s->id,
                                     .port = swarm_server_port(s->server),
+                                    .local_only = s->local_only,
                                     .token = s->token,
                                     .server = s->server,
-                                    .download_limit =
-                                        s->download_limit > 0 ? s->download_limit / (int64_t)s->n_pulls + 1 : 0,
+                                    .download_limit = swarm_pull_limit(s),
                                     .seed = chance};
     p->phase = PULL_FETCHING;
     p->transfer = transfer_create(&o, on_transferred, p);
@@ -290,6 +289,7 @@ struct swarm_pull *swarm_pull(struct swarm *s, const struct swarm_pull_opts *o, 
     p->next = s->pulls;
     s->pulls = p;
     s->n_pulls++;
+    swarm_balance(s);
     pull_then(p, pull_look);
     return p;
 }

@@ -10,6 +10,8 @@
 #include "base/cause.h"
 #include "base/clock.h"
 #include "base/fields.h"
+#include "base/folders.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "http/peer.h"
 #include "swarm/swarm-internal.h"
@@ -152,10 +154,16 @@ static int serve(struct swarm *s, const struct swarm_opts *o, char **cause)
     s->server = swarm_server_create(s->base, s->crew, &server, on_peer, s, cause);
     if (s->server == NULL)
         return -1;
-    if (o->socket == NULL)
-        return 0;
     swarm_server_set_view(s->server, view_json, s);
-    return swarm_server_listen_unix(s->server, o->socket, cause);
+    if (o->socket != NULL)
+        return swarm_server_listen_unix(s->server, o->socket, cause);
+    char *dir = folder_runtime(), *path = xasprintf("%s/swarm-%ld.sock", dir, (long)getpid()), *why = NULL;
+    if (folder_runtime_make(&why) != 0 || swarm_server_listen_unix(s->server, path, &why) != 0)
+        log_info("swarm: `tightwad swarm status` will not show this process: %s", why);
+    free(dir);
+    free(path);
+    free(why);
+    return 0;
 }
 
 /* Without multicast (a container, a machine without a network) everything else works: told in the view, no error. */
@@ -219,6 +227,8 @@ struct swarm *swarm_create(struct event_base *base, struct httpc *http, const st
                         .discovery = o->discovery,
                         .ticked_us = clock_us()};
     make_id(s->id);
+    s->local_only =
+        strncmp(s->host, "127.", 4) == 0 || strcmp(s->host, "::1") == 0 || strcmp(s->host, "localhost") == 0;
     s->tick = event_new(base, -1, EV_PERSIST, on_tick, s);
     evtimer_add(s->tick, &(struct timeval){.tv_sec = SWARM_TICK_MS / 1000});
     s->crew = crew_create(base, 0);
@@ -261,13 +271,22 @@ int swarm_port(const struct swarm *s)
     return swarm_server_port(s->server);
 }
 
-/* Pulls share the limit evenly. */
+int64_t swarm_pull_limit(const struct swarm *s)
+{
+    return s->download_limit > 0 ? s->download_limit / (int64_t)(s->n_pulls > 0 ? s->n_pulls : 1) + 1 : 0;
+}
+
+void swarm_balance(struct swarm *s)
+{
+    for (struct swarm_pull *p = s->pulls; p != NULL; p = swarm_pull_next(p))
+        swarm_pull_set_limit(p, swarm_pull_limit(s));
+}
+
 void swarm_set_limits(struct swarm *s, int64_t upload_limit, int64_t download_limit, int upload_slots)
 {
     s->download_limit = download_limit;
     swarm_server_set_limits(s->server, upload_limit, upload_slots);
-    for (struct swarm_pull *p = s->pulls; p != NULL; p = swarm_pull_next(p))
-        swarm_pull_set_limit(p, download_limit > 0 ? download_limit / (int64_t)s->n_pulls + 1 : 0);
+    swarm_balance(s);
 }
 
 char *swarm_default_dir(void)

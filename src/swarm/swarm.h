@@ -29,7 +29,7 @@ struct swarm_opts {
     bool discovery;
     int64_t upload_limit, download_limit; /* bytes a second, 0: none */
     int upload_slots;                     /* 0: 8 */
-    const char *socket;                   /* unix socket for `swarm status`; NULL: none */
+    const char *socket; /* unix socket for `swarm status`; NULL: swarm-PID.sock in the runtime folder, if it can be */
 };
 
 /* NULL and a cause. */

@@ -23,6 +23,7 @@ struct transfer_opts {
     const struct bits *want;   /* NULL: all (copied) */
     const char *peer;          /* this process */
     int port;                  /* where this process serves, 0: nowhere others can reach */
+    bool local_only;           /* peers on this machine can reach that, and no others */
     const char *token;         /* sent to peers; NULL: none */
     const struct swarm_server
         *server; /* its networks say which addresses from peer exchange may be asked; NULL: all private ones */
