@@ -62,7 +62,7 @@ struct swarm_server {
     uint64_t turn; /* the one that is on */
     int slots;
     int64_t limit;           /* bytes a second, 0: none */
-    int64_t tokens;          /* bytes that may be given out now; below 0: ahead of the limit */
+    double tokens;           /* bytes that may be given out now; below 0: ahead of the limit */
     int64_t filled_us;       /* when the tokens were counted */
     struct event *paced;     /* there will be tokens */
     struct event *watch;     /* turns, stalls */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -277,9 +278,9 @@ static void read_ahead(struct upload *u)
 
 static void refill(struct swarm_server *s)
 {
-    int64_t now = clock_us(), most = s->limit / 8 > BLOCK_MIN ? s->limit / 8 : BLOCK_MIN;
-    double more = (double)(now - s->filled_us) / 1e6 * (double)s->limit;
-    s->tokens = (double)s->tokens + more < (double)most ? s->tokens + (int64_t)more : most;
+    int64_t now = clock_us();
+    double most = s->limit / 8 > BLOCK_MIN ? (double)(s->limit / 8) : BLOCK_MIN;
+    s->tokens = fmin(s->tokens + (double)(now - s->filled_us) / 1e6 * (double)s->limit, most);
     s->filled_us = now;
 }
 
@@ -293,9 +294,7 @@ static bool may_send(struct swarm_server *s)
 
 static void wait_for_tokens(struct swarm_server *s)
 {
-    int64_t us = (1 - s->tokens) * 1000000 / s->limit + 1000;
-    if (us > 1000000)
-        us = 1000000;
+    int64_t us = (int64_t)fmin((1 - s->tokens) * 1e6 / (double)s->limit + 1000, 1e6);
     if (!event_pending(s->paced, EV_TIMEOUT, NULL))
         event_add(s->paced, &(struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000});
 }
@@ -359,7 +358,7 @@ static void send_ready(struct upload *u)
     u->ready = 0;
     u->moved_us = clock_us();
     if (s->limit > 0) {
-        s->tokens -= (int64_t)u->sending;
+        s->tokens -= (double)u->sending;
         TAILQ_REMOVE(&s->active, u, entry); /* the others come first now */
         TAILQ_INSERT_TAIL(&s->active, u, entry);
     }
