@@ -14,6 +14,7 @@ enum {
     SILENT_MS = 40000,            /* a stream says something every 15 s */
     RETRY_US = 500000,            /* to the next attempt to connect, doubled each time … */
     RETRY_MOST_US = 20000000,     /* … up to this */
+    LATE_US = 2000000,            /* without a byte of the first reply: counts as slow */
     TWIN_US = 60000000,           /* to the next look at an address of a peer that is connected already */
     LINE_BYTES = 4 << 20,         /* that a stream may send at once */
     LINE_BYTES_SECOND = 64 << 10, /* and all the time */
@@ -323,16 +324,19 @@ void swarm_peer_tick(struct swarm_peer *p, int64_t now)
 void swarm_peer_rate(struct swarm_peer *p, double seconds)
 {
     double now = (double)(p->fetched - p->counted) / seconds, weight = 1 - exp(-seconds);
-    bool moved = p->fetched != p->counted, held = false;
+    bool moved = p->fetched != p->counted, held = false, late = false;
     const struct fetch *f;
     p->counted = p->fetched;
     p->down += (now - p->down) * weight;
     if (p->down < 1)
         p->down = 0;
     TAILQ_FOREACH(f, &p->fetches, entry)
-    held = held || f->held;
+    {
+        held = held || f->held;
+        late = late || p->transfer->tick_us - f->start_us > LATE_US;
+    }
     if (isnan(p->speed))
-        p->speed = moved ? now : NAN;
+        p->speed = moved ? now : late ? 0 : NAN;
     else if ((p->n_fetches > 0 || moved) && !held)
         p->speed += (now - p->speed) * weight;
 }

@@ -23,12 +23,12 @@ static bool is_ready(const struct swarm_peer *p, int64_t now)
     return p->state == SWARM_PEER_UP && p->rest_until_us <= now;
 }
 
-/* How long p's uplink is spared for what others can give as well: twice the time that it would take itself. */
+/* How long p's uplink is spared for what others can give as well: three times what it would take itself. */
 static double patience_us(const struct swarm_peer *p, uint64_t size)
 {
     if (!(p->speed > 0))
         return PATIENCE_NEW_US;
-    double us = 2e6 * (double)size / p->speed;
+    double us = 3e6 * (double)size / p->speed;
     return us < PATIENCE_LEAST_US ? PATIENCE_LEAST_US : us > PATIENCE_MOST_US ? PATIENCE_MOST_US : us;
 }
 
@@ -43,9 +43,9 @@ static bool stands_back(const struct transfer *t, const struct swarm_peer *p, si
     const struct swarm_peer *other;
     TAILQ_FOREACH(other, &t->peers, entry)
     {
-        if (rank_of(other) >= rank || !is_ready(other, now) || !bits_has(&other->have, piece))
+        if (rank_of(other) >= rank || !is_ready(other, now))
             continue;
-        any = true;
+        any = any || bits_has(&other->have, piece);
         if (isnan(other->speed))
             unknown = true;
         else
