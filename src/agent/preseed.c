@@ -29,7 +29,7 @@ enum {
 enum step {
     STEP_LOOKING,  /* which local file is it */
     STEP_FETCHING, /* from the swarm */
-    STEP_WAITING,  /* another one fills the same folder */
+    STEP_WAITING,  /* another one fetches the same model, or fills the same folder */
     STEP_WRITING,  /* into the cache */
     STEP_DONE,
     STEP_FAILED,
@@ -191,6 +191,11 @@ static void fetch(struct preseed *x)
     const struct swarm_pull_calls calls = {.on_done = on_pulled, .arg = x};
     char *cause = NULL;
     struct swarm *s = agent_pulls_swarm(x->all->pulls, x->from.token, &cause);
+    x->tried_us = clock_us();
+    if (s != NULL && swarm_is_pulling(s, x->id)) {
+        x->step = STEP_WAITING;
+        return;
+    }
     if (s != NULL) {
         agent_pulls_hold(x->all->pulls, 1);
         x->holds = true;
@@ -377,6 +382,14 @@ static void look_after_pull(struct preseed *x, int64_t now)
     }
 }
 
+static void go_on(struct preseed *x)
+{
+    if (x->path != NULL)
+        write_to_cache(x);
+    else
+        fetch(x);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct preseeds *p = arg;
@@ -392,7 +405,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         if (x->pull != NULL)
             look_after_pull(x, now);
         if (x->step == STEP_WAITING && now - x->tried_us > AGAIN_US)
-            write_to_cache(x);
+            go_on(x);
         more |= !has_ended(x);
     }
     if (more)

@@ -212,6 +212,19 @@ static uint64_t moved_by(const json_t *work)
     return (isfinite(have) ? (uint64_t)have : 0) + (isfinite(done) ? (uint64_t)done : 0);
 }
 
+/* Of several workers at one machine the agent serves one after the other. */
+static bool has_to_wait(const struct worker *w)
+{
+    const struct pool_preseed *p = w->owner;
+    for (size_t i = 0; i < p->shares.n && strcmp(w->doing, "waiting") == 0; i++) {
+        const struct worker *x = &p->worker[i];
+        if (x->state == WORKER_WORKS && strcmp(x->doing, "waiting") != 0 &&
+            strcmp(x->share->agent, w->share->agent) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void goes_on(struct worker *w, const json_t *work)
 {
     uint64_t moved = moved_by(work);
@@ -221,7 +234,7 @@ static void goes_on(struct worker *w, const json_t *work)
     snprintf(w->doing, sizeof(w->doing), "%s", json_text(work, "state"));
     w->progress = fetches ? json_number(work, "have") / json_number(work, "wanted")
                           : json_number(work, "done") / json_number(work, "total");
-    if (moved != w->moved || w->moved_us == 0) {
+    if (moved != w->moved || w->moved_us == 0 || has_to_wait(w)) {
         w->moved = moved;
         w->moved_us = now;
     }

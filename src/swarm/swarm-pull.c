@@ -300,6 +300,15 @@ void swarm_pull_cancel(struct swarm_pull *p)
     free_pull(p);
 }
 
+bool swarm_is_pulling(const struct swarm *s, const char *id)
+{
+    for (const struct swarm_pull *p = s->pulls; p != NULL; p = p->next) {
+        if (strcmp(p->m != NULL ? p->m->id : p->what.id, id) == 0)
+            return true;
+    }
+    return false;
+}
+
 void swarm_pull_add_peer(struct swarm_pull *p, const char *peer)
 {
     char address[SWARM_ADDRESS];

@@ -97,6 +97,8 @@ struct swarm_pull_calls {
 struct swarm_pull *swarm_pull(struct swarm *s, const struct swarm_pull_opts *o, const struct swarm_pull_calls *calls,
                               char **cause);
 void swarm_pull_cancel(struct swarm_pull *p); /* on_done is not called; what has come stays on the disk */
+/* Whether the model of that manifest is being pulled: a second pull of it would fail. */
+bool swarm_is_pulling(const struct swarm *s, const char *id);
 
 /* Asks that peer ("HOST[:PORT]" or http://HOST:PORT) as well, however often it fails; one that is known is asked anew.
  */

@@ -130,13 +130,16 @@ def preseed_url(m):
     return "http://%s:%d/v1/agent/preseed" % (m.address, m.agent_port)
 
 
-def order(t, m, first, last, port=None):
-    """Its number; the model is the one that lies there."""
-    with open(os.path.join(m.models, "large.gguf.tightwad.manifest")) as f:
-        what = {"id": json.load(f)["id"], "worker": port or m.port, "first_layer": first, "last_layer": last}
-    r = post(preseed_url(m), what, headers=BEARER)
+def order(t, m, what, first, last, **more):
+    """Its number; what: the id of the model's manifest."""
+    r = post(preseed_url(m), dict({"id": what, "worker": m.port, "first_layer": first, "last_layer": last}, **more), headers=BEARER)
     t.equal(r.status, 200, r)
     return r.json()["number"]
+
+
+def id_of(m):
+    with open(os.path.join(m.models, "large.gguf.tightwad.manifest")) as f:
+        return json.load(f)["id"]
 
 
 def look(m, number):
@@ -278,7 +281,7 @@ def _(t):
     os.makedirs(held.cache, exist_ok=True)
     lock = open(os.path.join(held.cache, ".preseed.lock"), "w")
     fcntl.flock(lock, fcntl.LOCK_EX)
-    number, ordered = order(t, held, 0, 0), time.monotonic()
+    number, ordered = order(t, held, id_of(held), 0, 0), time.monotonic()
     wait_until("it to wait", lambda: look(held, number)["state"] == "waiting", 10)
     none, small = Machine(t, 2, ["--no-cache"]), Machine(t, 3, ["--cache-size", "20M"], models=[model()[0]])
     small.manifest()
@@ -304,16 +307,19 @@ def _(t):
     t.equal(held.kept(), [])
 
 
-@test("two workers with one cache are filled one after the other")
+@test("two workers of one machine, with one cache and one agent, are served one after the other")
 def _(t):
-    m = Machine(t, 2, models=[model()[0]])
-    m.manifest()
-    other = t.worker(["--host", "127.0.1.2"], env=m.env)
-    numbers = [order(t, m, 0, 0), order(t, m, 1, 2, other.port)]
-    for n in numbers:
-        wait_until("it to be done", lambda: look(m, n)["state"] == "done", 30)
-    t.equal([look(m, n)["total"] for n in numbers], [3 * TENSOR, 6 * TENSOR])
-    t.equal(len(m.kept()), 9)
+    here, peers = Machine(t, 2, models=[model()[0]]), Machine(t, 3)
+    here.manifest()
+    what = id_of(here)
+    for m, more in ((here, {}), (peers, {"peers": [seeder(t)]})):
+        other = t.worker(["--host", "127.0.1.%d" % int(m.address.split(".")[3])], env=m.env)
+        numbers = [order(t, m, what, 0, 0, **more), order(t, m, what, 1, 2, worker=other.port, **more)]
+        for n in numbers:
+            done = wait_until("it to be done", lambda: (lambda o: o if o["state"] in ("done", "failed") else None)(look(m, n)), 30)
+            t.equal(done["state"], "done", done)
+        t.equal([look(m, n)["total"] for n in numbers], [3 * TENSOR, 6 * TENSOR])
+        t.equal(len(m.kept()), 9)
 
 
 @test("orders that make no sense are refused; one for the same worker takes the place of the one before")
