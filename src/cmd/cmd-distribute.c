@@ -21,6 +21,7 @@
 #include "cmd/seeder.h"
 #include "cmd/show-machine.h"
 #include "probe/ollama-store.h"
+#include "probe/parts.h"
 #include "swarm/manifest-make.h"
 
 extern const struct cmd cmd_distribute;
@@ -58,11 +59,12 @@ static char *find_model(const struct config *cfg, const char *what, char **cause
         return real;
     const char *names[CONFIG_MODELS_MAX];
     size_t n = 0;
+    int error = errno;
     for (size_t i = 0; i < cfg->pool.n_models; i++)
         names[n++] = cfg->pool.models[i].name;
     char *near = cmd_did_you_mean("", what, names, n);
-    cause_set(cause, "%s: %s%s; expected a .gguf file, or the name of one of `models` in cluster.yaml", path,
-              strerror(errno), near);
+    cause_set(cause, "%s: %s; expected a .gguf file, or the name of one of `models` in cluster.yaml%s", path,
+              strerror(error), near);
     free(near);
     return NULL;
 }
@@ -223,43 +225,63 @@ static int work(struct work *w, const struct cmd_args *args)
     return !w->broken && distribute_count(&w->d, DISTRIBUTE_COMPLETE) == w->d.n ? CMD_OK : CMD_FAILED;
 }
 
-static int prepare(struct work *w, const struct cmd_args *args)
+/* One file. */
+static int send_file(struct work *w, const struct cmd_args *args)
 {
-    const char *file = cmd_args_get(args, "token-file");
-    char *cause = NULL;
-    w->path = find_model(w->cfg, args->words[0], &cause);
-    if (w->path != NULL && file != NULL)
-        w->token = agent_token_read(file, &cause);
-    return cause == NULL ? CMD_OK : cmd_fail_cause(cause);
+    int rc;
+    w->base = event_base_new();
+    w->http = httpc_create(w->base);
+    w->crew = crew_create(w->base, 0);
+    w->sigint = evsignal_new(w->base, SIGINT, on_sigint, w);
+    w->began_us = clock_us();
+    event_add(w->sigint, NULL);
+    distribute_init(&w->d, w->base, w->http);
+    w->d.token = w->cfg->swarm.token;
+    rc = w->crew != NULL ? work(w, args) : cmd_fail("no threads are to be had");
+    distribute_finish(&w->d);
+    manifest_making_cancel(w->making);
+    manifest_destroy(w->manifest);
+    crew_destroy(w->crew);
+    httpc_destroy(w->http);
+    event_free(w->sigint);
+    event_base_free(w->base);
+    free(w->why);
+    w->making = NULL;
+    w->manifest = NULL;
+    w->why = NULL;
+    return rc;
+}
+
+/* A model that lies in several files goes one file after the other. */
+static int send_model(struct work *w, const char *first, const struct cmd_args *args)
+{
+    int own, parts = parts_of(first, &own), worst = CMD_OK;
+    for (int part = 1; part <= parts && worst != CMD_USAGE && !w->broken; part++) {
+        w->path = own == 1 ? parts_path(first, part) : xstrdup(first);
+        int rc = send_file(w, args);
+        worst = rc != CMD_OK ? rc : worst;
+        free(w->path);
+        w->path = NULL;
+        if (own != 1)
+            break; /* a part that is named alone goes alone */
+    }
+    return worst;
 }
 
 static int run(struct cmd_env *env, const struct cmd_args *args)
 {
-    struct work w = {.cfg = cmd_load_config(env, false), .json = cmd_args_has(args, "json"), .began_us = clock_us()};
+    struct work w = {.cfg = cmd_load_config(env, false), .json = cmd_args_has(args, "json")};
+    const char *file = cmd_args_get(args, "token-file");
+    char *cause = NULL;
     if (w.cfg == NULL)
         return CMD_FAILED;
-    int rc = prepare(&w, args);
-    if (rc == CMD_OK) {
-        w.base = event_base_new();
-        w.http = httpc_create(w.base);
-        w.crew = crew_create(w.base, 0);
-        w.sigint = evsignal_new(w.base, SIGINT, on_sigint, &w);
-        event_add(w.sigint, NULL);
-        distribute_init(&w.d, w.base, w.http);
-        w.d.token = w.cfg->swarm.token;
-        rc = w.crew != NULL ? work(&w, args) : cmd_fail("no threads are to be had");
-        distribute_finish(&w.d);
-        manifest_making_cancel(w.making);
-        manifest_destroy(w.manifest);
-        crew_destroy(w.crew);
-        httpc_destroy(w.http);
-        event_free(w.sigint);
-        event_base_free(w.base);
-    }
+    char *first = find_model(w.cfg, args->words[0], &cause);
+    if (first != NULL && file != NULL)
+        w.token = agent_token_read(file, &cause);
+    int rc = cause == NULL ? send_model(&w, first, args) : cmd_fail_cause(cause);
     config_destroy(w.cfg);
-    free(w.path);
+    free(first);
     free(w.token);
-    free(w.why);
     return rc;
 }
 

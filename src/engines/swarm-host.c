@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/utf8.h"
 #include "engines/swarm-settings.h"
+#include "probe/parts.h"
 
 struct pull {
     TAILQ_ENTRY(pull) entry;
@@ -86,8 +87,13 @@ static void share(struct swarm_host *h, const char *path)
 static void share_all(struct swarm_host *h, const struct config *cfg)
 {
     for (size_t i = 0; i < cfg->pool.n_models; i++) {
-        if (cfg->pool.models[i].path[0] == '/')
-            share(h, cfg->pool.models[i].path);
+        const char *path = cfg->pool.models[i].path;
+        int own, parts = parts_of(path, &own);
+        for (int part = 1; path[0] == '/' && part <= parts; part++) {
+            char *at = parts_path(path, part);
+            share(h, at);
+            free(at);
+        }
     }
     if (cfg->swarm.folder != NULL)
         share(h, cfg->swarm.folder);

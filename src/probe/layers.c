@@ -7,10 +7,10 @@
 #include "base/cause.h"
 #include "base/mem.h"
 #include "probe/gguf.h"
+#include "probe/parts.h"
 
 enum {
     LAYERS_MAX = 4096,
-    SPLITS_MAX = 1000,
     HALF = 2,         /* bytes of a number in the cache */
     SINGLE = 4,       /* bytes of a number in a recurrent layer's state */
     WINDOW_PAD = 256, /* llama.cpp rounds the cache of a window up to this many tokens */
@@ -173,12 +173,8 @@ static void describe_layers(struct layers *l, const struct gguf *g, const struct
  * by the caller. */
 static char *part_path(const char *path, int64_t part, int64_t parts)
 {
-    char tail[64];
-    size_t n = strlen(path);
-    int len = snprintf(tail, sizeof(tail), "-00001-of-%05lld.gguf", (long long)parts);
-    if (len < 0 || n < (size_t)len || strcmp(path + n - (size_t)len, tail) != 0)
-        return NULL;
-    return xasprintf("%.*s-%05lld-of-%05lld.gguf", (int)(n - (size_t)len), path, (long long)part + 1, (long long)parts);
+    int own;
+    return parts_of(path, &own) == parts && own == 1 ? parts_path(path, (int)part + 1) : NULL;
 }
 
 static int take_parts(struct layers *l, struct seen *s, const struct gguf *first, const char *path, char **cause)
@@ -187,8 +183,7 @@ static int take_parts(struct layers *l, struct seen *s, const struct gguf *first
         take_tensor(l, s, &first->tensors[i]);
     for (int64_t part = 1; part < first->n_splits; part++) {
         char *at = part_path(path, part, first->n_splits);
-        if (at == NULL || part >= SPLITS_MAX) {
-            free(at);
+        if (at == NULL) {
             return cause_set(cause,
                              "%s: the model is split into %lld files; name the first, whose name ends in "
                              "-00001-of-%05lld.gguf",

@@ -14,8 +14,9 @@
 #include "base/mem.h"
 #include "probe/gguf.h"
 #include "probe/ollama-store.h"
+#include "probe/parts.h"
 
-enum { PLACES_MAX = 64, NOTES_MAX = 5, SPLITS_MAX = 1000 };
+enum { PLACES_MAX = 64, NOTES_MAX = 5 };
 
 /* $VARIABLE/rest where it is set, else the fallback; "~/" is the home directory. */
 static const struct {
@@ -123,10 +124,9 @@ static void describe(struct machine_model *model, const struct gguf *g)
 /* The first of several files stands for all: their bytes and parameters are added up. */
 static void add_parts(struct search *x, struct machine_model *model, const char *path, int parts)
 {
-    size_t stem = strlen(path) - strlen("-00001-of-00002.gguf");
     for (int i = 2; i <= parts && !over(x); i++) {
         struct stat st;
-        char *part = xasprintf("%.*s-%05d-of-%05d.gguf", (int)stem, path, i, parts);
+        char *part = parts_path(path, i);
         struct gguf *g = gguf_open(part, NULL);
         if (g == NULL || stat(part, &st) != 0) {
             model->parameters = -1;
@@ -142,19 +142,6 @@ static void add_parts(struct search *x, struct machine_model *model, const char 
     }
 }
 
-/* "…-00002-of-00005.gguf": *part 2, and 5; other names: 1 and 1. */
-static int split_of(const char *name, int *part)
-{
-    size_t n = strlen(name), tail = strlen("-00001-of-00002.gguf");
-    int of = 1, read = 0;
-    *part = 1;
-    if (n > tail && sscanf(name + n - tail, "-%5d-of-%5d.gguf%n", part, &of, &read) == 2 && read == (int)tail &&
-        of > 1 && of < SPLITS_MAX)
-        return of;
-    *part = 1;
-    return 1;
-}
-
 /* A path for the callback; when that wants no more, the search is over. */
 static void tell_path(struct search *x, const char *path)
 {
@@ -167,7 +154,7 @@ static void take_file(struct search *x, const char *path, const char *name)
 {
     struct stat st;
     char *cause = NULL;
-    int part, parts = split_of(name, &part);
+    int part, parts = parts_of(name, &part);
     if (part != 1 || stat(path, &st) != 0 || !S_ISREG(st.st_mode) || !note_file(x, &st))
         return;
     struct gguf *g = gguf_open(path, &cause);

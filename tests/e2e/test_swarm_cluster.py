@@ -106,6 +106,23 @@ def _(t):
     t.equal([q["fetched"] for a in agents for q in a.pulls()["pulls"]], [0, 0, 0])
 
 
+@test("a model in several files goes file by file; one by the name that the configuration gives it")
+def _(t):
+    first = model(t, "big-00001-of-00002.gguf", size=2 << 20)
+    second = first.replace("00001-of", "00002-of")
+    write_model(second, 2 << 20, seed=2)
+    agent = t.own(Agent(tempfile.mkdtemp(dir=t.folder), ["--no-discovery"]))
+    here = Here(t, [agent])
+    with open(here.config, "a") as f:
+        f.write("models:\n  big: {path: '%s'}\n" % first)
+    events = here.distribute_json("big")
+    t.equal([(e["event"], e.get("file"), e.get("ok")) for e in events if e["event"] != "progress"],
+            [("model", "big-00001-of-00002.gguf", None), ("end", None, True), ("model", "big-00002-of-00002.gguf", None), ("end", None, True)])
+    for path in (first, second):
+        check_landed(t, [agent], path)
+    t.check("did you mean `big`" in here.distribute("bigg", code=1)[1], "a name that is near")
+
+
 @test("who has no agent, an old one, another token or no room is named with what to do; the others go on, and the exit code tells")
 def _(t):
     path = model(t)
