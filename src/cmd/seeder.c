@@ -3,11 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "api/control.h"
 #include "base/cause.h"
-#include "base/folders.h"
 #include "base/json.h"
 #include "base/mem.h"
 #include "cmd/instance.h"
@@ -162,14 +160,12 @@ static int share_own(struct seeder *s, const struct seeder_opts *o, char **cause
 static int open_own(struct seeder *s, const struct seeder_opts *o, char **cause)
 {
     struct swarm_settings settings;
-    char *host = NULL, *dir = folder_runtime();
-    char *socket = folder_runtime_make(NULL) == 0 ? xasprintf("%s/swarm-%ld.sock", dir, (long)getpid()) : NULL;
+    char *host = NULL;
     int port = 0, rc = -1;
     swarm_settings_init(&settings, o->cfg);
     if (o->listen == NULL || scan_host_parse(o->listen, &host, &port, cause) == 0) {
         settings.opts.host = host != NULL ? host : choose(o);
         settings.opts.port = port; /* the usual one may be the instance's: then any free one does */
-        settings.opts.socket = socket;
         s->swarm = swarm_create(o->base, o->http, &settings.opts, cause);
         rc = s->swarm != NULL ? share_own(s, o, cause) : -1;
     }
@@ -180,8 +176,6 @@ static int open_own(struct seeder *s, const struct seeder_opts *o, char **cause)
     }
     swarm_settings_finish(&settings);
     free(host);
-    free(dir);
-    free(socket);
     return rc;
 }
 

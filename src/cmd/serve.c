@@ -427,13 +427,9 @@ static void fill(void *arg, struct snapshot *snap)
 /* The endpoint serves all the same where the swarm's address can't be had. */
 static void make_swarm(struct start *s)
 {
-    char *dir = control_dir();
-    char *socket = control_dir_make(NULL) == 0 ? xasprintf("%s/swarm-%ld.sock", dir, (long)getpid()) : NULL;
-    s->swarm = swarm_host_create(s->base, s->http, s->cfg, socket, &s->swarm_why);
+    s->swarm = swarm_host_create(s->base, s->http, s->cfg, &s->swarm_why);
     if (s->swarm == NULL)
         log_error("no swarm: %s", s->swarm_why);
-    free(dir);
-    free(socket);
 }
 
 static int begin(struct start *s, char **cause)

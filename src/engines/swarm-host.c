@@ -109,7 +109,7 @@ static bool is_loopback(const char *host)
 }
 
 struct swarm_host *swarm_host_create(struct event_base *base, struct httpc *http, const struct config *cfg,
-                                     const char *socket, char **cause)
+                                     char **cause)
 {
     struct swarm_settings s;
     struct swarm_host *h = xcalloc(1, sizeof(*h));
@@ -117,7 +117,6 @@ struct swarm_host *swarm_host_create(struct event_base *base, struct httpc *http
     TAILQ_INIT(&h->paths);
     TAILQ_INIT(&h->sharings);
     swarm_settings_init(&s, cfg);
-    s.opts.socket = socket;
     h->open = !is_loopback(cfg->swarm.host);
     h->dir = cfg->swarm.folder != NULL ? xstrdup(cfg->swarm.folder) : swarm_default_dir();
     h->swarm = swarm_create(base, http, &s.opts, cause);

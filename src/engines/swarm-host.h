@@ -14,10 +14,10 @@ struct swarm_host;
 
 enum { SWARM_HOST_PULLS = 16 }; /* under way at once */
 
-/* With swarm.enabled.  socket: for `tightwad swarm status` (NULL: none).  The models of the pool and those in
+/* With swarm.enabled.  The models of the pool and those in
  * swarm.folder and swarm.folders are given out, as soon as their manifests are made.  NULL and a cause. */
 struct swarm_host *swarm_host_create(struct event_base *base, struct httpc *http, const struct config *cfg,
-                                     const char *socket, char **cause);
+                                     char **cause);
 void swarm_host_destroy(struct swarm_host *h); /* NULL is fine */
 /* Limits, and the models that are new. */
 void swarm_host_reload(struct swarm_host *h, const struct config *cfg);
