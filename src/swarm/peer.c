@@ -117,7 +117,11 @@ void swarm_peer_ban(struct swarm_peer *p, const char *why)
     log_warn("swarm: %s is banned: %s", p->address, p->why);
     struct swarm_peer *other;
     TAILQ_FOREACH(other, &t->peers, entry)
-    other->doubted = false; /* whom it was mixed up with */
+    {
+        other->doubted = false; /* whom it was mixed up with */
+        if (other->state == SWARM_PEER_DOWN && strcmp(other->id, p->id) == 0)
+            other->next_try_us = 0;
+    }
 }
 
 void swarm_peer_lacks(struct swarm_peer *p, size_t piece)
@@ -153,13 +157,15 @@ static void drops_piece(struct swarm_peer *p, size_t piece)
         pick_count_coming(&p->transfer->pick, piece, -1);
 }
 
-/* Another address of a process that is connected, or of this one. */
+/* Another peer that goes by the same id and is connected: mostly a second address of one process.  But an id is only
+ * what a peer says, so nobody is kept away by it whom the user named, or whose double was banned. */
 static struct swarm_peer *twin_of(const struct swarm_peer *p)
 {
     struct swarm_peer *other;
+    if (p->given)
+        return NULL;
     TAILQ_FOREACH(other, &p->transfer->peers, entry)
-    if (other != p && strcmp(other->id, p->id) == 0 &&
-        (other->state == SWARM_PEER_UP || other->state == SWARM_PEER_BANNED))
+    if (other != p && strcmp(other->id, p->id) == 0 && other->state == SWARM_PEER_UP)
         return other;
     return NULL;
 }
@@ -272,6 +278,7 @@ static void on_done(void *arg, const struct httpc_result *r)
     struct swarm_peer *p = arg;
     const char *why = r->message;
     p->stream = NULL;
+    p->self = p->self || (r->error == HTTPC_OK && r->status == 409);
     if (r->error == HTTPC_OK)
         why = r->status == 200   ? "it hung up"
               : r->status == 401 ? "it wants another token"

@@ -194,10 +194,13 @@ static void on_done(void *arg, const struct httpc_result *r)
     bool ok = r->error == HTTPC_OK && f->at == f->n;
     give_blocks(f);
     free_fetch(f);
-    if (ok)
+    if (ok) {
         p->why[0] = '\0';
-    else
+        if (p->most > 0 && ++p->most > PEER_FETCHES)
+            p->most = 0; /* it has room again */
+    } else {
         on_trouble(p, piece, r);
+    }
     transfer_kick(t);
 }
 

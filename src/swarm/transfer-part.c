@@ -65,7 +65,7 @@ bool part_allows(const struct part *part, const struct swarm_peer *p, bool besid
 
 void part_lead(struct part *part, struct swarm_peer *p)
 {
-    if (part->lead)
+    if (part->lead && part->lead->part == part)
         part->lead->part = NULL;
     if (p->part)
         part_leave(p->part, p);
@@ -337,6 +337,13 @@ void part_tick(struct transfer *t)
 void part_retry(struct transfer *t)
 {
     struct part *part;
+    uint64_t missing;
+    int64_t room;
+    store_room(t->o.store, &missing, &room);
+    if (room >= 0 && room < BLOCK) {
+        t->full_until_us = t->tick_us + FULL_RETRY_US;
+        return;
+    }
     t->full = false;
     free(t->why);
     t->why = NULL;

@@ -211,16 +211,22 @@ bool transfer_may_ask(const struct transfer *t, const struct swarm_peer *from, c
     return t->o.server ? swarm_server_allows(t->o.server, address) : who.private;
 }
 
-/* A full table lets go of the address that has failed most often. */
+/* A full table lets go of the address that has failed most often, else of the one that was banned first. */
 static bool make_room(struct transfer *t)
 {
-    struct swarm_peer *p, *worst = NULL;
+    struct swarm_peer *p, *worst = NULL, *banned = NULL;
     if (t->n_peers < PEERS_MAX)
         return true;
     TAILQ_FOREACH(p, &t->peers, entry)
-    if (p->state == SWARM_PEER_DOWN && p->failures > 0 && !p->given && !p->url &&
-        (!worst || p->failures > worst->failures))
-        worst = p;
+    {
+        if (p->given || p->url)
+            continue;
+        if (p->state == SWARM_PEER_DOWN && p->failures > (worst ? worst->failures : 0))
+            worst = p;
+        if (p->state == SWARM_PEER_BANNED && !banned)
+            banned = p;
+    }
+    worst = worst ? worst : banned;
     if (!worst)
         return false;
     TAILQ_REMOVE(&t->peers, worst, entry);
