@@ -93,9 +93,26 @@ static void reply_shared(struct httpd_request *r, void *arg)
     httpd_reply_shared(r, 200, "text/plain", served.bytes, SIZE, release, &released);
 }
 
-static int setup(void **state)
+static void reply_echo(struct httpd_request *r, void *arg)
+{
+    (void)arg;
+    httpd_reply_text(r, 200, "text/plain", "empty", 5);
+}
+
+/* The rig's server gives an idle connection a second, which on a busy machine is no long time. */
+static struct rig *patient_rig(void)
 {
     struct rig *r = rig_create();
+    httpd_destroy(r->server);
+    r->server = httpd_create(r->base, &(struct httpd_opts){0});
+    r->port = httpd_listen(r->server, "127.0.0.1", 0, NULL);
+    httpd_route(r->server, HTTPD_GET, "/echo", true, reply_echo, NULL);
+    return r;
+}
+
+static int setup(void **state)
+{
+    struct rig *r = patient_rig();
     memset(&served, 0, sizeof(served));
     released = 0;
     served.bytes = xmalloc(SIZE);

@@ -73,8 +73,7 @@ static void tensors_of_layers(void **state)
 static struct manifest *fixed_pieces(uint64_t size, uint64_t piece)
 {
     struct manifest *m = xcalloc(1, sizeof(*m));
-    *m = (struct manifest){
-        .kept = 1, .total_size = size, .piece_size = piece, .n_pieces = (size_t)((size + piece - 1) / piece)};
+    *m = (struct manifest){.total_size = size, .piece_size = piece, .n_pieces = (size_t)((size + piece - 1) / piece)};
     m->piece = xcalloc(m->n_pieces, sizeof(*m->piece));
     for (size_t i = 0; i < m->n_pieces; i++) {
         m->piece[i].offset = i * piece;
