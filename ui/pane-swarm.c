@@ -239,7 +239,7 @@ static void peers(const struct swarm_view *s, struct pen *p, bool heads)
         [ASKED] = {.head = "asked", .least = 5, .rank = 4, .right = true},
         [AWAY] = {.head = "away", .least = 8, .rank = 5, .right = true},
         [WRONG] = {.head = "wrong", .least = 5, .rank = NEVER, .right = true},
-        [CALLED] = {.head = "name", .least = 8, .rank = 6},
+        [CALLED] = {.head = "name", .least = 8, .rank = NEVER},
         [WHICH] = {.head = "model", .least = 8, .rank = 7},
     };
     size_t n = peers_of(s);
@@ -249,6 +249,7 @@ static void peers(const struct swarm_view *s, struct pen *p, bool heads)
         table_widen(v, &c[CALLED], q->name, 20);
         table_widen(v, &c[WHICH], q->model, 28);
         c[WRONG].rank = q->corrupt > 0 ? 1 : c[WRONG].rank;
+        c[CALLED].rank = q->name[0] != '\0' ? 6 : c[CALLED].rank;
     }
     table_fit(c, PEER_COLUMNS, v->cols - 2);
     if (heads && n > 0) {

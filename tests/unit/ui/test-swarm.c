@@ -188,6 +188,14 @@ static void more_than_is_shown_is_counted(void **state)
     holds(text, "and 35 more");
     holds(text, "and 40 more");
     free(text);
+    text = zoom(f, 40, 120);
+    holds(text, " name ");
+    free(text);
+    for (size_t i = 0; i < v->n_peers; i++)
+        v->peer[i].name[0] = '\0'; /* a column of nothing is left out */
+    text = zoom(f, 40, 120);
+    lacks(text, " name ");
+    free(text);
     close_fixture(f);
 }
 
