@@ -12,6 +12,7 @@
 #include "cmd/cmd.h"
 #include "cmd/instance.h"
 #include "cmd/measure.h"
+#include "cmd/show-machine.h"
 #include "cmd/show-modes.h"
 #include "cmd/show-pool.h"
 #include "cmd/term.h"
@@ -115,6 +116,37 @@ static void print_backend(const json_t *b, bool several, bool colour)
     printf("%s%s\n", reason[0] != '\0' ? "\n           " : "", reason);
 }
 
+static char *rate_of(const json_t *o, const char *key)
+{
+    double rate = json_number(o, key);
+    return show_bytes(isfinite(rate) ? (int64_t)rate : -1);
+}
+
+/* What it gives out, in a line, and a line for each model that is on its way. */
+static void print_swarm(const json_t *swarm)
+{
+    size_t i;
+    json_t *m;
+    if (!json_is_object(swarm))
+        return;
+    char *in = rate_of(swarm, "down"), *out = rate_of(swarm, "up");
+    int64_t n = whole(swarm, "models_in_all");
+    printf("swarm at %s: %" PRId64 " model%s, %s/s in, %s/s out\n", json_text(swarm, "listen"), n, n == 1 ? "" : "s",
+           in, out);
+    free(in);
+    free(out);
+    json_array_foreach(json_object_get(swarm, "models"), i, m)
+    {
+        double wanted = json_number(m, "wanted"), share = json_number(m, "have") / wanted;
+        if (strcmp(json_text(m, "state"), "seeding") == 0)
+            continue;
+        printf("           %s: %s", json_text(m, "name"), json_text(m, "state"));
+        if (wanted > 0 && share <= 1)
+            printf(", %.0f %%", share * 100);
+        printf("%s%s\n", json_text(m, "why")[0] != '\0' ? ": " : "", json_text(m, "why"));
+    }
+}
+
 static void print_status(const json_t *s)
 {
     bool colour = term_colour(stdout);
@@ -136,6 +168,7 @@ static void print_status(const json_t *s)
         printf("not speculating: %s", json_text(s, "why_not"));
     printf("\n");
     show_modes(s, colour);
+    print_swarm(json_object_get(s, "swarm"));
     printf("%" PRId64 " answered, %" PRId64 " failed, %" PRId64 " cancelled, %" PRId64 " refused; %" PRId64
            " running, %" PRId64 " queued\n",
            whole(s, "requests_ok"), whole(s, "requests_failed"), whole(s, "requests_cancelled"),

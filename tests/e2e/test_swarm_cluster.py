@@ -286,6 +286,8 @@ def _(t):
     seen = lambda p, name, state: [m for m in p.view()["models"] if m["file"] and name == os.path.basename(m["file"]) and m["state"] == state]
     wait_until("the model to be given out", lambda: seen(a, "model.gguf", "seeding"), 30)
     t.check(a.view()["listen"].startswith("127.0.0.1:"), a.view())
+    told = subprocess.run([TIGHTWAD, "status", "-c", a.config], capture_output=True, text=True, env={k: v for k, v in dict(os.environ, **a.env).items() if v is not None})
+    t.check("swarm at %s: 1 model," % a.view()["listen"] in told.stdout, told)
     shared = a.order("swarm-share", path=other).json()
     t.equal((shared["file"], shared["bytes"], "%d" % shared["port"]), ("other.gguf", os.path.getsize(other), a.view()["listen"].split(":")[1]))
     t.equal(a.order("swarm-share", path=other).json()["id"], shared["id"])
