@@ -38,6 +38,19 @@ static void size_words(char *text, size_t size, int64_t bytes)
     snprintf(text, size, unit == 0 ? "%.0f %s" : "%.1f %s", n, units[unit]);
 }
 
+enum store_result store_part_fits(int dir, const char *path, uint64_t bytes, char **why)
+{
+    int64_t room = store_part_room(dir);
+    char needed[32], left[32];
+
+    if (room < 0 || bytes <= (uint64_t)room || bytes > INT64_MAX)
+        return STORE_OK;
+    size_words(needed, sizeof(needed), (int64_t)bytes);
+    size_words(left, sizeof(left), room);
+    cause_set(why, "%s: no room: it needs %s, and %s are free; make room, or name another folder", path, needed, left);
+    return STORE_FAILED;
+}
+
 enum store_result store_part_error(int dir, const char *path, int error, const char *doing, char **why)
 {
     int64_t room;

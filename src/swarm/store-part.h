@@ -19,6 +19,8 @@ enum store_result store_part_open(int dir, const char *name, const char *path, i
  * could not be written: …").  dir: a descriptor on that file system. */
 enum store_result store_part_error(int dir, const char *path, int error, const char *doing, char **why);
 int64_t store_part_room(int dir); /* bytes free, -1 unknown */
+/* Whether so many bytes have room there, as far as is known: STORE_OK, or STORE_FAILED and *why. */
+enum store_result store_part_fits(int dir, const char *path, uint64_t bytes, char **why);
 
 /* All that was written: onto the disk.  After a failure the kernel takes what it could not write for written, so the
  * file must be read again from the disk, by another start, before it may land. */

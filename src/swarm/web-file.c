@@ -206,7 +206,14 @@ enum store_result web_file_begin(struct web_file *f, const char *validator, uint
     f->validator = xstrdup(validator);
     f->total = total;
     f->written = f->synced = 0;
-    if (ftruncate(f->fd, 0) != 0 || ftruncate(f->fd, (off_t)total) != 0)
+    if (ftruncate(f->fd, 0) != 0)
+        return failed(f, "could not be emptied", why);
+    if (store_part_fits(f->dir_fd, f->part, total, why) != STORE_OK) {
+        unlinkat(f->dir_fd, f->part_name, 0);
+        unlinkat(f->dir_fd, f->map_name, 0);
+        return STORE_FAILED;
+    }
+    if (ftruncate(f->fd, (off_t)total) != 0)
         return failed(f, "could not be made as long as the model", why);
     return write_map(f, why);
 }

@@ -168,6 +168,19 @@ def _(t):
     check_whole(t, dest)
     t.less(web.sent, TOTAL + 12 * MIB, "bytes sent")
 
+    # Of what was written before the machine went down only what was surely on the disk counts.
+    dest, web.asked, web.sent, web.rate = folder(t), [], 0, 30 * MIB
+    p = pull(t, web.model, [], dest)
+    wait_until("a part of it", lambda: web.sent >= 8 * MIB, 30)
+    p.kill()
+    with open(os.path.join(dest, "model.gguf.part.map")) as f:
+        text = f.read()
+    with open(os.path.join(dest, "model.gguf.part.map"), "w") as f:
+        f.write(re.sub("\nboot .", "\nboot x", text))
+    web.rate = None
+    t.equal(get_it(t, web, dest)["id"], MANIFEST["id"])
+    t.equal([r for r, _ in web.asked], [None, None])
+
     dest, web.sent, web.asked, web.rate = folder(t), 0, [], 30 * MIB
     p = pull(t, web.model, [], dest)
     wait_until("a part of it", lambda: web.sent >= 8 * MIB, 30)
@@ -226,7 +239,7 @@ def _(t):
     check_whole(t, dest)
 
 
-@test("a full disk is waited out, with what has come")
+@test("no room is said before the transfer; a disk that fills up is waited out, with what has come")
 def _(t):
     dest = folder(t)
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", dest]).returncode != 0:
@@ -236,7 +249,17 @@ def _(t):
         web, ballast = t.own(Web()), os.path.join(dest, "ballast")
         with open(ballast, "wb") as f:
             f.write(bytes(35 * MIB))
+        failed = get_it(t, web, dest)
+        t.check("it needs 39.9 MiB, and 2" in failed["why"], failed["why"])
+        os.unlink(ballast)
+        web.sent, web.rate = 0, 30 * MIB
         p = pull(t, web.model, [], dest)
+        wait_until("a part of it", lambda: web.sent >= 8 * MIB, 30)
+        with open(ballast, "wb") as f:
+            with contextlib.suppress(OSError):
+                while True:
+                    f.write(bytes(MIB))
+                    f.flush()
         p.wait_line(r"no room is left", 30)
         t.equal(event(p, "progress")["event"], "progress")
         os.unlink(ballast)
