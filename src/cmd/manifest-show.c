@@ -95,8 +95,10 @@ int manifest_show(struct cmd_env *env, const struct cmd_args *args)
     bool model = false;
     (void)env;
     struct manifest *m = manifest_named(args->words[0], &model, &source, &cause);
-    if (m == NULL)
+    if (m == NULL) {
+        free(source);
         return cmd_fail_cause(cause);
+    }
     if (cmd_args_has(args, "json")) {
         char *text = manifest_text(m);
         fputs(text, stdout);
