@@ -74,7 +74,7 @@ static void greet(const struct seeding *s)
         swarm_show_event("serving", json_pack("{s:s}", "listen", listen));
     else
         printf("gives out at %s%s\n", listen,
-               swarm_run_is_open(&s->run) ? "" : ", to this machine alone (--listen 0.0.0.0: to its networks)");
+               swarm_run_is_open(&s->run) ? "" : ", to this machine alone; --listen 0.0.0.0 opens it");
     fflush(stdout);
     free(listen);
 }
