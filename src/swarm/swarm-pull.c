@@ -63,6 +63,16 @@ static void stop(struct swarm_pull *p, bool keep)
     }
     store_destroy(p->store);
     library_found_finish(&p->found);
+    /* Whoever hears of the end may look at it once more. */
+    p->library = NULL;
+    p->search = NULL;
+    p->parse = NULL;
+    p->ask = NULL;
+    p->web = NULL;
+    p->transfer = NULL;
+    p->store = NULL;
+    if (!keep)
+        p->item = NULL;
     if (item == NULL)
         return;
     item->pull = NULL;
