@@ -8,7 +8,7 @@ loopback  from three full peers on this machine, against aria2c and rsync (`tigh
           longest that a callback held the loop
 
 usage: tests/bench/swarm.py [links] [loopback] [--size MIB] [--pullers N] [--rate MBIT] [--delay MS] [--runs N] [--dir DIR]
-Ends with 0 if what doc/performance.md says holds.      (TIGHTWAD_BUILD names the build folder, build/ otherwise)"""
+Ends with 0 if what it says must hold does.      (TIGHTWAD_BUILD names the build folder, build/ otherwise)"""
 import argparse
 import filecmp
 import json
