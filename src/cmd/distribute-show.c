@@ -52,9 +52,15 @@ static json_t *number(double v)
     return isfinite(v) ? json_real(v) : json_null();
 }
 
+/* -1: unknown, or what no agent of ours says. */
+static int64_t whole(double v)
+{
+    return v >= 0 && v < 9e18 ? (int64_t)v : -1;
+}
+
 static json_t *bytes(double v)
 {
-    return isfinite(v) && v >= 0 ? json_integer((json_int_t)v) : json_null();
+    return whole(v) >= 0 ? json_integer(whole(v)) : json_null();
 }
 
 static json_t *to_json(const struct distribute_target *t)
@@ -81,7 +87,7 @@ static char *line_of(const struct distribute_target *t, int columns)
 {
     char bar[BAR_COLUMNS + 2], eta[BAR_WORD], *text;
     double part = share(t);
-    char *down = show_bytes(isfinite(t->down) ? (int64_t)t->down : -1);
+    char *down = show_bytes(whole(t->down));
     bar_draw(bar, sizeof(bar), part, BAR_COLUMNS);
     bar_time(eta, t->eta);
     if (t->state == DISTRIBUTE_PULLS && isfinite(part))
@@ -167,10 +173,10 @@ static void print_row(const struct distribute_target *t)
 {
     char took[BAR_WORD];
     bool complete = t->state == DISTRIBUTE_COMPLETE;
-    char *fetched = show_bytes(isfinite(t->fetched) ? (int64_t)t->fetched : -1);
-    char *copied = show_bytes(isfinite(t->copied) ? (int64_t)t->copied : -1);
+    char *fetched = show_bytes(whole(t->fetched));
+    char *copied = show_bytes(whole(t->copied));
     double rate = t->seconds > 0 ? t->fetched / t->seconds : NAN;
-    char *mean = show_bytes(isfinite(rate) ? (int64_t)rate : -1);
+    char *mean = show_bytes(whole(rate));
     bar_time(took, t->seconds);
     if (complete)
         printf("%-*s  %-9s %10s %10s %8s %10s/s\n", NAME_COLUMNS, t->name, "complete", fetched, copied, took, mean);

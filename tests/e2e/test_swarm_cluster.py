@@ -324,6 +324,37 @@ def _(t):
         t.check(r.status != 200 and "swarm.enabled" in r.json()["error"]["message"], r.text)
 
 
+@test("an instance whose swarm's port is taken serves all the same, and says what is wrong")
+def _(t):
+    taken = t.own(socket.create_server(("127.0.0.1", 0)))
+    p = instance(t, "  port: %d\n" % taken.getsockname()[1])
+    p.wait_line("no swarm: .*in use")
+    t.equal(p.status()["swarm"], None)
+
+
+@test("an agent that answers nonsense is not believed, and the others go on")
+def _(t):
+    path = model(t, size=4 << 20)
+    good = t.own(Agent(tempfile.mkdtemp(dir=t.folder), ["--no-discovery"]))
+    wild = {"id": "x", "what": None, "state": "fetching\x1b[2J", "why": "\x1b]0;x\x07" * 1000, "wanted": 1e300, "have": -5, "fetched": 1e300,
+            "copied": "7", "down": -1e300, "eta": 1e300, "peers": 1e300, "seconds": -1}
+    body = [None]
+
+    def pull(request):
+        body[0] = json.loads(request) if isinstance(request, (str, bytes)) else request
+        return 200, dict(wild, what=body[0]["what"])
+    liar = t.own(FakeServer({("GET", "/v1/agent/pulls"): lambda _: (200, {"swarm": {"port": 1e9}, "pulls": [7, {}, dict(wild, what=(body[0] or {}).get("what"),
+                                                                                                             state="failed" if body[0] else "x")]}),
+                             ("POST", "/v1/agent/pull"): pull}))
+    here = Here(t, [good], hosts=[good.where, "127.0.0.1:%d" % liar.port])
+    out, err = here.distribute(path, code=1)
+    t.check("1 of 2 machines have it" in out and "\x1b" not in out, out)
+    check_landed(t, [good], path)
+    events = here.distribute_json(path, code=1)
+    machine = {m["to"]: m for m in events[-1]["machines"]}["127.0.0.1:%d" % liar.port]
+    t.equal((machine["state"], machine["size"], machine["have"], machine["peers"]), ("failed", None, None, None), machine)
+
+
 @test("the running instance gives a model out where the machines reach it; else the command does, and says why")
 def _(t):
     path = model(t)
