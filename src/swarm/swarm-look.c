@@ -46,6 +46,7 @@ static void download(struct swarm_pull *p)
         return;
     }
     p->web = web_download(s->base, s->http, s->crew, p->web_url, p->dir, on_web_done, p);
+    web_set_limit(p->web, swarm_pull_limit(s));
 }
 
 static void on_web_manifest(void *arg, struct manifest *m, const char *why)

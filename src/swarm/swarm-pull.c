@@ -354,6 +354,8 @@ void swarm_pull_set_limit(struct swarm_pull *p, int64_t bytes_a_second)
 {
     if (p->transfer != NULL)
         transfer_set_limit(p->transfer, bytes_a_second);
+    if (p->phase == PULL_WEB && p->web != NULL)
+        web_set_limit(p->web, bytes_a_second);
 }
 
 struct swarm_pull *swarm_pull_next(const struct swarm_pull *p)

@@ -55,6 +55,9 @@ struct web {
     uint64_t expected;        /* bytes that the file has once `pending` is written */
     struct buf pending;       /* arrived, for the next job */
     bool paused, full;
+    int64_t limit, open_us; /* bytes a second, 0 none; nothing is taken before that */
+    struct event *limit_timer;
+    bool limited;
     unsigned tries;
     uint64_t fetched;
     int64_t rate_us; /* since then `rate_bytes` were fetched */
@@ -171,6 +174,7 @@ static void finish(struct web *w, struct manifest *m, const char *why)
     w->over = true;
     event_del(w->timer);
     event_del(w->room_timer);
+    event_del(w->limit_timer);
     if (w->call)
         httpc_cancel(w->call);
     w->call = NULL;
@@ -279,12 +283,49 @@ static void count(struct web *w, size_t len)
     w->rate_bytes = w->fetched;
 }
 
+static void go_on(struct web *w)
+{
+    if (w->call && !w->paused && !w->limited)
+        httpc_resume(w->call);
+}
+
+static void on_limit_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct web *w = arg;
+
+    w->limited = false;
+    go_on(w);
+}
+
+/* Whether more bytes would be too many for the limit; then it goes on later. */
+static bool is_early(struct web *w)
+{
+    int64_t wait = w->open_us - clock_us();
+
+    if (w->limit == 0 || wait <= 0)
+        return false;
+    w->limited = true;
+    event_add(w->limit_timer, &(struct timeval){.tv_sec = wait / 1000000, .tv_usec = wait % 1000000});
+    return true;
+}
+
+static void count_limit(struct web *w, size_t len)
+{
+    int64_t now = clock_us();
+
+    if (w->limit == 0)
+        return;
+    w->open_us = (w->open_us > now ? w->open_us : now) + (int64_t)((double)len * 1e6 / (double)w->limit);
+}
+
 static bool on_data(void *arg, const char *data, size_t len)
 {
     struct web *w = arg;
 
     if (!w->begun && !look_at_head(w))
         return true;
+    if (is_early(w))
+        return false;
     if (!buf_add(&w->pending, data, len)) {
         w->paused = true;
         return false;
@@ -292,6 +333,7 @@ static bool on_data(void *arg, const char *data, size_t len)
     w->expected += len;
     w->tries = 0;
     count(w, len);
+    count_limit(w, len);
     next_job(w);
     return true;
 }
@@ -338,7 +380,8 @@ static void on_reply(void *arg, const struct httpc_result *r)
     if (redirected(w, r, &why))
         return;
     w->call = NULL;
-    w->paused = false;
+    w->paused = w->limited = false;
+    event_del(w->limit_timer);
     if (why[0] != '\0') {
         give_up(w, xstrdup(why));
     } else if (r->error == HTTPC_UNREACHABLE && w->fetched == 0) {
@@ -444,9 +487,9 @@ static void opened(struct web *w)
 static void written(struct web *w)
 {
     w->full = false;
-    if (w->paused && w->call) {
+    if (w->paused) {
         w->paused = false;
-        httpc_resume(w->call);
+        go_on(w);
     }
     next_job(w);
 }
@@ -535,6 +578,7 @@ struct web *web_download(struct event_base *base, struct httpc *http, struct cre
     w->on_file = done;
     w->timer = evtimer_new(base, on_timer, w);
     w->room_timer = evtimer_new(base, on_room_timer, w);
+    w->limit_timer = evtimer_new(base, on_limit_timer, w);
     w->rate_us = clock_us();
     buf_init(&w->pending, PENDING_MAX);
     if (name) {
@@ -546,6 +590,11 @@ struct web *web_download(struct event_base *base, struct httpc *http, struct cre
     }
     free(name);
     return w;
+}
+
+void web_set_limit(struct web *w, int64_t bytes_a_second)
+{
+    w->limit = bytes_a_second;
 }
 
 void web_fill(const struct web *w, struct swarm_view_model *m)
@@ -585,6 +634,8 @@ void web_cancel(struct web *w)
         event_free(w->timer);
     if (w->room_timer)
         event_free(w->room_timer);
+    if (w->limit_timer)
+        event_free(w->limit_timer);
     if (w->job && w->job->waiting) {
         free_job(w->job);
     } else if (w->job) {

@@ -1,4 +1,5 @@
 """`tightwad swarm pull` of generated models, from peers that count what they send."""
+import contextlib
 import json
 import os
 import subprocess
@@ -48,3 +49,10 @@ def finish(t, process, timeout=60):
     done = event(process, "done|failed", timeout)
     t.equal(process.wait(20), 0 if done["event"] == "done" else 1)
     return done
+
+
+def fill_disk(path):
+    """A file that takes all room that is left."""
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as f:
+        while f.write(bytes(MIB)):
+            pass

@@ -14,7 +14,7 @@ import time
 
 from certificates import certificate
 from harness import *
-from pulls import ENV, MIB, SUFFIX, TIGHTWAD, event, finish, make_model, pull
+from pulls import ENV, MIB, SUFFIX, TIGHTWAD, event, fill_disk, finish, make_model, pull
 
 MODEL, MANIFEST = make_model(shared.folder, "model.gguf", 40 * MIB, layers=20)
 TOTAL = MANIFEST["total_size"]
@@ -255,11 +255,9 @@ def _(t):
         web.sent, web.rate = 0, 30 * MIB
         p = pull(t, web.model, [], dest)
         wait_until("a part of it", lambda: web.sent >= 8 * MIB, 30)
-        with open(ballast, "wb") as f:
-            with contextlib.suppress(OSError):
-                while True:
-                    f.write(bytes(MIB))
-                    f.flush()
+        web.rate = MIB / 2
+        fill_disk(ballast)
+        web.rate = None
         p.wait_line(r"no room is left", 30)
         t.equal(event(p, "progress")["event"], "progress")
         os.unlink(ballast)
@@ -270,6 +268,14 @@ def _(t):
         for p in t.processes:
             p.kill()
         subprocess.run(["umount", dest])
+
+
+@test("a limit holds for a web server too")
+def _(t):
+    web, dest, begun = t.own(Web()), folder(t), time.monotonic()
+    t.equal(get_it(t, web, dest, "--download-limit", "20MB")["id"], MANIFEST["id"])
+    check_whole(t, dest)
+    t.less(1.5, time.monotonic() - begun, "seconds: it came faster than 20 MB/s")
 
 
 main()
