@@ -1,6 +1,7 @@
 """What the keys do: models are swapped by keyboard under load and no request is lost; every key that acts is pressed in a viewer in
 another network, against live engines, and its effect is looked up in the status and in the file, whose comments stay."""
 import collections
+import shutil
 import subprocess
 import sys
 
@@ -233,6 +234,12 @@ def press_gate_keys(v, p):
     v.press("g", "quality gate ─").choose("switch it off").effect("the gate to be off", lambda s: not s["gate"]["on"])
 
 
+def press_swarm_key(v, model):
+    v.press("w", "give out a model of this machine").term.keys("g")
+    v.term.wait_for("give out a model ─")
+    v.enter(model).effect("it to be given out", lambda s: ("draft.gguf", "seeding") in [(m["file"], m["state"]) for m in s["swarm"]["models"]])
+
+
 def press_other_keys(v, p):
     before = p.status()["requests_ok"]
     v.press("t", "test prompt").enter("What is 2 + 2?").effect("the prompt to be answered", lambda s: s["requests_ok"] == before + 1)
@@ -260,8 +267,11 @@ def press_other_keys(v, p):
 @test("every key that acts, pressed in another network with a token: its effect is in the status, and in the file with all its comments")
 def _(t):
     far, first, other = another_network(t), t.node("draft"), t.node("draft")
-    p = t.own(Guarded(tempfile.mkdtemp(dir=t.folder), {"target": {"path": "target", "default": True}, "small": "small"}, [t.worker()],
-                      drafters=[first], wait=False, host="0.0.0.0", auth_token=TOKEN, max_draft_tokens=8, gate={"enabled": False, "agents": [first]}))
+    copies = {name: shutil.copy(model_path(name), t.folder) for name in ("target", "small", "draft")}  # manifests are written beside them
+    swarm = {"enabled": True, "discovery": False, "port": free_port(), "folder": os.path.join(t.folder, "pulled"), "preseed": "off"}
+    p = t.own(Guarded(tempfile.mkdtemp(dir=t.folder), {"target": {"path": copies["target"], "default": True}, "small": copies["small"]}, [t.worker()],
+                      drafters=[first], wait=False, host="0.0.0.0", auth_token=TOKEN, max_draft_tokens=8, gate={"enabled": False, "agents": [first]},
+                      sections={"swarm": swarm}))
     wait_until("tightwad to listen", lambda: listening(p), 20)
     p.up()
     stranger = Viewer(t, p, far, token=False)
@@ -272,6 +282,7 @@ def _(t):
     press_gate_keys(v, p)
     press_engines_keys(v, p)
     press_other_keys(v, p)
+    press_swarm_key(v, copies["draft"])
     missing = [c for c in p.comments + ["# my cluster", "# the end"] if c not in p.text()]
     t.equal(missing, [], "comments that are gone from\n" + p.text())
     v.press("q", "detach").term.keys("d")
