@@ -38,7 +38,6 @@ struct sharing {
 struct swarm_host {
     struct swarm *swarm;
     char *dir;
-    bool open;
     TAILQ_HEAD(, pull) pulls;
     size_t n_pulls;
     TAILQ_HEAD(, path) paths;
@@ -103,11 +102,6 @@ static void share_all(struct swarm_host *h, const struct config *cfg)
 
 /* ---- life ---- */
 
-static bool is_loopback(const char *host)
-{
-    return strcasecmp(host, "localhost") == 0 || strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
-}
-
 struct swarm_host *swarm_host_create(struct event_base *base, struct httpc *http, const struct config *cfg,
                                      char **cause)
 {
@@ -117,7 +111,6 @@ struct swarm_host *swarm_host_create(struct event_base *base, struct httpc *http
     TAILQ_INIT(&h->paths);
     TAILQ_INIT(&h->sharings);
     swarm_settings_init(&s, cfg);
-    h->open = !is_loopback(cfg->swarm.host);
     h->dir = cfg->swarm.folder != NULL ? xstrdup(cfg->swarm.folder) : swarm_default_dir();
     h->swarm = swarm_create(base, http, &s.opts, cause);
     swarm_settings_finish(&s);
@@ -180,16 +173,6 @@ void swarm_host_fill(const struct swarm_host *h, struct swarm_view *v)
         return;
     swarm_fill(h->swarm, v);
     v->on = true;
-}
-
-struct swarm *swarm_host_swarm(const struct swarm_host *h)
-{
-    return h->swarm;
-}
-
-bool swarm_host_is_open(const struct swarm_host *h)
-{
-    return h->open;
 }
 
 /* ---- pulls ---- */

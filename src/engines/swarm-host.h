@@ -23,10 +23,6 @@ void swarm_host_destroy(struct swarm_host *h); /* NULL is fine */
 void swarm_host_reload(struct swarm_host *h, const struct config *cfg);
 void swarm_host_fill(const struct swarm_host *h, struct swarm_view *v); /* h NULL: off */
 
-struct swarm *swarm_host_swarm(const struct swarm_host *h);
-/* Whether other machines can ask it: it does not listen on loopback alone. */
-bool swarm_host_is_open(const struct swarm_host *h);
-
 /* What the commands do.  A pull goes on by itself, seen in the snapshot; peer may be NULL.  0, or -1 and a cause. */
 int swarm_host_pull(struct swarm_host *h, const char *what, const char *peer, char **cause);
 int swarm_host_cancel(struct swarm_host *h, const char *what, char **cause); /* by id, name or what was asked for */
