@@ -12,7 +12,7 @@ from prompts import story_prompts
 
 TIGHTWAD = os.path.join(BUILD, "tightwad")
 PROMPTS = story_prompts(2, "preseed")
-TOKENS = 24  # of an answer
+TOKENS = 12  # of an answer
 LAYERS, FFN = 3, 10752
 TENSOR = 256 * FFN * 4  # bytes of a large one; a layer has three
 # Layers 0 and 1 to the first worker; layer 2 and the output to the second.  No self-test: it computes longer than all the rest.
