@@ -83,8 +83,9 @@ def _(t):
 @test("the .part of another version is taken over, and replaced")
 def _(t):
     path, manifest = new_version(t, name="old.gguf", template="another")
-    old, new = t.own(FakePeer(OLD_MANIFEST, OLD, rate=60 * MIB)), t.own(FakePeer(manifest, path))
+    old, new = t.own(FakePeer(OLD_MANIFEST, OLD)), t.own(FakePeer(manifest, path))
     dest = tempfile.mkdtemp(dir=t.folder)
+    old.limit = 60 * MIB
     p = pull(t, OLD_MANIFEST["id"], [old], dest, "--no-local")
     wait_until("a part of it", lambda: sum(old.sent.values()) >= 40 * MIB, 30)
     p.kill()
