@@ -6,19 +6,19 @@
 #include "base/json.h"
 #include "base/mem.h"
 #include "base/utf8.h"
-#include "cmd/client.h"
 #include "cmd/cmd.h"
 #include "cmd/show-machine.h"
 #include "cmd/swarm-look.h"
 #include "cmd/swarm-show.h"
 #include "engines/swarm-settings.h"
+#include "http/httpc.h"
 #include "swarm/find.h"
 #include "swarm/message.h"
 #include "swarm/swarm-what.h"
 
 extern const struct cmd cmd_swarm_peers;
 
-enum { LISTEN_MS = 1500, ANSWER_MS = 3000, PEERS_MAX = 128 };
+enum { LISTEN_MS = 1500, ANSWER_MS = 3000, ANSWER_MAX = 512 << 10, PEERS_MAX = 128 };
 
 static const struct cmd_option options[] = {
     {0, "json", NULL, "one JSON object a line for each peer"},
@@ -26,19 +26,30 @@ static const struct cmd_option options[] = {
     {0},
 };
 
+struct asked {
+    struct asking *asking;
+    char address[SWARM_ADDRESS];
+    json_t *answer; /* NULL: none, and why */
+    char *why;
+};
+
 struct asking {
-    char address[PEERS_MAX][SWARM_ADDRESS];
-    size_t n;
+    struct event_base *base;
+    struct httpc *http;
+    struct asked peer[PEERS_MAX];
+    size_t n, open; /* open: that have not answered yet */
 };
 
 static void add(struct asking *a, const char *address)
 {
     for (size_t i = 0; i < a->n; i++) {
-        if (strcmp(a->address[i], address) == 0)
+        if (strcmp(a->peer[i].address, address) == 0)
             return;
     }
-    if (a->n < PEERS_MAX)
-        snprintf(a->address[a->n++], SWARM_ADDRESS, "%s", address);
+    if (a->n == PEERS_MAX)
+        return;
+    a->peer[a->n].asking = a;
+    snprintf(a->peer[a->n++].address, SWARM_ADDRESS, "%s", address);
 }
 
 static void on_found(void *arg, const char *address, const char *peer, const char *const *ids, size_t n_ids)
@@ -52,16 +63,47 @@ static void on_found(void *arg, const char *address, const char *peer, const cha
 /* Who answers on the local network within a moment. */
 static void listen_around(struct asking *a, char **cause)
 {
-    struct event_base *base = event_base_new();
     const struct find_opts o = {.peer = "00000000000000000000000000000000"};
-    struct find *f = find_create(base, &o, on_found, a, cause);
+    struct find *f = find_create(a->base, &o, on_found, a, cause);
     if (f != NULL) {
         find_ask(f);
-        event_base_loopexit(base, &(struct timeval){.tv_sec = LISTEN_MS / 1000, .tv_usec = LISTEN_MS % 1000 * 1000});
-        event_base_dispatch(base);
+        event_base_loopexit(a->base, &(struct timeval){.tv_sec = LISTEN_MS / 1000, .tv_usec = LISTEN_MS % 1000 * 1000});
+        event_base_dispatch(a->base);
     }
     find_destroy(f);
-    event_base_free(base);
+}
+
+static void on_answer(void *arg, const struct httpc_result *r)
+{
+    struct asked *p = arg;
+    if (r->error != HTTPC_OK)
+        p->why = xstrdup(r->message);
+    else if (r->status != 200)
+        p->why = xasprintf(r->status == 401 ? "it wants a token, or another one" : "it answers with HTTP status %d",
+                           r->status);
+    else
+        p->answer = json_parse_object(r->body, r->len, &p->why);
+    if (--p->asking->open == 0)
+        event_base_loopbreak(p->asking->base);
+}
+
+/* All at once, so that those who do not answer are waited for together. */
+static void ask_all(struct asking *a, const char *token)
+{
+    a->open = a->n;
+    for (size_t i = 0; i < a->n; i++) {
+        char *url = xasprintf("http://%s/v1/swarm", a->peer[i].address);
+        const struct httpc_opts o = {.url = url,
+                                     .bearer = token,
+                                     .timeout_ms = ANSWER_MS,
+                                     .max_reply = ANSWER_MAX,
+                                     .on_done = on_answer,
+                                     .arg = &a->peer[i]};
+        httpc_start(a->http, &o);
+        free(url);
+    }
+    if (a->n > 0)
+        event_base_dispatch(a->base);
 }
 
 static void show_share(const json_t *share)
@@ -78,34 +120,24 @@ static void show_share(const json_t *share)
 }
 
 /* One peer: what it gives out, or why not. */
-static void show_peer(const char *address, const char *token, bool json)
+static void show_peer(const struct asked *p, bool json)
 {
-    struct client c;
-    char *cause = NULL;
+    const char *name = json_text(p->answer, "name");
+    char *who = utf8_printable(name, strlen(name));
     size_t i;
     json_t *share;
-    client_init(&c, NULL, address);
-    c.token = xstrdup(token);
-    json_t *o = client_get(&c, "/v1/swarm", NULL, ANSWER_MS, &cause);
-    const char *name = json_text(o, "name");
-    char *who = utf8_printable(name, strlen(name));
     if (json) {
-        json_t *line = json_pack("{s:s, s:b, s:O?, s:o*}", "address", address, "answers", o != NULL, "swarm", o, "why",
-                                 cause != NULL ? json_string(cause) : NULL);
+        json_t *line = json_pack("{s:s, s:O?, s:s?}", "address", p->address, "swarm", p->answer, "why", p->why);
         json_dumpf(line, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(line);
-    } else if (o == NULL) {
-        printf("%s  %s\n", address, cause);
+    } else if (p->answer == NULL) {
+        printf("%s  %s\n", p->address, p->why);
     } else {
-        printf("%s%s%s\n", address, who[0] != '\0' ? "  " : "", who);
-        json_array_foreach(json_object_get(o, "shares"), i, share) show_share(share);
+        printf("%s%s%s\n", p->address, who[0] != '\0' ? "  " : "", who);
+        json_array_foreach(json_object_get(p->answer, "shares"), i, share) show_share(share);
     }
-    fflush(stdout);
     free(who);
-    free(cause);
-    json_decref(o);
-    client_finish(&c);
 }
 
 static void show_connected(const struct swarm_seen *list, size_t n)
@@ -128,6 +160,8 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
         return CMD_FAILED;
     swarm_settings_init(&s, cfg);
     struct asking *a = xcalloc(1, sizeof(*a));
+    a->base = event_base_new();
+    a->http = httpc_create(a->base);
     struct swarm_seen *list = swarm_look(&n);
     char *cause = NULL, address[SWARM_ADDRESS];
     for (size_t i = 0; i < s.opts.n_peers; i++) {
@@ -140,11 +174,18 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
         listen_around(a, &cause);
     if (cause != NULL)
         cmd_fail_cause(cause);
+    ask_all(a, s.opts.token);
     for (size_t i = 0; i < a->n; i++)
-        show_peer(a->address[i], s.opts.token, json);
+        show_peer(&a->peer[i], json);
     if (a->n == 0 && n == 0 && !json)
         printf("nobody: no peer is configured, and none has announced itself on the local network\n");
     swarm_look_free(list, n);
+    for (size_t i = 0; i < a->n; i++) {
+        json_decref(a->peer[i].answer);
+        free(a->peer[i].why);
+    }
+    httpc_destroy(a->http);
+    event_base_free(a->base);
     free(a);
     swarm_settings_finish(&s);
     config_destroy(cfg);
