@@ -109,7 +109,6 @@ static int begin_replacing(struct store *s)
 {
     s->opening.old_fd = s->fd;
     s->fd = -1;
-    unlinkat(s->dir_fd, s->new_name, 0); /* of a process that was killed: who has the lock of the .part owns it */
     return open_part(s, s->new_name);
 }
 
@@ -133,6 +132,7 @@ static int prepare(struct store *s)
     int rc = 0;
     bool mapped = store_map_read(s->dir_fd, s->map_name, s->manifest, &had, &o->old);
 
+    unlinkat(s->dir_fd, s->new_name, 0); /* of a process that was killed: who has the lock of the .part owns it */
     if (fstat(s->fd, &st) != 0) {
         rc = failed(s, errno, "could not be looked at");
     } else if (o->old) {

@@ -509,8 +509,10 @@ static void another_part_is_taken_over(void **state)
     assert_false(there(f, "m.gguf.part.new"));
     assert_int_equal(write_bytes(f, 0, 0, changed, PIECE), STORE_OK);
     assert_int_equal(check(f, 0), STORE_OK);
+    put_file(f, "m.gguf.part.new", "killed while it took over", 20);
     assert_int_equal(open_want(f, m, NULL), STORE_OK);
     assert_int_equal(have(f), 3);
+    assert_false(there(f, "m.gguf.part.new"));
     fill(f, 1);
     fill(f, 4);
     fill(f, 5);
