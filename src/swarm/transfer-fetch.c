@@ -275,6 +275,8 @@ void fetch_tick(struct transfer *t, int64_t now)
         }
         if (!silent)
             continue;
+        if (p->part)
+            part_give_up(p->part, p);
         rest(p, now);
         snprintf(p->why, sizeof p->why, "it goes silent");
         transfer_kick(t);

@@ -42,7 +42,7 @@ struct part {
     struct swarm_peer *lead; /* who sends it from the front on; NULL: nobody now */
     bool alone;              /* all of it must come from one peer */
     bool checking;
-    uint32_t shun; /* serial of the peer that sent it wrong: others go first; 0 none */
+    uint32_t shun; /* serial of the peer that sent it wrong or went silent: others go first; 0 none */
     struct block block[PART_BLOCKS];
 };
 
@@ -111,7 +111,8 @@ struct part *part_begin(struct transfer *t, size_t piece);
 /* Whether the peer may send blocks of it; beside: together with others who send it now. */
 bool part_allows(const struct part *part, const struct swarm_peer *p, bool beside);
 void part_lead(struct part *part, struct swarm_peer *p);
-void part_leave(struct part *part, struct swarm_peer *p); /* p leads it no more */
+void part_leave(struct part *part, struct swarm_peer *p);   /* p leads it no more */
+void part_give_up(struct part *part, struct swarm_peer *p); /* likewise, and rather not again: it goes silent */
 void part_ask(struct part *part, unsigned first, unsigned n);
 void part_unask(struct part *part, unsigned first, unsigned n); /* those that have not come are free again */
 /* A block has come; data is taken over. */

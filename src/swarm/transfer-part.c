@@ -307,7 +307,13 @@ void part_put(struct part *part, unsigned block, char *data, struct swarm_peer *
         fetch_cancel_needless(part);
 }
 
-/* One that must come from one peer alone, which has gone in the middle of it. */
+void part_give_up(struct part *part, struct swarm_peer *p)
+{
+    part->shun = p->serial; /* before part_leave, which would forget it */
+    part_leave(part, p);
+}
+
+/* One that must come from one peer alone, which has gone in the middle of it, or goes silent. */
 static bool is_stranded(const struct part *part)
 {
     const struct swarm_peer *p;
@@ -315,7 +321,7 @@ static bool is_stranded(const struct part *part)
         part->n_fetches > 0)
         return false;
     TAILQ_FOREACH(p, &part->transfer->peers, entry)
-    if (p->state == SWARM_PEER_UP && only_of(part, p))
+    if (p->state == SWARM_PEER_UP && p->serial != part->shun && only_of(part, p))
         return false;
     return true;
 }

@@ -101,6 +101,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
         return;
     t->tick_us = now;
     t->down += ((double)(t->fetched - t->counted) / seconds - t->down) * (1 - exp(-seconds));
+    if (t->down < 1)
+        t->down = 0;
     t->counted = t->fetched;
     t->allowance += (double)t->o.download_limit * seconds;
     double most = (double)t->o.download_limit * ALLOWANCE_MS / 1000;
