@@ -12,6 +12,7 @@
 enum {
     STREAMS_MAX = 256,
     PER_ADDRESS_MAX = 64,
+    TWINS_MAX = 4, /* of one caller and model: it may know this process by several addresses */
     ALIVE_US = 15 * 1000000,
     UNREAD_US = 60 * 1000000, /* how long a reader may leave what it was sent */
 };
@@ -200,21 +201,28 @@ static bool read_address(struct httpd_request *r, char address[SWARM_ADDRESS])
     return message_address(text, address);
 }
 
-/* One stream for each caller and model: a new one takes the place of the old, which may have been lost on the way. */
+/* A caller that knows this process by several addresses has a stream to each.  Of more than a few the oldest goes: it
+ * may have been lost on the way. */
+static void cut_twins(struct served *v, const char *from, const char *peer)
+{
+    struct stream *t, *next;
+    size_t twins = 0;
+    for (t = TAILQ_LAST(&v->server->streams, stream_list); t != NULL; t = next) { /* newest first */
+        next = TAILQ_PREV(t, stream_list, entry);
+        if (t->served == v && strcmp(t->from, from) == 0 && strcmp(t->peer, peer) == 0 && ++twins >= TWINS_MAX)
+            cut(t);
+    }
+}
+
 static bool takes_more(struct served *v, struct httpd_request *r, const char *peer)
 {
     struct swarm_server *s = v->server;
-    struct stream *t, *next;
+    const struct stream *t;
     size_t same = 0;
-    for (t = TAILQ_FIRST(&s->streams); t != NULL; t = next) {
-        next = TAILQ_NEXT(t, entry);
-        if (strcmp(t->from, httpd_peer(r)) != 0)
-            continue;
-        if (t->served == v && peer[0] != '\0' && strcmp(t->peer, peer) == 0)
-            cut(t);
-        else
-            same++;
-    }
+    if (peer[0] != '\0')
+        cut_twins(v, httpd_peer(r), peer);
+    TAILQ_FOREACH(t, &s->streams, entry)
+    same += strcmp(t->from, httpd_peer(r)) == 0;
     return s->n_streams < STREAMS_MAX && same < PER_ADDRESS_MAX;
 }
 
