@@ -303,6 +303,11 @@ bool httpd_peer_is_local(const struct httpd_request *r)
     return r->peer.local;
 }
 
+bool httpd_peer_is_here(const struct httpd_request *r)
+{
+    return r->peer.here;
+}
+
 void httpd_get_counters(const struct httpd *h, struct httpd_counters *out)
 {
     const struct httpd_conn *c;

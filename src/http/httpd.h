@@ -54,6 +54,7 @@ const char *httpd_query(struct httpd_request *r, const char *key); /* decoded, o
 const char *httpd_header(const struct httpd_request *r, const char *name);
 const char *httpd_peer(const struct httpd_request *r);   /* address text, "unix" on a unix socket */
 bool httpd_peer_is_local(const struct httpd_request *r); /* loopback or unix socket */
+bool httpd_peer_is_here(const struct httpd_request *r);  /* or this machine by another address of its own */
 
 /* Whether it comes with this bearer token; takes as long for any wrong one.  For routes marked public that decide by
  * themselves, which then answer 401: the token is missing or wrong; what: "API key", "token". */

@@ -49,6 +49,7 @@ static void on_accept(struct evconnlistener *evl, evutil_socket_t fd, struct soc
     struct peer peer;
 
     peer_describe(&peer, sa);
+    peer_meet(&peer, fd);
     conn_accept(l->server, fd, &peer);
 }
 

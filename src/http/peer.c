@@ -31,13 +31,13 @@ void peer_describe(struct peer *p, const struct sockaddr *sa)
 {
     *p = (struct peer){.name = "unknown"};
     if (sa->sa_family == AF_UNIX) {
-        *p = (struct peer){.name = "unix", .local = true, .private = true};
+        *p = (struct peer){.name = "unix", .local = true, .here = true, .private = true};
     } else if (sa->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)sa;
         uint32_t a = ntohl(in->sin_addr.s_addr);
 
         inet_ntop(AF_INET, &in->sin_addr, p->name, sizeof(p->name));
-        p->local = a >> 24 == 127;
+        p->local = p->here = a >> 24 == 127;
         p->private = private_v4(a);
         memcpy(p->address, mapped, sizeof(mapped));
         memcpy(p->address + sizeof(mapped), &in->sin_addr, 4);
@@ -53,9 +53,21 @@ void peer_describe(struct peer *p, const struct sockaddr *sa)
         }
         inet_ntop(AF_INET6, in6, p->name, sizeof(p->name));
         memcpy(p->address, in6, sizeof(p->address));
-        p->local = IN6_IS_ADDR_LOOPBACK(in6);
+        p->local = p->here = IN6_IS_ADDR_LOOPBACK(in6);
         p->private = p->local || IN6_IS_ADDR_LINKLOCAL(in6) || (in6->s6_addr[0] & 0xfe) == 0xfc;
     }
+}
+
+void peer_meet(struct peer *p, int fd)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof(sa);
+    struct peer own;
+
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0 || (sa.ss_family != AF_INET && sa.ss_family != AF_INET6))
+        return;
+    peer_describe(&own, (struct sockaddr *)&sa);
+    p->here = p->here || memcmp(p->address, own.address, sizeof(own.address)) == 0;
 }
 
 /* text: one network, changed. */

@@ -10,12 +10,16 @@ struct sockaddr;
 struct peer {
     char name[64];             /* address text or "unix" */
     bool local;                /* loopback or unix socket */
+    bool here;                 /* of this machine: local, or from the address that it has come to */
     bool private;              /* local or in a private network (RFC 1918, ULA, link-local, 100.64/10) */
     unsigned char address[16]; /* IPv6, or IPv4 mapped into it; zeros for a unix socket */
 };
 
 /* An IPv4 address mapped into IPv6 counts as the IPv4 address. */
 void peer_describe(struct peer *p, const struct sockaddr *sa);
+/* p: who has connected, over fd.  A machine that speaks to an address of its own does so from that address: then p is
+ * here, whatever the network is. */
+void peer_meet(struct peer *p, int fd);
 
 /* Networks that may connect. */
 struct peer_list {

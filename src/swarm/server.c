@@ -109,7 +109,7 @@ static bool admit(struct swarm_server *s, struct httpd_request *r)
                           from);
     else if (s->token != NULL && !httpd_bears(r, s->token))
         httpd_reply_unauthorized(r, "token");
-    else if (s->token == NULL && httpd_peer_is_local(r) && !names_this_machine(r))
+    else if (s->token == NULL && httpd_peer_is_here(r) && !names_this_machine(r))
         httpd_reply_error(r, 403, NULL, "unknown_host", "ask this machine by its address");
     else
         return true;

@@ -9,6 +9,8 @@
 #include <arpa/inet.h>
 #include <cmocka.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "http/peer.h"
@@ -105,9 +107,29 @@ static void test_nobody(void **state)
     peer_list_finish(&l);
 }
 
+static void test_here(void **state)
+{
+    struct peer same = peer_of("192.168.77.1"), other = peer_of("192.168.77.2"), loopback = peer_of("127.0.0.9");
+    struct sockaddr_in own = {.sin_family = AF_INET};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), yes = 1;
+
+    inet_pton(AF_INET, "192.168.77.1", &own.sin_addr);
+    assert_int_equal(setsockopt(fd, IPPROTO_IP, IP_FREEBIND, &yes, sizeof(yes)), 0); /* whether it is ours or not */
+    assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
+    assert_false(same.here);
+    peer_meet(&same, fd);
+    peer_meet(&other, fd);
+    peer_meet(&loopback, fd);
+    assert_true(same.here && !same.local);
+    assert_false(other.here);
+    assert_true(loopback.here && loopback.local);
+    close(fd);
+}
+
 const struct CMUnitTest peer_tests[] = {
     cmocka_unit_test(test_networks),
     cmocka_unit_test(test_bad_lists),
     cmocka_unit_test(test_nobody),
+    cmocka_unit_test(test_here),
 };
 const size_t peer_count = sizeof(peer_tests) / sizeof(peer_tests[0]);

@@ -119,14 +119,13 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
         c->eof = true;
 }
 
-/* From that address of the loopback network. */
-static struct client *open_from(struct world *w, const char *from)
+static struct client *open_between(struct world *w, const char *from, const char *at)
 {
     struct client *c = xcalloc(1, sizeof(*c));
     struct sockaddr_in own = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     inet_pton(AF_INET, from, &own.sin_addr);
-    inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+    inet_pton(AF_INET, at, &to.sin_addr);
     to.sin_port = htons((uint16_t)swarm_server_port(w->server));
     assert_int_equal(bind(fd, (struct sockaddr *)&own, sizeof(own)), 0);
     c->w = w;
@@ -136,6 +135,12 @@ static struct client *open_from(struct world *w, const char *from)
     bufferevent_enable(c->bev, EV_READ | EV_WRITE);
     bufferevent_socket_connect(c->bev, (struct sockaddr *)&to, sizeof(to));
     return c;
+}
+
+/* From that address of the loopback network. */
+static struct client *open_from(struct world *w, const char *from)
+{
+    return open_between(w, from, "127.0.0.1");
 }
 
 static void ask(struct client *c, const char *what)
@@ -550,6 +555,34 @@ static void doors_are_kept(void **state)
     end(open);
 }
 
+/* A web page whose name has been turned to an address of this machine in its network asks from that very address. */
+static void a_page_gets_nothing_by_another_address(void **state)
+{
+    struct swarm_server_opts o = {.host = "0.0.0.0", .allow = "0.0.0.0/0"};
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(9)};
+    socklen_t len = sizeof(at);
+    char own[INET_ADDRSTRLEN], *text;
+    (void)state;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    inet_pton(AF_INET, "198.51.100.1", &at.sin_addr); /* nothing is sent: which address would it go out from? */
+    bool has = connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0;
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &len), 0);
+    close(fd);
+    if (!has || ntohl(at.sin_addr.s_addr) >> 24 == 127)
+        skip();
+    inet_ntop(AF_INET, &at.sin_addr, own, sizeof(own));
+    struct world *w = begin(1, 10, o);
+    struct client *c = open_between(w, own, own);
+    bufferevent_write(c->bev, "GET /v1/swarm HTTP/1.1\r\nHost: evil.example.com\r\n\r\n", 50);
+    reads(c, "unknown_host");
+    text = xasprintf("GET /v1/swarm HTTP/1.1\r\nHost: %s:%d\r\n\r\n", own, swarm_server_port(w->server));
+    bufferevent_write(c->bev, text, strlen(text));
+    reads(c, "200 OK");
+    free(text);
+    leave(c);
+    end(w);
+}
+
 const struct CMUnitTest server_tests[] = {
     cmocka_unit_test(only_what_is_had_is_given),
     cmocka_unit_test(streams_tell_what_changes),
@@ -563,5 +596,6 @@ const struct CMUnitTest server_tests[] = {
     cmocka_unit_test(a_file_that_is_cut_short_ends_the_reply),
     cmocka_unit_test(leaving_says_goodbye),
     cmocka_unit_test(doors_are_kept),
+    cmocka_unit_test(a_page_gets_nothing_by_another_address),
 };
 const size_t server_count = sizeof(server_tests) / sizeof(server_tests[0]);
