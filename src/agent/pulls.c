@@ -153,16 +153,16 @@ static const char *name_of(const struct pull *q)
     return q->model.file[0] != '\0' ? q->model.file : q->what;
 }
 
-static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_estimate *e)
+static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_estimate *e, char **why)
 {
     struct pull *q = arg;
-    char *why = swarm_no_room(m, e, q->pulls->dir);
-    if (why == NULL)
+    char *no_room = swarm_no_room(m, e, q->pulls->dir);
+    if (no_room == NULL)
         return true;
     q->refused = true;
     free(q->why);
-    q->why = xasprintf("%s: make room there, or start the agent with --models FOLDER on another disk", why);
-    free(why);
+    q->why = xasprintf("%s: make room there, or start the agent with --models FOLDER on another disk", no_room);
+    *why = no_room;
     return false;
 }
 

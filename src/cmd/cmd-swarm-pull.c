@@ -85,7 +85,7 @@ static void show_estimate(const struct pulling *p, const struct manifest *m, con
     free(listen);
 }
 
-static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_estimate *e)
+static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_estimate *e, char **why)
 {
     struct pulling *p = arg;
     swarm_show_clear(&p->show);
@@ -106,7 +106,7 @@ static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_
         swarm_show_event("failed", json_pack("{s:s}", "why", no_room));
     else
         cmd_fail("%s; make room, or name another folder with --dest", no_room);
-    free(no_room);
+    *why = no_room;
     return false;
 }
 

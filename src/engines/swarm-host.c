@@ -18,7 +18,6 @@ struct pull {
     TAILQ_ENTRY(pull) entry;
     struct swarm_host *host;
     char *what;
-    char *why; /* there is no room; NULL */
     struct swarm_pull *swarm_pull;
 };
 
@@ -127,7 +126,6 @@ static void pull_free(struct pull *q)
     TAILQ_REMOVE(&q->host->pulls, q, entry);
     q->host->n_pulls--;
     free(q->what);
-    free(q->why);
     free(q);
 }
 
@@ -177,12 +175,11 @@ void swarm_host_fill(const struct swarm_host *h, struct swarm_view *v)
 
 /* ---- pulls ---- */
 
-static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_estimate *e)
+static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_estimate *e, char **why)
 {
     struct pull *q = arg;
-    free(q->why);
-    q->why = swarm_no_room(m, e, q->host->dir != NULL ? q->host->dir : ".");
-    return q->why == NULL;
+    *why = swarm_no_room(m, e, q->host->dir != NULL ? q->host->dir : ".");
+    return *why == NULL;
 }
 
 static void on_done(void *arg, const struct swarm_pull_result *r)
@@ -192,7 +189,7 @@ static void on_done(void *arg, const struct swarm_pull_result *r)
     if (r->ok)
         log_info("%s is here: %s", what, r->path);
     else
-        log_warn("%s was not pulled: %s", what, q->why != NULL ? q->why : r->why);
+        log_warn("%s was not pulled: %s", what, r->why);
     free(what);
     pull_free(q);
 }

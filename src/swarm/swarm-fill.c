@@ -55,6 +55,7 @@ static void fill_models(const struct swarm *s, struct swarm_view *v)
         v->fetched += m->fetched;
         v->models_in_all++;
     }
+    swarm_failed_fill(s, v);
     if (swarm_give_fill(s, extra)) {
         v->models_in_all++;
         if (v->n_models < SWARM_VIEW_MODELS)

@@ -51,6 +51,13 @@ struct swarm_known {
     size_t n_ids;
 };
 
+/* A pull that has failed. */
+struct swarm_failed {
+    char *what; /* as it was ordered */
+    int64_t at_ms;
+    struct swarm_view_model model; /* as it was seen last */
+};
+
 struct swarm {
     struct event_base *base;
     struct httpc *http;
@@ -67,6 +74,8 @@ struct swarm {
     size_t n_items;
     struct swarm_pull *pulls;
     size_t n_pulls;
+    struct swarm_failed failed[SWARM_FAILED_MAX]; /* the last first */
+    size_t n_failed;
     struct giving *givings; /* the first is at work */
     struct swarm_known known[SWARM_KNOWN_MAX];
     struct event *tick;
@@ -91,6 +100,15 @@ void swarm_pull_set_limit(struct swarm_pull *p, int64_t bytes_a_second);
 /* The pull's figures, and its peers into v (may be NULL). */
 void swarm_pull_view(const struct swarm_pull *p, struct swarm_view_model *m, struct swarm_view *v);
 struct swarm_pull *swarm_pull_next(const struct swarm_pull *p);
+
+/* Failed pulls, which are told of for a while (swarm-failed.c). */
+void swarm_failed_add(struct swarm *s, const char *what, const struct swarm_view_model *m);
+/* The same is pulled again: what was ordered by these words, or the model of that id (either may be NULL). */
+void swarm_failed_forget(struct swarm *s, const char *what, const char *id);
+void swarm_failed_tick(struct swarm *s);
+/* Not of models that are here or come meanwhile. */
+void swarm_failed_fill(const struct swarm *s, struct swarm_view *v);
+void swarm_failed_finish(struct swarm *s);
 
 /* Of models that are being hashed before they are given out. */
 void swarm_give_stop(struct swarm *s);

@@ -108,10 +108,12 @@ static void copy_next(struct swarm_pull *p)
 static void begin(struct swarm_pull *p)
 {
     struct swarm_estimate e;
+    char *why = NULL;
     estimate(p, &e);
-    if (!p->head && p->calls.on_estimate != NULL && !p->calls.on_estimate(p->calls.arg, p->m, &e)) {
+    if (!p->head && p->calls.on_estimate != NULL && !p->calls.on_estimate(p->calls.arg, p->m, &e, &why)) {
         store_discard(p->store);
-        pull_end(p, false, NULL, "what it would have taken was not wanted");
+        pull_end(p, false, NULL, why != NULL ? why : "what it would have taken was not wanted");
+        free(why);
         return;
     }
     p->item = swarm_item_add(p->swarm, store_share(p->store), p->store);

@@ -94,6 +94,7 @@ static void free_pull(struct swarm_pull *p)
     bits_finish(&p->want);
     manifest_destroy(p->m);
     event_free(p->later);
+    free(p->ordered);
     free(p->dir);
     free(p->web_url);
     free(p->why);
@@ -112,7 +113,14 @@ static void leave(struct swarm_pull *p, bool keep)
 
 static void ended(struct swarm_pull *p)
 {
+    struct swarm_view_model m;
+    swarm_pull_fill(p, &m);
     leave(p, p->ok);
+    m.fetched = p->fetched;
+    m.wasted = p->wasted;
+    m.up = 0;
+    if (!p->ok)
+        swarm_failed_add(p->swarm, p->ordered, &m);
     const struct swarm_pull_result r = {.ok = p->ok,
                                         .why = p->why,
                                         .path = p->path,
@@ -287,6 +295,7 @@ struct swarm_pull *swarm_pull(struct swarm *s, const struct swarm_pull_opts *o, 
     struct swarm_pull *p = xcalloc(1, sizeof(*p));
     *p = (struct swarm_pull){.swarm = s,
                              .calls = *calls,
+                             .ordered = xstrdup(o->what),
                              .dir = xstrdup(o->dir != NULL ? o->dir : s->dir),
                              .no_local = o->no_local,
                              .began_us = clock_us(),
@@ -300,6 +309,7 @@ struct swarm_pull *swarm_pull(struct swarm *s, const struct swarm_pull_opts *o, 
     s->pulls = p;
     s->n_pulls++;
     swarm_balance(s);
+    swarm_failed_forget(s, o->what, p->what.kind == WHAT_ID ? p->what.id : NULL);
     pull_then(p, pull_look);
     return p;
 }

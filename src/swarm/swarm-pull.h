@@ -24,6 +24,7 @@ struct swarm_pull {
     struct swarm *swarm;
     struct swarm_pull_calls calls;
     struct swarm_what what;
+    char *ordered;              /* what, as it was given */
     char *peer[PULL_PEERS_MAX]; /* "HOST:PORT" that the user has given */
     size_t n_peers;
     char *dir, *web_url; /* web_url: where a plain web server has it; NULL: nowhere */

@@ -122,6 +122,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     s->up = (double)(c.sent - s->sent_before) / seconds;
     s->sent_before = c.sent;
     s->ticked_us = now;
+    swarm_failed_tick(s);
     for (struct swarm_item *i = s->items; i != NULL; i = i->next) {
         i->up = (double)(i->share->sent - i->sent_before) / seconds;
         i->sent_before = i->share->sent;
@@ -248,6 +249,7 @@ void swarm_destroy(struct swarm *s)
         return;
     while (s->pulls != NULL)
         swarm_pull_cancel(s->pulls);
+    swarm_failed_finish(s);
     swarm_give_stop(s);
     find_destroy(s->find);
     s->find = NULL;

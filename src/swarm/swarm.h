@@ -16,6 +16,8 @@
 struct swarm;
 struct swarm_pull;
 
+enum { SWARM_FAILED_MAX = 4, SWARM_FAILED_MS = 10 * 60 * 1000 };
+
 /* All copied. */
 struct swarm_opts {
     const char *host;           /* where it serves, NULL: 127.0.0.1 */
@@ -85,8 +87,8 @@ struct swarm_pull_result {
 };
 
 struct swarm_pull_calls {
-    bool (*on_estimate)(void *arg, const struct manifest *m,
-                        const struct swarm_estimate *e); /* false: don't; may be NULL */
+    /* False: don't; *why, in words, is the swarm's then (NULL: it was not wanted).  May be NULL. */
+    bool (*on_estimate)(void *arg, const struct manifest *m, const struct swarm_estimate *e, char **why);
     void (*on_done)(
         void *arg,
         const struct swarm_pull_result *r); /* once; the pull is gone after it, what it has is given out from now on */
@@ -107,7 +109,8 @@ void swarm_pull_add_peer(struct swarm_pull *p, const char *peer);
  * in on_done, which has what there is to know. */
 void swarm_pull_fill(const struct swarm_pull *p, struct swarm_view_model *m);
 
-/* All of v. */
+/* All of v.  Pulls that have failed stay in it, with why, for SWARM_FAILED_MS, or until the same is pulled again; the
+ * last SWARM_FAILED_MAX of them. */
 void swarm_fill(const struct swarm *s, struct swarm_view *v);
 
 #endif

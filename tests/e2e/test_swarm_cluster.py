@@ -314,6 +314,32 @@ def _(t):
     t.check("next start" not in b.output, b.output)
 
 
+@test("a pull that an instance could not do is told of with why, the last four of them, until the same is pulled again")
+def _(t):
+    path = model(t)
+    a = instance(t, "  port: %d\n  folders: ['%s']\n" % (free_port(), os.path.dirname(path)))
+    b = instance(t, "  port: %d\n  folder: '%s'\n" % (free_port(), os.path.join(t.folder, "b")))
+    wait_until("the model to be given out", lambda: [m for m in a.view()["models"] if m["state"] == "seeding"], 30)
+    failed = lambda: [m["name"] for m in b.view()["models"] if m["state"] == "failed"]
+    closed, names = "127.0.0.1:%d" % free_port(), ["ab" * 32, "one", "two", "three", "four"]
+    for i, name in enumerate(names):
+        t.equal(b.order("swarm-pull", what=name, peer=closed if i == 0 else a.view()["listen"]).json(), {"ok": True})
+        wait_until("%s to fail" % name, lambda: failed()[:1] == [name], 20)
+        row = b.view()["models"][0]
+        t.check(("no peer answers; %s does not answer" % closed if i == 0 else "does not have it; there is model.gguf") in row["why"], row)
+        t.equal((row["size"], row["have"], row["down"]), (0, 0, 0), row)
+    t.equal(failed(), names[:0:-1])
+    t.equal(b.view()["models_in_all"], 4)
+    told = subprocess.run([TIGHTWAD, "swarm", "status"], capture_output=True, text=True, env=dict(os.environ, XDG_RUNTIME_DIR=os.path.join(b.folder, "run")))
+    t.check(re.search(r"failed +four .*\n +the only peer that answers does not have it; there is model.gguf\n", told.stdout), told)
+    silent = t.own(socket.create_server(("127.0.0.1", 0), backlog=64))
+    t.equal(b.order("swarm-pull", what="two", peer="127.0.0.1:%d" % silent.getsockname()[1]).json(), {"ok": True})
+    wait_until("it to be looked for again", lambda: [m["state"] for m in b.view()["models"] if m["name"] == "two"] == ["finding"], 10)
+    t.equal(failed(), ["four", "three", "one"])
+    r = b.order("swarm-cancel", what="four")
+    t.check(r.status != 200 and "nothing of the name" in r.json()["error"]["message"], r.text)
+
+
 @test("an instance without a swarm says so")
 def _(t):
     p = t.proxy("http://127.0.0.1:9", wait=False)
