@@ -371,10 +371,10 @@ static void a_corrupt_peer_is_banned_after_two(void **state)
     transfer_start(r, 0);
     transfer_add_peer(r->transfer, r->fake[0].address, true);
     assert_true(run_until(r, one_is_banned));
-    assert_in_range(seen(r, 0)->corrupt, 2, 6);
+    assert_true(seen(r, 0)->corrupt >= 2); /* what was under way by then may be wrong too */
     assert_false(r->done);
     assert_int_equal(r->model.have, 0);
-    assert_in_range(r->model.wasted, 1200 * 1024, 6 * 600 * 1024);
+    assert_in_range(r->model.wasted, 1200 * 1024, 12 * 600 * 1024);
     assert_int_equal(r->model.state, SWARM_WAITING);
     assert_non_null(strstr(r->model.why, r->fake[0].address));
     unsigned asked = r->fake[0].asked;
