@@ -125,7 +125,7 @@ static void swarm(struct list *l, const struct swarm_view *v)
         const struct swarm_view_model *m = &v->model[i];
         const char *name = m->name[0] != '\0' ? m->name : m->file;
         if (m->state == SWARM_FAILED)
-            add(l, THEME_BAD, "swarm: %s does not come: %s", name, m->why);
+            add(l, THEME_BAD, "swarm: %s failed: %s", name, m->why);
         else if (m->state == SWARM_WAITING)
             add(l, THEME_WARN, "swarm: %s waits: %s", name, m->why);
     }

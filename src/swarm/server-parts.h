@@ -15,6 +15,9 @@
 struct source {
     int fd;
     int users;
+    struct share_stamp stamp;
+    int64_t same_us;       /* when the crew saw last that it has not changed; 0: not yet, or it has */
+    bool checking;         /* the crew looks at that alone */
     struct served *served; /* whose `source` this is; NULL once that has gone */
 };
 
@@ -51,6 +54,8 @@ struct swarm_server {
     int port;
     swarm_server_peer_cb *on_peer;
     void *on_peer_arg;
+    swarm_server_changed_cb *on_changed; /* NULL: nobody wants to know */
+    void *on_changed_arg;
     json_t *(*view)(void *arg);
     void *view_arg;
     struct served_list shares;

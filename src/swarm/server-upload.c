@@ -1,5 +1,6 @@
 /* Pieces on their way out.  A block of the file that does not lie in the page cache is read by the crew, and then goes
- * out by sendfile while the crew reads the next: nothing on the loop waits for the disk.
+ * out by sendfile while the crew reads the next: nothing on the loop waits for the disk.  The crew looks too whether
+ * the file is still what was verified: whoever gives out wrong pieces is banned.
  *
  * A slot is a turn, not a reply: whoever has had one for a while gives it up, in the middle of what is being sent, when
  * others wait who have no more of them.  So a slow reader or a long reply keeps nobody waiting. */
@@ -25,20 +26,22 @@ enum {
     SCRATCH = 64 << 10,      /* the crew reads through that much memory */
     WAITING_MAX = 256,       /* replies without a slot */
     ADDRESS_MAX = 96,        /* replies to one address; several processes there are one */
+    SAME_US = 100000,        /* a file in which nothing had changed so long ago counts as the same still */
     WATCH_MS = 250,          /* between two looks at turns and stalls */
     TURN_US = 2 * 1000000,   /* what a slot is had for at least */
     STALL_US = 20 * 1000000, /* without a byte the reader is given up */
     WAIT_US = 20 * 1000000,  /* for a first slot; then 429 */
 };
 
-/* A block that the crew reads. */
+/* A block that the crew reads, or none: then it only looks whether the file has changed. */
 struct touch {
-    struct upload *upload; /* NULL: it has ended meanwhile */
+    struct upload *upload; /* NULL: none, or it has ended meanwhile */
     struct swarm_server *server;
     struct source *source;
     uint64_t at;
     size_t len;
-    int error; /* errno, 0: it is there */
+    struct share_stamp stamp;
+    int error; /* errno, 0: it is there; ESTALE: the file has changed */
 };
 
 struct upload {
@@ -186,6 +189,8 @@ static void touch_work(void *data)
         else if (errno != EINTR)
             t->error = errno;
     }
+    if (share_stamp_differs(&t->stamp, t->source->fd))
+        t->error = ESTALE;
 }
 
 static void touch_drop(void *data)
@@ -210,25 +215,75 @@ static void unreadable(struct upload *u, int error)
     schedule(s);
 }
 
+/* Nothing more of it goes out: what is being sent is wrong perhaps. */
+static void cut_all(struct swarm_server *s, const struct source *source)
+{
+    const struct upload_list *const lists[] = {&s->active, &s->waiting};
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        for (struct upload *u = TAILQ_FIRST(lists[i]), *next; u != NULL; u = next) {
+            next = TAILQ_NEXT(u, entry);
+            if (u->source != source)
+                continue;
+            if (!u->started)
+                httpd_reply_error(u->request, 500, NULL, "unreadable", "the file has been changed here");
+            else
+                httpd_cut(u->request);
+            destroy(u);
+        }
+    }
+}
+
+static void changed(struct swarm_server *s, struct source *source)
+{
+    struct share *share = source->served != NULL ? source->served->share : NULL;
+    source->same_us = 0;
+    cut_all(s, source);
+    schedule(s);
+    if (share != NULL && s->on_changed != NULL)
+        s->on_changed(s->on_changed_arg, share);
+}
+
 static void touch_done(void *data)
 {
     struct touch *t = data;
-    struct upload *u = t->upload;
-    if (u == NULL) {
-        touch_drop(t);
-        return;
-    }
+    struct swarm_server *s = t->server;
     struct held held = held_begin();
-    struct swarm_server *s = u->server;
-    int error = t->error;
-    u->ready_at = t->at;
-    u->ready = t->len;
-    touch_drop(t);
-    if (error != 0)
-        unreadable(u, error);
+    if (t->len == 0)
+        t->source->checking = false;
+    if (t->error == ESTALE)
+        changed(s, t->source);
     else
+        t->source->same_us = clock_us();
+    struct upload *u = t->upload;
+    int error = t->error;
+    if (u != NULL) {
+        u->ready_at = t->at;
+        u->ready = t->len;
+    }
+    touch_drop(t);
+    if (u != NULL && error != 0)
+        unreadable(u, error);
+    else if (u != NULL)
         advance(u);
     server_took(s, &held);
+}
+
+/* len 0: only whether it has changed. */
+static void touch(struct swarm_server *s, struct source *source, struct upload *u, uint64_t at, size_t len)
+{
+    struct touch *t = xcalloc(1, sizeof(*t));
+    *t = (struct touch){.upload = u, .server = s, .source = source, .at = at, .len = len, .stamp = source->stamp};
+    source->users++;
+    if (u != NULL)
+        u->touch = t;
+    else
+        source->checking = true;
+    crew_add(s->crew, &(struct crew_job){.work = touch_work, .done = touch_done, .drop = touch_drop, .data = t});
+}
+
+static bool is_same(const struct source *s)
+{
+    return !s->stamp.set || (s->same_us > 0 && clock_us() - s->same_us < SAME_US);
 }
 
 static size_t block_size(const struct swarm_server *s)
@@ -261,17 +316,12 @@ static void read_ahead(struct upload *u)
     uint64_t left = u->end - u->at, at = u->at;
     size_t len = left < block_size(u->server) ? (size_t)left : block_size(u->server);
     u->at += len;
-    if (is_cached(u->source->fd, at, len)) {
+    if (is_same(u->source) && is_cached(u->source->fd, at, len)) {
         u->ready_at = at;
         u->ready = len;
         return;
     }
-    struct touch *t = xcalloc(1, sizeof(*t));
-    *t = (struct touch){.upload = u, .server = u->server, .source = u->source, .at = at, .len = len};
-    u->source->users++;
-    u->touch = t;
-    crew_add(u->server->crew,
-             &(struct crew_job){.work = touch_work, .done = touch_done, .drop = touch_drop, .data = t});
+    touch(u->server, u->source, u, at, len);
 }
 
 /* --- The limit --- */
@@ -373,7 +423,11 @@ static void advance(struct upload *u)
         return;
     read_ahead(u);
     if (u->ready > 0 && u->sending == 0) {
-        if (may_send(s)) {
+        if (!is_same(u->source)) {
+            size_t len = u->ready;
+            u->ready = 0;
+            touch(s, u->source, u, u->ready_at, len);
+        } else if (may_send(s)) {
             send_ready(u);
         } else {
             u->paced = true;
@@ -438,6 +492,11 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
         next = TAILQ_NEXT(u, entry);
         if (is_stalled(u, now))
             cut(u);
+    }
+    TAILQ_FOREACH(u, &s->active, entry)
+    {
+        if (u->sending > 0 && !u->source->checking && !is_same(u->source))
+            touch(s, u->source, NULL, 0, 0);
     }
     for (u = TAILQ_FIRST(&s->waiting); u != NULL; u = next) {
         next = TAILQ_NEXT(u, entry);

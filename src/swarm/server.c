@@ -32,6 +32,7 @@ struct source *source_get(struct served *v)
         v->source = xcalloc(1, sizeof(*v->source));
         *v->source = (struct source){.fd = fd, .served = v};
     }
+    v->source->stamp = v->share->stamp;
     v->source->users++;
     return v->source;
 }
@@ -331,6 +332,12 @@ int swarm_server_port(const struct swarm_server *s)
 void swarm_server_set_limits(struct swarm_server *s, int64_t upload_limit, int upload_slots)
 {
     uploads_set_limits(s, upload_limit, upload_slots);
+}
+
+void swarm_server_on_changed(struct swarm_server *s, swarm_server_changed_cb *fn, void *arg)
+{
+    s->on_changed = fn;
+    s->on_changed_arg = arg;
 }
 
 int swarm_server_listen_unix(struct swarm_server *s, const char *path, char **cause)

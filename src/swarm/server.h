@@ -43,6 +43,11 @@ bool swarm_server_allows(const struct swarm_server *s,
 void swarm_server_add(struct swarm_server *s, struct share *share);
 void swarm_server_remove(struct swarm_server *s, struct share *share);
 
+/* The file of that share is not what it was when it was verified: nothing more of it is sent.  The share may not be
+ * removed inside it. */
+typedef void swarm_server_changed_cb(void *arg, struct share *share);
+void swarm_server_on_changed(struct swarm_server *s, swarm_server_changed_cb *fn, void *arg);
+
 /* Also serves the same calls, and `GET /v1/swarm/view` (swarm_view as JSON, view.h) to this user on a unix socket. */
 int swarm_server_listen_unix(struct swarm_server *s, const char *path, char **cause);
 /* What that call answers with: new reference each time. */

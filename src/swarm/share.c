@@ -19,6 +19,23 @@ struct share *share_create(struct manifest *m, const char *path, int fd)
     return s;
 }
 
+struct share_stamp share_stamp_of(const struct stat *st)
+{
+    return (struct share_stamp){
+        .set = true, .size = st->st_size, .mtime_ns = (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec};
+}
+
+bool share_stamp_differs(const struct share_stamp *stamp, int fd)
+{
+    struct stat st;
+    struct share_stamp now;
+
+    if (!stamp->set || fstat(fd, &st) != 0)
+        return false;
+    now = share_stamp_of(&st);
+    return now.size != stamp->size || now.mtime_ns != stamp->mtime_ns;
+}
+
 static void tell(struct share *s, enum share_change what, size_t piece)
 {
     struct share_watch *w = s->watches;

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "swarm/bits.h"
 #include "swarm/manifest.h"
@@ -23,10 +24,18 @@ struct share_watch {
 
 enum { SHARE_PEERS_MAX = 64, SHARE_ADDRESS = 64 };
 
+/* By what a change of a file is seen: each write to it sets its time of change.  Not its name or inode: the open file
+ * stays the same one, whatever goes by its name. */
+struct share_stamp {
+    bool set; /* false: it may change, it is still being filled */
+    int64_t size, mtime_ns;
+};
+
 struct share {
     struct manifest *manifest;                 /* kept */
     char *path;                                /* of the file, for messages; owned */
     int fd;                                    /* open for reading; owned.  Landing keeps it: the inode is the same */
+    struct share_stamp stamp;                  /* of the file when `have` was found to be in it */
     struct bits have;                          /* verified pieces */
     struct bits fetching;                      /* being fetched from peers now: others rather ask for something else */
     char peer[SHARE_PEERS_MAX][SHARE_ADDRESS]; /* "HOST:PORT" of others in this swarm, for peer exchange */
@@ -42,6 +51,11 @@ struct share *share_create(struct manifest *m, const char *path, int fd);
 void share_destroy(struct share *s);
 void share_watch(struct share *s, struct share_watch *w, share_watch_cb *fn, void *arg);
 void share_unwatch(struct share *s, struct share_watch *w);
+
+struct share_stamp share_stamp_of(const struct stat *st);
+/* Whether the open file is another one than that stamp was made of; false where it is not set.  Asks the disk: for the
+ * crew. */
+bool share_stamp_differs(const struct share_stamp *stamp, int fd);
 
 void share_set_have(struct share *s, size_t piece); /* also takes it out of fetching */
 void share_set_fetching(struct share *s, size_t piece, bool on);

@@ -1,4 +1,5 @@
-/* Pulls that have failed: who has ordered one from a dashboard sees there what has become of it. */
+/* Pulls that have failed, and files that are given out no more: who has ordered one from a dashboard sees there what
+ * has become of it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,13 +16,14 @@ static void take_out(struct swarm *s, size_t i)
     memmove(&s->failed[i], &s->failed[i + 1], (s->n_failed - i) * sizeof(s->failed[0]));
 }
 
-void swarm_failed_add(struct swarm *s, const char *what, const struct swarm_view_model *m)
+void swarm_failed_add(struct swarm *s, const char *what, const struct swarm_view_model *m, int64_t ms)
 {
     swarm_failed_forget(s, what, m->id);
     if (s->n_failed == SWARM_FAILED_MAX)
         take_out(s, SWARM_FAILED_MAX - 1);
     memmove(&s->failed[1], &s->failed[0], s->n_failed * sizeof(s->failed[0]));
-    s->failed[0] = (struct swarm_failed){.what = xstrdup(what), .at_ms = clock_us() / 1000, .model = *m};
+    s->failed[0] = (struct swarm_failed){
+        .what = xstrdup(what), .until_ms = ms > 0 ? clock_us() / 1000 + ms : INT64_MAX, .model = *m};
     char *why = utf8_one_line(m->why);
     snprintf(s->failed[0].model.why, sizeof(s->failed[0].model.why), "%s", why);
     free(why);
@@ -41,8 +43,10 @@ void swarm_failed_forget(struct swarm *s, const char *what, const char *id)
 void swarm_failed_tick(struct swarm *s)
 {
     int64_t now = clock_us() / 1000;
-    while (s->n_failed > 0 && now - s->failed[s->n_failed - 1].at_ms >= SWARM_FAILED_MS)
-        take_out(s, s->n_failed - 1);
+    for (size_t i = s->n_failed; i-- > 0;) {
+        if (now >= s->failed[i].until_ms)
+            take_out(s, i);
+    }
 }
 
 void swarm_failed_fill(const struct swarm *s, struct swarm_view *v)

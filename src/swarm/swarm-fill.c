@@ -19,7 +19,7 @@ static void fill_map(struct swarm_view_model *m, const struct bits *have)
     }
 }
 
-static void fill_given(const struct swarm_item *item, struct swarm_view_model *m)
+void swarm_fill_given(const struct swarm_item *item, struct swarm_view_model *m)
 {
     const struct share *share = item->share;
     const struct manifest *f = share->manifest;
@@ -66,7 +66,7 @@ static void fill_models(const struct swarm *s, struct swarm_view *v)
             continue;
         v->models_in_all++;
         if (v->n_models < SWARM_VIEW_MODELS)
-            fill_given(i, &v->model[v->n_models++]);
+            swarm_fill_given(i, &v->model[v->n_models++]);
     }
     free(extra);
 }

@@ -22,7 +22,7 @@ struct look {
     char *path, **file;    /* a file, or those below a folder */
     size_t n, entries;
     int fd; /* the file, opened; -1: not */
-    uint64_t size;
+    struct stat st;
     char *cause;
 };
 
@@ -35,6 +35,8 @@ struct giving {
     void *arg;
     struct look *look;
     struct manifest_making *making;
+    int fd;             /* file[at], opened before its manifest is made; -1: not */
+    struct stat st;     /* as it was then */
     struct manifest *m; /* of file[at], once made */
     struct event *later;
     struct giving *next;
@@ -109,18 +111,27 @@ static void look_work(void *data)
 static void open_work(void *data)
 {
     struct look *l = data;
-    struct stat st;
-    l->fd = open(l->path, O_RDONLY | O_CLOEXEC);
-    if (l->fd < 0 || fstat(l->fd, &st) != 0)
+    l->fd = open(l->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (l->fd < 0 || fstat(l->fd, &l->st) != 0)
         cause_set(&l->cause, "%s: %s", l->path, strerror(errno));
-    else
-        l->size = (uint64_t)st.st_size;
+}
+
+/* Its manifest is that of the open file where that is the same before and after, and still goes by the name. */
+static void check_work(void *data)
+{
+    struct look *l = data;
+    struct stat named;
+    struct share_stamp before = share_stamp_of(&l->st);
+    if (share_stamp_differs(&before, l->fd) || stat(l->path, &named) != 0 || named.st_ino != l->st.st_ino ||
+        named.st_dev != l->st.st_dev)
+        cause_set(&l->cause, "%s has changed while it was looked at", l->path);
 }
 
 static void look_start(struct giving *g, const char *path, void (*work)(void *), void (*done)(void *))
 {
     struct look *l = xcalloc(1, sizeof(*l));
-    *l = (struct look){.giving = g, .path = xstrdup(path), .fd = -1};
+    *l = (struct look){.giving = g, .path = xstrdup(path), .fd = g->fd, .st = g->st};
+    g->fd = -1;
     g->look = l;
     crew_add(g->swarm->crew, &(struct crew_job){.work = work, .done = done, .drop = look_free, .data = l});
 }
@@ -131,6 +142,8 @@ static void giving_free(struct giving *g)
         g->look->giving = NULL;
     manifest_making_cancel(g->making);
     manifest_destroy(g->m);
+    if (g->fd >= 0)
+        close(g->fd);
     for (size_t i = 0; i < g->n; i++)
         free(g->file[i]);
     free(g->file);
@@ -149,6 +162,9 @@ static void tell(struct giving *g, const char *path, const struct manifest *m, c
 {
     if (g->done != NULL)
         g->done(g->arg, path, m, why);
+    if (g->fd >= 0)
+        close(g->fd);
+    g->fd = -1;
     g->at++;
     go_on(g);
 }
@@ -162,7 +178,7 @@ static bool is_given(const struct swarm *s, const char *path)
     return false;
 }
 
-static void on_open(void *data)
+static void on_checked(void *data)
 {
     struct look *l = data;
     struct giving *g = l->giving;
@@ -174,7 +190,7 @@ static void on_open(void *data)
         g->m = NULL;
         if (l->cause != NULL)
             cause_set(&cause, "%s", l->cause);
-        else if (l->size != m->total_size)
+        else if ((uint64_t)l->st.st_size != m->total_size)
             cause_set(&cause, "%s has changed while it was looked at", l->path);
         else if (s->n_items >= SWARM_ITEMS_MAX)
             cause_set(&cause, "%s: %d models are given out already", l->path, SWARM_ITEMS_MAX);
@@ -182,11 +198,14 @@ static void on_open(void *data)
         if (cause == NULL && known == NULL) {
             struct share *share = share_create(m, l->path, l->fd);
             l->fd = -1;
+            share->stamp = share_stamp_of(&l->st);
             bits_fill(&share->have);
             struct swarm_item *item = swarm_item_add(s, share, NULL);
             item->given = xstrdup(l->path);
             item->wanted = m->total_size;
         }
+        if (cause == NULL)
+            swarm_failed_forget(s, l->path, NULL);
         tell(g, l->path, cause == NULL ? m : NULL, cause != NULL ? cause : "");
         manifest_destroy(m);
         free(cause);
@@ -203,7 +222,25 @@ static void on_made(void *arg, struct manifest *m, uint64_t hashed, const char *
         return;
     }
     g->m = m;
-    look_start(g, g->file[g->at], open_work, on_open);
+    look_start(g, g->file[g->at], check_work, on_checked);
+}
+
+static void on_open(void *data)
+{
+    struct look *l = data;
+    struct giving *g = l->giving;
+    if (g != NULL) {
+        const struct manifest_make_opts o = {.path = l->path, .store = true};
+        g->look = NULL;
+        g->fd = l->fd;
+        g->st = l->st;
+        l->fd = -1;
+        if (l->cause != NULL)
+            tell(g, l->path, NULL, l->cause);
+        else
+            g->making = manifest_make(g->swarm->crew, &o, on_made, g);
+    }
+    look_free(l);
 }
 
 static void on_look(void *data)
@@ -231,8 +268,7 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
     if (g->file == NULL && g->at == 0) {
         look_start(g, g->path, look_work, on_look);
     } else if (g->at < g->n) {
-        const struct manifest_make_opts o = {.path = g->file[g->at], .store = true};
-        g->making = manifest_make(s->crew, &o, on_made, g);
+        look_start(g, g->file[g->at], open_work, on_open);
     } else {
         s->givings = g->next;
         giving_free(g);
@@ -252,12 +288,13 @@ int swarm_share(struct swarm *s, const char *path, swarm_shared_cb *done, void *
         }
         return 0;
     }
+    swarm_failed_forget(s, path, NULL);
     for (; *end != NULL; end = &(*end)->next)
         n++;
     if (n >= SWARM_GIVINGS_MAX)
         return cause_set(cause, "%s: %d others wait to be given out already", path, SWARM_GIVINGS_MAX);
     struct giving *g = xcalloc(1, sizeof(*g));
-    *g = (struct giving){.swarm = s, .path = xstrdup(path), .done = done, .arg = arg};
+    *g = (struct giving){.swarm = s, .path = xstrdup(path), .fd = -1, .done = done, .arg = arg};
     g->later = evtimer_new(s->base, on_later, g);
     *end = g;
     if (s->givings == g)

@@ -28,6 +28,8 @@ enum {
     SWARM_KNOWN_MAX = 64,    /* peers of the local network that are remembered */
     SWARM_KNOWN_MS = 90000,  /* for how long: they say so twice a minute */
     SWARM_TICK_MS = 1000,
+    SWARM_CHECK_MS = 10000, /* between two looks at a file that is given out */
+    SWARM_CHECKS = 128,     /* files that are looked at at once: all in time */
 };
 
 /* A model that is given out. */
@@ -41,6 +43,9 @@ struct swarm_item {
     bool alone; /* when its pull ended, nobody else had all of it */
     uint64_t sent_before;
     double up; /* bytes a second, by the tick */
+    uint64_t serial;
+    int64_t checked_ms; /* when the crew was asked last whether its file has changed; 0: never */
+    bool changed;       /* it has: the next tick removes it */
     struct swarm_item *next;
 };
 
@@ -51,10 +56,10 @@ struct swarm_known {
     size_t n_ids;
 };
 
-/* A pull that has failed. */
+/* A pull that has failed, or a model that is given out no more. */
 struct swarm_failed {
-    char *what; /* as it was ordered */
-    int64_t at_ms;
+    char *what; /* as it was ordered; the file's path */
+    int64_t until_ms;
     struct swarm_view_model model; /* as it was seen last */
 };
 
@@ -72,6 +77,8 @@ struct swarm {
     bool discovery, local_only; /* local_only: this machine alone can reach it */
     struct swarm_item *items;
     size_t n_items;
+    uint64_t serial; /* of the last item */
+    bool checking;   /* the crew looks at files of items */
     struct swarm_pull *pulls;
     size_t n_pulls;
     struct swarm_failed failed[SWARM_FAILED_MAX]; /* the last first */
@@ -101,14 +108,19 @@ void swarm_pull_set_limit(struct swarm_pull *p, int64_t bytes_a_second);
 void swarm_pull_view(const struct swarm_pull *p, struct swarm_view_model *m, struct swarm_view *v);
 struct swarm_pull *swarm_pull_next(const struct swarm_pull *p);
 
-/* Failed pulls, which are told of for a while (swarm-failed.c). */
-void swarm_failed_add(struct swarm *s, const char *what, const struct swarm_view_model *m);
+/* Failed pulls, which are told of for a while (swarm-failed.c).  ms: for how long, 0: until others take the place. */
+void swarm_failed_add(struct swarm *s, const char *what, const struct swarm_view_model *m, int64_t ms);
 /* The same is pulled again: what was ordered by these words, or the model of that id (either may be NULL). */
 void swarm_failed_forget(struct swarm *s, const char *what, const char *id);
 void swarm_failed_tick(struct swarm *s);
 /* Not of models that are here or come meanwhile. */
 void swarm_failed_fill(const struct swarm *s, struct swarm_view *v);
 void swarm_failed_finish(struct swarm *s);
+
+/* Whether files that are given out are still what they were (swarm-check.c). */
+void swarm_check_tick(struct swarm *s);
+void swarm_check_changed(void *arg, struct share *share); /* for the server: this one is not */
+void swarm_fill_given(const struct swarm_item *item, struct swarm_view_model *m);
 
 /* Of models that are being hashed before they are given out. */
 void swarm_give_stop(struct swarm *s);

@@ -120,7 +120,7 @@ static void ended(struct swarm_pull *p)
     m.wasted = p->wasted;
     m.up = 0;
     if (!p->ok)
-        swarm_failed_add(p->swarm, p->ordered, &m);
+        swarm_failed_add(p->swarm, p->ordered, &m, SWARM_FAILED_MS);
     const struct swarm_pull_result r = {.ok = p->ok,
                                         .why = p->why,
                                         .path = p->path,

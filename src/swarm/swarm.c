@@ -42,7 +42,7 @@ void swarm_announce(struct swarm *s)
 struct swarm_item *swarm_item_add(struct swarm *s, struct share *share, struct store *store)
 {
     struct swarm_item *item = xcalloc(1, sizeof(*item));
-    *item = (struct swarm_item){.swarm = s, .share = share, .store = store, .next = s->items};
+    *item = (struct swarm_item){.swarm = s, .share = share, .store = store, .serial = ++s->serial, .next = s->items};
     s->items = item;
     s->n_items++;
     swarm_server_add(s->server, share);
@@ -123,6 +123,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     s->sent_before = c.sent;
     s->ticked_us = now;
     swarm_failed_tick(s);
+    swarm_check_tick(s);
     for (struct swarm_item *i = s->items; i != NULL; i = i->next) {
         i->up = (double)(i->share->sent - i->sent_before) / seconds;
         i->sent_before = i->share->sent;
@@ -156,6 +157,7 @@ static int serve(struct swarm *s, const struct swarm_opts *o, char **cause)
     if (s->server == NULL)
         return -1;
     swarm_server_set_view(s->server, view_json, s);
+    swarm_server_on_changed(s->server, swarm_check_changed, s);
     if (o->socket != NULL)
         return swarm_server_listen_unix(s->server, o->socket, cause);
     char *dir = folder_runtime(), *path = xasprintf("%s/swarm-%ld.sock", dir, (long)getpid()), *why = NULL;

@@ -109,8 +109,9 @@ void swarm_pull_add_peer(struct swarm_pull *p, const char *peer);
  * in on_done, which has what there is to know. */
 void swarm_pull_fill(const struct swarm_pull *p, struct swarm_view_model *m);
 
-/* All of v.  Pulls that have failed stay in it, with why, for SWARM_FAILED_MS, or until the same is pulled again; the
- * last SWARM_FAILED_MAX of them. */
+/* All of v.  Pulls that have failed stay in it, with why, for SWARM_FAILED_MS, or until the same is pulled again; so do
+ * models that are given out no more because their files have changed, until they are shared again.  The last
+ * SWARM_FAILED_MAX of both. */
 void swarm_fill(const struct swarm *s, struct swarm_view *v);
 
 #endif

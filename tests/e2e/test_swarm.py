@@ -273,4 +273,26 @@ def _(t):
     t.equal([n for n in os.listdir(os.path.join(home(t, "there")["XDG_RUNTIME_DIR"], "tightwad")) if n.startswith("swarm")], [])
 
 
+@test("a file that is written to, or cut short, while it is given out is given out no more: nobody bans its seeder")
+def _(t):
+    model, other = one_model(t, 48 * MIB), model_file(folder(t, "there"), 2 * MIB, seed=2)
+    s = there(t, [model, other])
+    p = t.own(Puller(t, s.ids[model], "--peer", s.address, "--download-limit", "6MB"))
+    wait_until("a piece to be here", lambda: p.had(s.ids[model]), 20)
+    with open(model, "r+b") as f:
+        f.write(bytes(os.path.getsize(model)))
+    s.wait_line(r"bulk-1.gguf has changed since it was hashed: it is given out no more", 20)
+    wait_until("it to be given out no more", lambda: [x["id"] for x in s.shares()] == [s.ids[other]], 20)
+    os.truncate(other, MIB)  # nobody asks for this one
+    s.wait_line(r"bulk-2.gguf has changed since it was hashed: it is given out no more", 30)
+    wait_until("nothing to be given out", lambda: s.shares() == [], 20)
+    status = lambda: tightwad(t, "swarm", "status", "--json", HOME=folder(t, "there"), XDG_RUNTIME_DIR=folder(t, "there", "run")).json()
+    t.equal([(m["file"], m["state"], m["have"]) for m in status()["models"]], [("bulk-2.gguf", "failed", 0), ("bulk-1.gguf", "failed", 0)])
+    t.check("changed since it was hashed" in status()["models"][0]["why"], status())
+    seen = wait_until("the puller to wait", lambda: (lambda v: v if v["models"][0]["state"] == "waiting" else None)(p.view()), 30)
+    t.check("banned" not in p.output and [x["state"] for x in seen["peers"]] != ["banned"], (p.output, seen))
+    t.less(seen["peers"][0]["corrupt"], 2, "wrong pieces: more than was in the sockets' buffers")
+    p.kill()
+
+
 main()

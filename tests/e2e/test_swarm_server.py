@@ -215,7 +215,7 @@ def _(t):
     except http.client.IncompleteRead as e:
         got = len(e.partial)
     t.check(got <= 20 * MB, "%d bytes" % got)
-    t.equal(get(mine.of("piece/0")).status, 200)
+    wait_until("it to be given out no more", lambda: mine.shares() == [], 10)
 
 
 main()

@@ -33,6 +33,7 @@ struct world {
     struct manifest *manifest;
     struct share *share;
     struct swarm_server *server;
+    int changed;   /* times that on_changed was called */
     int came;      /* peers that on_peer has told of */
     char last[64]; /* the last of them */
 };
@@ -503,6 +504,42 @@ static void a_file_that_is_cut_short_ends_the_reply(void **state)
     end(w);
 }
 
+static void on_changed(void *arg, struct share *share)
+{
+    struct world *w = arg;
+    assert_ptr_equal(share, w->share);
+    w->changed++;
+}
+
+static void a_file_that_was_written_to_is_not_sent(void **state)
+{
+    struct world *w = begin(32, 1 << 20, (struct swarm_server_opts){0});
+    struct stat st;
+    (void)state;
+    bits_fill(&w->share->have);
+    assert_int_equal(fstat(w->share->fd, &st), 0);
+    w->share->stamp = share_stamp_of(&st);
+    swarm_server_on_changed(w->server, on_changed, w);
+    struct client *c = ask_from(w, "127.0.0.1", "file"), *d = ask_from(w, "127.0.0.1", "piece/31");
+    assert_true(until(d, has_bytes, NULL, 1 << 20));
+    reads(c, "200 OK");
+    bufferevent_disable(c->bev, EV_READ);
+    run_ms(w, 100); /* what the socket takes is gone, and the clock of the file system has gone on */
+    assert_int_equal(w->changed, 0);
+    assert_int_equal(pwrite(w->share->fd, "other", 5, 31 << 20), 5);
+    run_ms(w, 100);
+    bufferevent_enable(c->bev, EV_READ);
+    assert_true(until(c, has_ended, NULL, 0));
+    assert_false(has_bytes(c, NULL, 31 << 20));
+    buf_clear(&d->in);
+    ask(d, "piece/31");
+    reads(d, "unreadable");
+    assert_true(w->changed > 0);
+    leave(c);
+    leave(d);
+    end(w);
+}
+
 static void leaving_says_goodbye(void **state)
 {
     struct world *w = begin(64, 1 << 20, (struct swarm_server_opts){.upload_slots = 1});
@@ -594,6 +631,7 @@ const struct CMUnitTest server_tests[] = {
     cmocka_unit_test(a_flood_is_refused),
     cmocka_unit_test(what_is_under_way_outlives_its_share),
     cmocka_unit_test(a_file_that_is_cut_short_ends_the_reply),
+    cmocka_unit_test(a_file_that_was_written_to_is_not_sent),
     cmocka_unit_test(leaving_says_goodbye),
     cmocka_unit_test(doors_are_kept),
     cmocka_unit_test(a_page_gets_nothing_by_another_address),

@@ -247,7 +247,7 @@ static void what_waits_is_told_above(void **state)
     fixture_swarm(p);
     snprintf(p->snapshot.swarm.why, sizeof(p->snapshot.swarm.why), "discovery on UDP port 9192: no such device");
     assert_int_equal(trouble_find(p, false, t), 3);
-    assert_string_equal(t[0].text, "swarm: broken.gguf does not come: the file is not a GGUF file");
+    assert_string_equal(t[0].text, "swarm: broken.gguf failed: the file is not a GGUF file");
     assert_int_equal(t[0].role, THEME_BAD);
     assert_string_equal(t[1].text, "swarm: discovery on UDP port 9192: no such device");
     assert_string_equal(t[2].text,
