@@ -100,10 +100,12 @@ static void remember(struct swarm *s, const char *address, const char *const *id
         snprintf(at->id[i], sizeof(at->id[i]), "%s", ids[i]);
 }
 
+/* Who announces itself may have made its address up, and is sent the token: only networks that are served are believed.
+ */
 static void on_found(void *arg, const char *address, const char *peer, const char *const *ids, size_t n_ids)
 {
     struct swarm *s = arg;
-    if (strcmp(peer, s->id) == 0)
+    if (strcmp(peer, s->id) == 0 || !swarm_server_allows(s->server, address))
         return;
     remember(s, address, ids, n_ids);
     for (struct swarm_pull *p = s->pulls, *next; p != NULL; p = next) {

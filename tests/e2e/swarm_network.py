@@ -134,6 +134,11 @@ def near_end(t, folder):
         # What is not announced is there for who knows where.
         pulled(pull(t, folder, "by-peer", seeds[1]["id"], "--peer", "%s:%d" % (FAR, HIDDEN), "--no-discovery"), seeds[1])
 
+        # Who announces itself from a network that is not served is not asked.
+        p = pull(t, folder, "not-allowed", seeds[0]["id"], "--allow", "10.0.0.0/8")
+        p.expected_end = True
+        assert p.wait() == 1 and "nobody can be asked" in p.output, p.tail()
+
         over, sent = threading.Event(), []
         th = threading.Thread(target=flood, args=(s, over, sent), daemon=True)
         th.start()
