@@ -132,7 +132,9 @@ static void show_peer(const struct asked *p, bool json)
         putchar('\n');
         json_decref(line);
     } else if (p->answer == NULL) {
-        printf("%s  %s\n", p->address, p->why);
+        char *why = utf8_one_line(p->why);
+        printf("%s  %s\n", p->address, why);
+        free(why);
     } else {
         printf("%s%s%s\n", p->address, who[0] != '\0' ? "  " : "", who);
         json_array_foreach(json_object_get(p->answer, "shares"), i, share) show_share(share);

@@ -9,6 +9,7 @@
 
 #include "base/cause.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "cmd/cockpit.h"
 #include "cmd/first-run.h"
 
@@ -79,10 +80,19 @@ static const struct cmd_option common_options[] = {
     {0},
 };
 
+/* A cause may hold words of strangers, and lines: those stay, what a terminal would take for orders goes. */
 static int complain(const char *fmt, va_list ap)
 {
-    char *text = xvasprintf(fmt, ap);
-    fprintf(stderr, "tightwad: %s\n", text);
+    char *text = xvasprintf(fmt, ap), *line = text;
+    fprintf(stderr, "tightwad: ");
+    for (bool more = true; more;) {
+        size_t n = strcspn(line, "\n");
+        char *clean = utf8_printable(line, n);
+        more = line[n] == '\n';
+        fprintf(stderr, "%s\n", clean);
+        free(clean);
+        line += n + more;
+    }
     free(text);
     return CMD_FAILED;
 }

@@ -160,14 +160,15 @@ static void draw(struct swarm_show *s, const struct swarm_view_model *m)
 static void tell(struct swarm_show *s, const struct swarm_view_model *m, bool news)
 {
     double share = share_of(m);
-    char *words = figures(m);
+    char *words = figures(m), *why = utf8_one_line(m->why);
     if (m->state != SWARM_FETCHING)
-        printf("%s%s%s\n", swarm_state_name(m->state), m->why[0] != '\0' ? ": " : "", m->why);
+        printf("%s%s%s\n", swarm_state_name(m->state), why[0] != '\0' ? ": " : "", why);
     else if (isfinite(share))
         printf("%s %.0f %%  %s  %" PRIu32 " of %" PRIu32 " pieces\n", swarm_state_name(m->state), floor(100 * share),
                words, m->pieces_have, m->pieces);
     fflush(stdout);
     free(words);
+    free(why);
 }
 
 void swarm_show_pull(struct swarm_show *s, const struct swarm_view_model *m)
@@ -232,6 +233,7 @@ static void show_model(const struct swarm_view_model *m, FILE *to)
     char left[BAR_WORD], percent[16] = "";
     char *size = m->size > 0 ? show_bytes((int64_t)m->size) : xstrdup("–");
     char *name = utf8_printable(m->file[0] != '\0' ? m->file : m->name, strlen(m->file[0] != '\0' ? m->file : m->name));
+    char *why = utf8_one_line(m->why);
     if (m->state != SWARM_SEEDING && isfinite(share_of(m)))
         snprintf(percent, sizeof(percent), "%.0f %%", floor(100 * share_of(m)));
     fprintf(to, "  %-9s %5s  %s  %s", swarm_state_name(m->state), percent, name, size);
@@ -246,7 +248,8 @@ static void show_model(const struct swarm_view_model *m, FILE *to)
     if (m->id[0] != '\0')
         fprintf(to, "                   %s\n", m->id);
     if (m->why[0] != '\0')
-        fprintf(to, "                   %s\n", m->why);
+        fprintf(to, "                   %s\n", why);
+    free(why);
     free(size);
     free(name);
     free(down);
