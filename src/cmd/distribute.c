@@ -188,7 +188,7 @@ static void take(struct distribute_target *t, const json_t *pull)
     t->seconds = json_number(pull, "seconds");
     t->peers = count(pull, "peers");
     t->heard_us = clock_us();
-    if (t->have > before || t->moved_us == 0 || strcmp(state, "hashing") == 0)
+    if (t->have > before || t->moved_us == 0 || strcmp(state, "hashing") == 0 || strcmp(state, "landing") == 0)
         t->moved_us = t->heard_us;
     say(t, json_text(pull, "why"));
     if (strcmp(state, "complete") == 0)
