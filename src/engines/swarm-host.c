@@ -277,7 +277,7 @@ int swarm_host_share(struct swarm_host *h, const char *path, struct command_call
     *s = (struct sharing){.path = xstrdup(path), .call = call};
     TAILQ_INSERT_TAIL(&h->sharings, s, entry);
     h->n_sharings++;
-    if (swarm_share(h->swarm, path, on_call_shared, h, cause) == 0)
+    if (swarm_share_file(h->swarm, path, on_call_shared, h, cause) == 0)
         return 0;
     TAILQ_REMOVE(&h->sharings, s, entry);
     h->n_sharings--;

@@ -21,7 +21,8 @@ struct look {
     struct giving *giving; /* NULL: stopped */
     char *path, **file;    /* a file, or those below a folder */
     size_t n, entries;
-    int fd; /* the file, opened; -1: not */
+    bool file_only; /* the path is not to be a folder */
+    int fd;         /* the file, opened; -1: not */
     struct stat st;
     char *cause;
 };
@@ -30,6 +31,7 @@ struct look {
 struct giving {
     struct swarm *swarm;
     char *path, **file;
+    bool file_only;
     size_t n, at;
     swarm_shared_cb *done;
     void *arg;
@@ -96,6 +98,8 @@ static void look_work(void *data)
         cause_set(&l->cause, "%s: %s", l->path, strerror(errno));
     } else if (S_ISREG(st.st_mode)) {
         add_file(l, l->path);
+    } else if (l->file_only) {
+        cause_set(&l->cause, "%s is no regular file: expected the path of a model file", l->path);
     } else if (!S_ISDIR(st.st_mode)) {
         cause_set(&l->cause, "%s is neither a file nor a folder", l->path);
     } else {
@@ -130,7 +134,7 @@ static void check_work(void *data)
 static void look_start(struct giving *g, const char *path, void (*work)(void *), void (*done)(void *))
 {
     struct look *l = xcalloc(1, sizeof(*l));
-    *l = (struct look){.giving = g, .path = xstrdup(path), .fd = g->fd, .st = g->st};
+    *l = (struct look){.giving = g, .path = xstrdup(path), .file_only = g->file_only, .fd = g->fd, .st = g->st};
     g->fd = -1;
     g->look = l;
     crew_add(g->swarm->crew, &(struct crew_job){.work = work, .done = done, .drop = look_free, .data = l});
@@ -277,7 +281,7 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-int swarm_share(struct swarm *s, const char *path, swarm_shared_cb *done, void *arg, char **cause)
+static int give(struct swarm *s, const char *path, bool file_only, swarm_shared_cb *done, void *arg, char **cause)
 {
     size_t n = 0;
     struct giving **end = &s->givings;
@@ -294,12 +298,22 @@ int swarm_share(struct swarm *s, const char *path, swarm_shared_cb *done, void *
     if (n >= SWARM_GIVINGS_MAX)
         return cause_set(cause, "%s: %d others wait to be given out already", path, SWARM_GIVINGS_MAX);
     struct giving *g = xcalloc(1, sizeof(*g));
-    *g = (struct giving){.swarm = s, .path = xstrdup(path), .fd = -1, .done = done, .arg = arg};
+    *g = (struct giving){.swarm = s, .path = xstrdup(path), .file_only = file_only, .fd = -1, .done = done, .arg = arg};
     g->later = evtimer_new(s->base, on_later, g);
     *end = g;
     if (s->givings == g)
         go_on(g);
     return 0;
+}
+
+int swarm_share(struct swarm *s, const char *path, swarm_shared_cb *done, void *arg, char **cause)
+{
+    return give(s, path, false, done, arg, cause);
+}
+
+int swarm_share_file(struct swarm *s, const char *path, swarm_shared_cb *done, void *arg, char **cause)
+{
+    return give(s, path, true, done, arg, cause);
 }
 
 bool swarm_is_sharing(const struct swarm *s)

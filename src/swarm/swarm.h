@@ -49,6 +49,8 @@ bool swarm_needed(const struct swarm *s);
  * done (may be NULL) is called once for each file: m borrowed, NULL and why. */
 typedef void swarm_shared_cb(void *arg, const char *path, const struct manifest *m, const char *why);
 int swarm_share(struct swarm *s, const char *path, swarm_shared_cb *done, void *arg, char **cause);
+/* The same of a file alone: done is called once, with that path, and with a cause where it is a folder. */
+int swarm_share_file(struct swarm *s, const char *path, swarm_shared_cb *done, void *arg, char **cause);
 
 /* Whether what is an id, a plain name or a URL: all that others may ask for.  A path would be a file of this machine.
  */

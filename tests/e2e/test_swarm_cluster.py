@@ -291,7 +291,8 @@ def _(t):
     shared = a.order("swarm-share", path=other).json()
     t.equal((shared["file"], shared["bytes"], "%d" % shared["port"]), ("other.gguf", os.path.getsize(other), a.view()["listen"].split(":")[1]))
     t.equal(a.order("swarm-share", path=other).json()["id"], shared["id"])
-    for what, words in (({"path": "other.gguf"}, "from / on"), ({"path": "/nowhere.gguf"}, "nowhere.gguf")):
+    for what, words in (({"path": "other.gguf"}, "from / on"), ({"path": "/nowhere.gguf"}, "nowhere.gguf"),
+                        ({"path": t.folder}, "expected the path of a model file")):
         r = a.order("swarm-share", **what)
         t.check(r.status != 200 and words in r.json()["error"]["message"], r.text)
     t.equal(b.order("swarm-pull", what=shared["id"], peer=a.view()["listen"]).json(), {"ok": True})
