@@ -413,10 +413,13 @@ bool ask_answered(const struct ask *a)
 
 void ask_state(const struct ask *a, char *out, size_t size)
 {
+    size_t answered = 0;
+    for (size_t i = 0; i < a->n; i++)
+        answered += a->peer[i].state != ASKED_NOT && a->peer[i].state != ASKED_WAITING;
     if (a->source != NULL)
         snprintf(out, size, "its manifest comes from %s", a->source->address);
     else if (a->n > 0)
-        snprintf(out, size, "%zu of %zu peer%s answered%s", a->n - a->under_way, a->n, a->n == 1 ? " has" : "s have",
+        snprintf(out, size, "%zu of %zu peer%s answered%s", answered, a->n, a->n == 1 ? " has" : "s have",
                  a->listening ? ", the local network is asked too" : "");
     else
         snprintf(out, size, "the local network is asked");
