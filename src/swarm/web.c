@@ -507,6 +507,10 @@ static void job_done(void *data)
     if (what == DISK_WRITE && j->result == STORE_FULL) { /* the job waits, with what has come */
         if (!w->full)
             log_warn("swarm: %s", j->why);
+        if (!w->hopeless) { /* a copy: the job's is the crew's again with its next try */
+            free(w->why);
+            w->why = xstrdup(j->why);
+        }
         w->full = j->waiting = true;
         event_add(w->room_timer, &(struct timeval){.tv_sec = FULL_RETRY_S});
         return;
@@ -614,7 +618,7 @@ void web_fill(const struct web *w, struct swarm_view_model *m)
         m->eta = (double)(w->total - m->have) / m->down;
     if ((w->full || (!w->call && !w->ended)) && w->opened && !w->over) {
         m->state = SWARM_WAITING;
-        snprintf(m->why, sizeof(m->why), "%.255s", w->full ? w->job->why : w->why ? w->why : "");
+        snprintf(m->why, sizeof(m->why), "%.255s", w->why ? w->why : "");
     }
     m->n_map = w->total > 0 ? SWARM_VIEW_MAP : 0;
     for (size_t i = 0; i < m->n_map; i++) {
