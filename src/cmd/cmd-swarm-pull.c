@@ -36,7 +36,7 @@ struct pulling {
     struct swarm_pull *pull; /* NULL: it has ended */
     const char *what;
     char *dir; /* where models go when nothing is said */
-    bool only_estimate, seed, estimated, interrupted;
+    bool seed, estimated, interrupted;
     unsigned idle; /* ticks since it was needed last, once it is here */
     bool staying;
     int rc;
@@ -72,7 +72,7 @@ static void show_estimate(const struct pulling *p, const struct manifest *m, con
     if (e->local > 0)
         printf("; from other models here %s", local);
     printf("\n  goes to %s, where %s are free\n", folder(p), room);
-    if (!p->only_estimate)
+    if (!p->opts.only_estimate)
         printf("  given on at %s%s\n", listen,
                swarm_run_is_open(&p->run) ? "" : ", to this machine alone; --listen 0.0.0.0 opens it");
     fflush(stdout);
@@ -98,9 +98,9 @@ static bool on_estimate(void *arg, const struct manifest *m, const struct swarm_
                                    e->room >= 0 ? json_integer(e->room) : json_null()));
     else
         show_estimate(p, m, e);
-    char *no_room = p->only_estimate ? NULL : swarm_no_room(m, e, folder(p));
+    char *no_room = p->opts.only_estimate ? NULL : swarm_no_room(m, e, folder(p));
     if (no_room == NULL)
-        return !p->only_estimate;
+        return !p->opts.only_estimate;
     p->rc = CMD_FAILED;
     if (p->run.json)
         swarm_show_event("failed", json_pack("{s:s}", "why", no_room));
@@ -198,7 +198,7 @@ static void on_done(void *arg, const struct swarm_pull_result *r)
         stay(p);
         return;
     }
-    if (p->only_estimate && p->estimated) {
+    if (p->opts.only_estimate && p->estimated) {
         p->rc = CMD_OK;
     } else if (!p->estimated || p->rc == CMD_OK) {
         p->rc = CMD_FAILED;
@@ -287,12 +287,12 @@ static int run(struct cmd_env *env, const struct cmd_args *args)
     const char *peers[PEERS_MAX];
     char *cause = NULL;
     struct pulling p = {.what = args->words[0],
-                        .only_estimate = cmd_args_has(args, "estimate"),
                         .seed = cmd_args_has(args, "seed"),
                         .opts = {.what = args->words[0],
                                  .peers = peers,
                                  .dir = cmd_args_get(args, "dest"),
-                                 .no_local = cmd_args_has(args, "no-local")}};
+                                 .no_local = cmd_args_has(args, "no-local"),
+                                 .only_estimate = cmd_args_has(args, "estimate")}};
     p.opts.n_peers = cmd_args_all(args, "peer", peers, PEERS_MAX);
     if (p.opts.n_peers > PEERS_MAX)
         return cmd_usage_error("--peer: %d at most; any one of them is enough to find the rest", PEERS_MAX);

@@ -38,6 +38,11 @@ static void on_web_done(void *arg, struct manifest *m, const char *path, const c
 static void download(struct swarm_pull *p)
 {
     struct swarm *s = p->swarm;
+    if (p->only_estimate) {
+        pull_end(p, false, NULL,
+                 "there is no manifest beside that URL, so what it would take can't be told before it is fetched");
+        return;
+    }
     web_cancel(p->web);
     p->phase = PULL_WEB;
     if (p->dir == NULL) {

@@ -298,6 +298,7 @@ struct swarm_pull *swarm_pull(struct swarm *s, const struct swarm_pull_opts *o, 
                              .ordered = xstrdup(o->what),
                              .dir = xstrdup(o->dir != NULL ? o->dir : s->dir),
                              .no_local = o->no_local,
+                             .only_estimate = o->only_estimate,
                              .began_us = clock_us(),
                              .alone = true};
     p->later = evtimer_new(s->base, on_later, p);

@@ -29,7 +29,7 @@ struct swarm_pull {
     size_t n_peers;
     char *dir, *web_url; /* web_url: where a plain web server has it; NULL: nowhere */
     bool layers, head;   /* head: what is wanted now is the head of the file alone, or more of it */
-    bool no_local;
+    bool no_local, only_estimate;
     struct needed needed;
     struct bits want; /* with layers */
     enum pull_phase phase;

@@ -67,6 +67,7 @@ struct swarm_pull_opts {
     int first_layer, last_layer; /* -1, -1: the whole model; else only what these layers need */
     bool output;                 /* with layers: the output tensors too */
     bool no_local;               /* take nothing from local models */
+    bool only_estimate;          /* on_estimate answers false: what would be fetched without it being asked is not */
 };
 
 /* What is going to move, before it does.  bytes of the file, had already in a .part, to be copied from local models, to

@@ -249,6 +249,15 @@ def _(t):
     check_whole(t, dest)
 
 
+@test("an estimate fetches nothing: without a manifest there is none")
+def _(t):
+    web, dest = t.own(Web()), folder(t)
+    failed = get_it(t, web, dest, "--estimate")
+    t.equal(failed["event"], "failed")
+    t.check("no manifest beside that URL" in failed["why"], failed["why"])
+    t.equal((web.asked, os.listdir(dest)), ([], []))
+
+
 @test("no room is said before the transfer; a disk that fills up is waited out, with what has come")
 def _(t):
     dest = folder(t)
