@@ -29,9 +29,10 @@ struct item {
     size_t number;
     uint64_t offset, size; /* in the model */
     uint64_t hash;
-    bool known;   /* the hash is */
-    bool written; /* now */
-    char *why;    /* NULL: it is in the folder */
+    uint64_t counted; /* bytes of bytes_done that are its: it may be passed over twice */
+    bool known;       /* the hash is */
+    bool written;     /* now */
+    char *why;        /* NULL: it is in the folder */
 };
 
 struct rpc_cache {
@@ -94,12 +95,21 @@ static int write_all(int fd, const char *data, size_t len)
     return 0;
 }
 
-/* Reads the tensor, hashes it, and writes it to fd (-1: nowhere).  0, or -1 and x->why. */
-static int pass_over(struct item *x, int fd, uint64_t *hash)
+/* So much of the tensor is done; each is `size` bytes in the end, however it came to that. */
+static void count_to(struct item *x, uint64_t bytes)
+{
+    if (bytes <= x->counted)
+        return;
+    atomic_fetch_add(&x->cache->bytes_done, bytes - x->counted);
+    x->counted = bytes;
+}
+
+/* Reads the tensor, hashes it, and writes it to fd (-1: nowhere); `counted` is then `to`.  0, or -1 and x->why. */
+static int pass_over(struct item *x, int fd, uint64_t to, uint64_t *hash)
 {
     struct rpc_cache *c = x->cache;
     char *block = xmalloc(BLOCK);
-    uint64_t at = 0;
+    uint64_t at = 0, from = x->counted;
     *hash = RPC_CACHE_HASH_INIT;
     while (x->why == NULL && at < x->size) {
         size_t len = x->size - at < BLOCK ? (size_t)(x->size - at) : BLOCK;
@@ -116,8 +126,7 @@ static int pass_over(struct item *x, int fd, uint64_t *hash)
         } else {
             *hash = rpc_cache_hash(*hash, block, (size_t)n);
             at += (uint64_t)n;
-            if (fd >= 0)
-                atomic_fetch_add(&c->bytes_done, (uint64_t)n);
+            count_to(x, from + (uint64_t)((double)(to - from) * ((double)at / (double)x->size)));
         }
     }
     free(block);
@@ -137,7 +146,7 @@ static void write_tensor(struct item *x)
     }
     /* The name is that of the bytes which were written, not of those that were read before; the mark must not outlive
      * the content. */
-    if (pass_over(x, fd, &hash) == 0) {
+    if (pass_over(x, fd, x->size, &hash) == 0) {
         name_of(hash, name);
         if (fsync(fd) != 0 || fchmod(fd, 0444) != 0 || renameat(folder, temporary, folder, name) != 0)
             cause_set(&x->why, "%s can't be written: %s", x->cache->folder_path, strerror(errno));
@@ -157,14 +166,14 @@ static void fill_one(void *data)
     if (atomic_load(&x->cache->cancelled))
         return;
     if (!x->known) {
-        if (pass_over(x, -1, &x->hash) != 0)
+        if (pass_over(x, -1, x->size / 2, &x->hash) != 0) /* where it must be written, that is the other half */
             return;
         x->known = true;
     }
-    if (is_there(x))
-        atomic_fetch_add(&x->cache->bytes_done, x->size);
-    else
+    if (!is_there(x))
         write_tensor(x);
+    if (x->why == NULL)
+        count_to(x, x->size);
 }
 
 /* ---- on the crew: the beginning and the end ---- */

@@ -35,6 +35,8 @@ struct rig {
     struct rpc_cache_result r;
     char why[512];
     bool called;
+    struct rpc_cache *cache;
+    uint64_t done, total; /* in the end, of `cache` */
 };
 
 static void set_up(struct rig *x)
@@ -64,6 +66,7 @@ static void on_done(void *arg, const struct rpc_cache_result *r)
     x->r = *r;
     x->called = true;
     snprintf(x->why, sizeof(x->why), "%s", r->why);
+    rpc_cache_progress(x->cache, &x->done, &x->total);
     event_base_loopbreak(x->base);
 }
 
@@ -74,7 +77,7 @@ static struct rpc_cache_opts opts_of(const struct rig *x, int first, int last, b
 
 static void fill(struct rig *x, const struct rpc_cache_opts *o)
 {
-    rpc_cache_fill(x->crew, o, on_done, x);
+    x->cache = rpc_cache_fill(x->crew, o, on_done, x);
     event_base_dispatch(x->base);
 }
 
@@ -197,6 +200,46 @@ static void a_file_that_is_not_whole(void **state)
     tear_down(&x);
 }
 
+static void cut_off(void *data)
+{
+    const struct rig *x = data;
+    assert_int_equal(truncate(x->model, (off_t)(x->start + LARGE + 32 + LARGE / 2)), 0); /* within the second */
+}
+
+static void ignored(void *data)
+{
+    (void)data;
+}
+
+/* Whoever waits sees that it goes on while tensors are only hashed, and all of each counts in the end. */
+static void progress_is_told(void **state)
+{
+    struct rig x;
+    (void)state;
+    set_up(&x);
+    struct rpc_cache_opts o = opts_of(&x, 0, 0, false);
+    fill(&x, &o);
+    assert_true(x.r.written == LARGE && x.done == LARGE && x.total == LARGE);
+    fill(&x, &o);
+    assert_true(x.r.ok && x.r.written == 0 && x.done == LARGE);
+    o = opts_of(&x, 0, 1, true);
+    o.id = ID;
+    fill(&x, &o);
+    assert_true(x.r.written == 2 * LARGE + 4 && x.done == x.total && x.total == 3 * LARGE + 4);
+    fill(&x, &o);
+    assert_true(x.r.written == 0 && x.done == x.total);
+    /* It ends in the middle of the first pass: what was read of it shows. */
+    crew_destroy(x.crew);
+    x.crew = crew_create(x.base, 1);
+    o = opts_of(&x, 0, 0, false);
+    x.cache = rpc_cache_fill(x.crew, &o, on_done, &x);
+    crew_add(x.crew, &(struct crew_job){.work = cut_off, .done = ignored, .data = &x}); /* once its size is known */
+    event_base_dispatch(x.base);
+    assert_true(!x.r.ok && strstr(x.why, "shorter") != NULL);
+    assert_true(x.done > 0 && x.done < LARGE / 2);
+    tear_down(&x);
+}
+
 static void what_can_not_be_is_said(void **state)
 {
     struct rig x;
@@ -251,6 +294,7 @@ const struct CMUnitTest rpc_cache_tests[] = {
     cmocka_unit_test(large_tensors_of_the_layers),
     cmocka_unit_test(what_is_there_is_not_read_again),
     cmocka_unit_test(a_file_that_is_not_whole),
+    cmocka_unit_test(progress_is_told),
     cmocka_unit_test(what_can_not_be_is_said),
     cmocka_unit_test(cancelled),
 };
