@@ -1,5 +1,6 @@
 #include "swarm/rpc-cache.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -206,14 +207,20 @@ static bool take_tensors(struct rpc_cache *c)
     return true;
 }
 
-/* What a program that was killed has left. */
-static void remove_temporaries(int folder, size_t n)
+/* What a program that was killed has left: of any order, for whoever holds the lock is the only one. */
+static void remove_temporaries(int folder)
 {
-    char name[64];
-    for (size_t i = 0; i < n; i++) {
-        snprintf(name, sizeof(name), TEMPORARY "%zu", i);
-        unlinkat(folder, name, 0);
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    const struct dirent *e;
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        if (strncmp(e->d_name, TEMPORARY, strlen(TEMPORARY)) == 0)
+            unlinkat(folder, e->d_name, 0);
     }
+    if (d != NULL)
+        closedir(d);
+    else if (fd >= 0)
+        close(fd);
 }
 
 static bool open_folder(struct rpc_cache *c)
@@ -242,7 +249,7 @@ static void begin(void *data)
     struct rpc_cache *c = data;
     if (!take_tensors(c) || !open_folder(c))
         return;
-    remove_temporaries(c->folder, c->n);
+    remove_temporaries(c->folder);
     struct rpc_names names;
     if (c->id == NULL)
         return;

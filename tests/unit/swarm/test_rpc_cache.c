@@ -181,7 +181,7 @@ static void what_is_there_is_not_read_again(void **state)
 static void a_file_that_is_not_whole(void **state)
 {
     struct rig x;
-    char name[RPC_CACHE_NAME + 1], path[160];
+    char name[RPC_CACHE_NAME + 1], path[160], larger[160];
     (void)state;
     set_up(&x);
     struct rpc_cache_opts o = opts_of(&x, 1, 1, false);
@@ -192,11 +192,14 @@ static void a_file_that_is_not_whole(void **state)
     assert_int_equal(truncate(path, 4096), 0);
     snprintf(path, sizeof(path), "%s/.preseed-0", x.folder); /* as a crash leaves it */
     close(open(path, O_CREAT | O_WRONLY, 0600));
+    snprintf(larger, sizeof(larger), "%s/.preseed-70", x.folder); /* of an order for more */
+    close(open(larger, O_CREAT | O_WRONLY, 0600));
     fill(&x, &o);
     assert_true(x.r.ok);
     assert_int_equal(x.r.written, LARGE + 4);
     assert_true(is_kept(&x, 3));
     assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_not_equal(access(larger, F_OK), 0);
     tear_down(&x);
 }
 
