@@ -183,9 +183,10 @@ static bool take_tensors(struct rpc_cache *c)
 {
     char *cause = NULL;
     struct gguf *g = gguf_open(c->model, &cause);
-    if (g == NULL || needed_check(g, &c->needed, &cause) != 0) {
-        c->why = xasprintf("%s: %s", c->model, cause);
-        free(cause);
+    if (g != NULL && needed_check(g, &c->needed, &cause) != 0)
+        cause_prefix(&cause, "%s", c->model); /* as gguf_open has it */
+    if (cause != NULL) {
+        c->why = cause;
         gguf_destroy(g);
         return false;
     }

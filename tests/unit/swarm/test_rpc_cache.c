@@ -264,6 +264,8 @@ static void what_can_not_be_is_said(void **state)
     o.model = x.dir;
     fill(&x, &o);
     assert_false(x.r.ok);
+    snprintf(path, sizeof(path), "%s: not a file", x.dir);
+    assert_string_equal(x.why, path);
     /* Another program fills it. */
     o = opts_of(&x, 0, 0, false);
     fill(&x, &o);
