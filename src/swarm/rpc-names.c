@@ -1,5 +1,6 @@
 #include "swarm/rpc-names.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,15 +74,18 @@ void rpc_names_write(const struct rpc_names *names, const char *id)
 {
     char *folder = folder_cache("rpc-names"), *path = path_of(id);
     if (names->changed && path != NULL && folder_make(folder) == 0) {
-        char *beside = xasprintf("%s.%ld", path, (long)getpid());
-        FILE *f = fopen(beside, "we");
+        char *beside = xasprintf("%s.XXXXXX", path); /* two of one model may end at once, in one process too */
+        int fd = mkostemp(beside, O_CLOEXEC);
+        FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
         for (size_t i = 0; f != NULL && i < names->n; i++)
             fprintf(f, "%" PRIu64 " %" PRIu64 " %016" PRIx64 "\n", names->list[i].offset, names->list[i].size,
                     names->list[i].hash);
         bool whole = f != NULL && ferror(f) == 0;
         if (f != NULL)
             whole = fclose(f) == 0 && whole;
-        if (!whole || rename(beside, path) != 0)
+        else if (fd >= 0)
+            close(fd);
+        if (fd >= 0 && (!whole || rename(beside, path) != 0))
             unlink(beside);
         free(beside);
     }
