@@ -180,6 +180,7 @@ static void on_pulled(void *arg, const struct swarm_pull_result *r)
     }
 }
 
+/* Local models that have not been hashed are not looked through: the node that starts waits for this. */
 static void fetch(struct preseed *x)
 {
     const struct swarm_pull_opts o = {.what = x->id,
@@ -187,7 +188,8 @@ static void fetch(struct preseed *x)
                                       .n_peers = x->from.n,
                                       .first_layer = x->needed.first,
                                       .last_layer = x->needed.last,
-                                      .output = x->needed.output};
+                                      .output = x->needed.output,
+                                      .no_local = true};
     const struct swarm_pull_calls calls = {.on_done = on_pulled, .arg = x};
     char *cause = NULL;
     struct swarm *s = agent_pulls_swarm(x->all->pulls, x->from.token, &cause);
