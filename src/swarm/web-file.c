@@ -74,10 +74,12 @@ static char *boot_id(void)
     return id ? id : xstrdup("unknown");
 }
 
+#define NUMBERS "%020" PRIu64 " %020" PRIu64 "\n"
+
 static void note(struct web_file *f)
 {
     char text[80];
-    int n = snprintf(text, sizeof(text), "%020" PRIu64 " %020" PRIu64 "\n", (uint64_t)f->written, f->synced);
+    int n = snprintf(text, sizeof(text), NUMBERS, (uint64_t)f->written, f->synced);
 
     if (f->map_fd >= 0 && f->validator)
         store_io_write(f->map_fd, text, (size_t)n, (uint64_t)f->map_at); /* where it fails, more is fetched again */
@@ -88,20 +90,32 @@ static enum store_result failed(struct web_file *f, const char *doing, char **wh
     return store_part_error(f->dir_fd, f->part, errno, doing, why);
 }
 
-static enum store_result write_map(struct web_file *f, char **why)
+/* In the place of the map that there is, which stays where that fails: it is all that is known of the .part.  synced
+ * bytes of the `written` ones are on the disk. */
+static enum store_result write_map(struct web_file *f, const char *validator, uint64_t total, uint64_t written,
+                                   uint64_t synced, char **why)
 {
-    char *boot = boot_id();
-    int head;
-    char *text = xasprintf(FIRST_LINE "url %s\nvalidator %s\nboot %s\ntotal %" PRIu64 "\n%n", f->url,
-                           f->validator ? f->validator : "", boot, f->total, &head);
+    char *boot = boot_id(), *beside = xasprintf("%s.new", f->map_name);
+    int head, fd;
+    char *text = xasprintf(FIRST_LINE "url %s\nvalidator %s\nboot %s\ntotal %" PRIu64 "\n%n" NUMBERS, f->url,
+                           validator ? validator : "", boot, total, &head, written, synced);
     enum store_result result = STORE_OK;
 
-    close_fd(&f->map_fd);
-    f->map_at = head;
-    f->map_fd = openat(f->dir_fd, f->map_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
-    if (f->map_fd < 0 || ftruncate(f->map_fd, 0) != 0 || store_io_write(f->map_fd, text, (size_t)head, 0) != 0)
+    unlinkat(f->dir_fd, beside, 0); /* of a process that was killed; a link is not followed */
+    fd = openat(f->dir_fd, beside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+    if (fd < 0 || store_io_write(fd, text, strlen(text), 0) != 0 || fsync(fd) != 0 ||
+        renameat(f->dir_fd, beside, f->dir_fd, f->map_name) != 0) {
         result = failed(f, "the map beside it could not be written", why);
-    note(f);
+        close_fd(&fd);
+        unlinkat(f->dir_fd, beside, 0);
+    } else {
+        close_fd(&f->map_fd);
+        f->map_fd = fd;
+        f->map_at = head;
+        if (fsync(f->dir_fd) != 0)
+            result = failed(f, "the map beside it could not be put on the disk", why);
+    }
+    free(beside);
     free(text);
     free(boot);
     return result;
@@ -144,6 +158,20 @@ static void read_lines(struct web_file *f, const char *at)
     free(now);
 }
 
+/* Nothing, or the beginning of a map of this kind: it was cut off.  No other kind of map is ever written so that it
+ * could be that. */
+static bool is_cut_off(const struct buf *text)
+{
+    return text->len < strlen(FIRST_LINE) && memcmp(text->data, FIRST_LINE, text->len) == 0;
+}
+
+static bool is_model(const struct web_file *f)
+{
+    char magic[4];
+
+    return store_io_read(f->fd, magic, sizeof(magic), 0) == 0 && memcmp(magic, "GGUF", sizeof(magic)) == 0;
+}
+
 /* Whether the .part is one of this kind, or empty. */
 static enum store_result read_map(struct web_file *f, char **why)
 {
@@ -159,7 +187,7 @@ static enum store_result read_map(struct web_file *f, char **why)
         read_lines(f, text.data + strlen(FIRST_LINE));
         if (f->written > (uint64_t)st.st_size)
             f->written = f->synced = 0;
-    } else if (st.st_blocks > 0) {
+    } else if (st.st_blocks > 0 && !(there && is_cut_off(&text) && is_model(f))) {
         cause_set(why, "%s is there and is not of a download: pull the model from the swarm, or move it away", f->part);
         result = STORE_FAILED;
     }
@@ -184,7 +212,7 @@ enum store_result web_file_open(struct web_file *f, char **why)
     if (result == STORE_OK)
         result = read_map(f, why);
     if (result == STORE_OK && f->validator)
-        result = write_map(f, why); /* of this start of the machine */
+        result = write_map(f, f->validator, f->total, f->written, f->synced, why); /* of this start of the machine */
     return result;
 }
 
@@ -199,8 +227,28 @@ static void forget_hash(struct web_file *f)
     f->hashed = 0;
 }
 
+/* For that many bytes in the place of what there is.  Where nothing has come yet, nothing stays. */
+static enum store_result has_room(struct web_file *f, uint64_t total, char **why)
+{
+    struct stat st;
+    uint64_t taken = fstat(f->fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+    enum store_result result = store_part_fits(f->dir_fd, f->part, total > taken ? total - taken : 0, why);
+
+    if (result != STORE_OK && f->written == 0) {
+        unlinkat(f->dir_fd, f->part_name, 0);
+        unlinkat(f->dir_fd, f->map_name, 0);
+    }
+    return result;
+}
+
 enum store_result web_file_begin(struct web_file *f, const char *validator, uint64_t total, char **why)
 {
+    enum store_result result = has_room(f, total, why);
+
+    if (result == STORE_OK) /* first: a map must never tell of bytes that have gone */
+        result = write_map(f, validator, total, 0, 0, why);
+    if (result != STORE_OK)
+        return result;
     forget_hash(f);
     free(f->validator);
     f->validator = xstrdup(validator);
@@ -208,14 +256,9 @@ enum store_result web_file_begin(struct web_file *f, const char *validator, uint
     f->written = f->synced = 0;
     if (ftruncate(f->fd, 0) != 0)
         return failed(f, "could not be emptied", why);
-    if (store_part_fits(f->dir_fd, f->part, total, why) != STORE_OK) {
-        unlinkat(f->dir_fd, f->part_name, 0);
-        unlinkat(f->dir_fd, f->map_name, 0);
-        return STORE_FAILED;
-    }
     if (ftruncate(f->fd, (off_t)total) != 0)
         return failed(f, "could not be made as long as the model", why);
-    return write_map(f, why);
+    return STORE_OK;
 }
 
 /* The head, once it is here.  The file is as long as it will be, so what is not there yet reads as zeros: only a head

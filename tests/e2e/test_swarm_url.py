@@ -282,6 +282,21 @@ def _(t):
         t.equal(finish(t, p)["id"], MANIFEST["id"])
         check_whole(t, dest)
         t.less(web.sent, TOTAL + 1, "bytes sent")
+
+        # Started anew while it is full: what is known of the .part stays.
+        for name in os.listdir(dest):
+            os.unlink(os.path.join(dest, name))
+        web.sent, web.limit, web.asked = 0, 16 * MIB, []
+        p = pull(t, web.model, [], dest)
+        wait_until("a part of it", lambda: written(dest) >= 8 * MIB, 30)
+        p.kill()
+        fill_disk(ballast)
+        failed = get_it(t, web, dest)
+        t.check("no room is left" in failed["why"], failed["why"])
+        os.unlink(ballast)
+        web.limit = None
+        t.equal(get_it(t, web, dest)["id"], MANIFEST["id"])
+        t.check(web.asked[-1][0], web.asked)
     finally:
         for p in t.processes:
             p.kill()

@@ -32,8 +32,8 @@ extern const struct CMUnitTest share_tests[], store_tests[];
 extern const size_t share_count, store_count;
 extern const struct CMUnitTest transfer_tests[];
 extern const size_t transfer_count;
-extern const struct CMUnitTest what_tests[];
-extern const size_t what_count;
+extern const struct CMUnitTest web_file_tests[], what_tests[];
+extern const size_t web_file_count, what_count;
 
 enum { TESTS_MAX = 256 };
 static struct CMUnitTest all[TESTS_MAX];
@@ -62,6 +62,7 @@ int main(void)
     add(share_tests, share_count);
     add(store_tests, store_count);
     add(transfer_tests, transfer_count);
+    add(web_file_tests, web_file_count);
     add(what_tests, what_count);
     return _cmocka_run_group_tests("swarm", all, count, NULL, NULL);
 }
