@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/cause.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "swarm/manifest-make.h"
 #include "swarm/store-io.h"
@@ -135,13 +136,15 @@ static char *line_of(const char **at, const char *name)
     return value;
 }
 
-static void read_lines(struct web_file *f, const char *at)
+/* False: the map is one of another URL, of which something has come, and *why. */
+static bool read_lines(struct web_file *f, const char *at, char **why)
 {
     char *url = line_of(&at, "url"), *validator = line_of(&at, "validator"), *boot = line_of(&at, "boot"),
          *total = line_of(&at, "total"), *now = boot_id();
     uint64_t written = 0, synced = 0;
+    bool ours = true;
 
-    if (url && validator && boot && total && validator[0] != '\0' && strcmp(url, f->url) == 0 &&
+    if (url && validator && boot && total && validator[0] != '\0' &&
         sscanf(at, "%20" SCNu64 " %20" SCNu64, &written, &synced) == 2 && synced <= written) {
         f->total = strtoull(total, NULL, 10);
         f->synced = synced;
@@ -150,12 +153,17 @@ static void read_lines(struct web_file *f, const char *at)
             f->written = f->synced = 0;
         free(f->validator);
         f->validator = xstrdup(validator);
+        ours = f->written == 0 || strcmp(url, f->url) == 0;
     }
+    if (!ours)
+        cause_set(why, "%s has %" PRIu64 " bytes of %s: go on with that URL, or move it away", f->part,
+                  (uint64_t)f->written, url);
     free(url);
     free(validator);
     free(boot);
     free(total);
     free(now);
+    return ours;
 }
 
 /* Nothing, or the beginning of a map of this kind: it was cut off.  No other kind of map is ever written so that it
@@ -184,7 +192,8 @@ static enum store_result read_map(struct web_file *f, char **why)
     if (fstat(f->fd, &st) != 0) {
         result = failed(f, "could not be looked at", why);
     } else if (there && strncmp(text.data, FIRST_LINE, strlen(FIRST_LINE)) == 0) {
-        read_lines(f, text.data + strlen(FIRST_LINE));
+        if (!read_lines(f, text.data + strlen(FIRST_LINE), why))
+            result = STORE_FAILED;
         if (f->written > (uint64_t)st.st_size)
             f->written = f->synced = 0;
     } else if (st.st_blocks > 0 && !(there && is_cut_off(&text) && is_model(f))) {
@@ -249,6 +258,12 @@ enum store_result web_file_begin(struct web_file *f, const char *validator, uint
         result = write_map(f, validator, total, 0, 0, why);
     if (result != STORE_OK)
         return result;
+    if (f->written > 0)
+        log_warn("swarm: %s: begins anew, without the %" PRIu64 " bytes that had come: %s", f->part,
+                 (uint64_t)f->written,
+                 f->validator && validator && strcmp(f->validator, validator) == 0
+                     ? "the server does not go on where it was"
+                     : "what the server has is not surely the same file");
     forget_hash(f);
     free(f->validator);
     f->validator = xstrdup(validator);

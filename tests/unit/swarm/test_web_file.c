@@ -19,6 +19,7 @@
 #include "swarm/web-file.h"
 
 #define URL "http://a.example/m.gguf"
+#define OTHER "http://b.example/m.gguf"
 enum { TOTAL = 64 << 10, CAME = 8 << 10 };
 
 struct rig {
@@ -149,9 +150,28 @@ static void what_is_of_something_else(void **state)
     tear_down(&x);
 }
 
+static void another_url(void **state)
+{
+    struct rig x;
+
+    (void)state;
+    set_up(&x);
+    some_comes(&x);
+    assert_int_equal(start(&x, OTHER), STORE_FAILED);
+    assert_non_null(strstr(x.why, URL));
+    assert_kept(&x);
+    assert_int_equal(start(&x, URL "?key=2"), STORE_OK); /* the same */
+    assert_int_equal(x.f.written, CAME);
+    assert_int_equal(web_file_begin(&x.f, "\"two\"", TOTAL, &x.why), STORE_OK);
+    assert_int_equal(start(&x, OTHER), STORE_OK); /* nothing would be lost */
+    assert_int_equal(x.f.written, 0);
+    tear_down(&x);
+}
+
 const struct CMUnitTest web_file_tests[] = {
     cmocka_unit_test(a_map_that_can_not_be_written),
     cmocka_unit_test(a_map_that_is_cut_off),
     cmocka_unit_test(what_is_of_something_else),
+    cmocka_unit_test(another_url),
 };
 const size_t web_file_count = ARRAY_LEN(web_file_tests);
