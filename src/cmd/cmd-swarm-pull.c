@@ -205,7 +205,7 @@ static void on_done(void *arg, const struct swarm_pull_result *r)
         if (p->run.json)
             swarm_show_event("failed", json_pack("{s:s}", "why", r->why));
         else
-            cmd_fail("%s: %s", p->what, r->why);
+            cmd_fail("\"%s\": %s", p->what, r->why);
     }
     event_base_loopbreak(p->run.base);
 }

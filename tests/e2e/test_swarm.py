@@ -121,7 +121,7 @@ def _(t):
     model = one_model(t)
     s = there(t, [model])
     dead = free_port()
-    for args, words in ((("nothing", "--peer", s.address), "does not have it; there is bulk-1.gguf"),
+    for args, words in ((("nothing", "--peer", s.address), '"nothing": the only peer that answers does not have it; there is bulk-1.gguf'),
                         (("nothing",), "no peer is given"),
                         (("nothing", "--peer", "127.0.0.1:%d" % dead), "127.0.0.1:%d does not answer" % dead),
                         (("f" * 64, "--peer", s.address), "does not have it"),
