@@ -82,27 +82,37 @@ static void estimate(struct swarm_pull *p, struct swarm_estimate *e)
 
 static void copy_next(struct swarm_pull *p);
 
+static uint64_t bytes_here(const struct swarm_pull *p)
+{
+    const struct share *h = p->item->share;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < p->m->n_pieces; i++)
+        bytes += bits_has(&h->have, i) ? p->m->piece[i].size : 0;
+    return bytes;
+}
+
 /* What could not be copied is fetched: no reason to end. */
 static void on_copied(void *arg, enum store_result result, const char *why)
 {
     struct swarm_pull *p = arg;
     if (result != STORE_OK)
         log_warn("swarm: %s: not all could be taken from %s: %s", p->m->filename, p->found.item[p->found_at].path, why);
+    p->copied += bytes_here(p) - p->before_copy; /* nothing else fills it meanwhile */
     p->found_at++;
     pull_then(p, copy_next);
 }
 
 static void copy_next(struct swarm_pull *p)
 {
-    uint64_t bytes = 0;
+    uint64_t promised;
     p->phase = PULL_COPYING;
     if (p->found_at >= p->found.n) {
         pull_fetch(p);
         return;
     }
     const struct library_item *from = &p->found.item[p->found_at];
-    store_take_local(p->item->store, from->manifest, from->path, &bytes, on_copied, p);
-    p->copied += bytes;
+    p->before_copy = bytes_here(p);
+    store_take_local(p->item->store, from->manifest, from->path, &promised, on_copied, p);
 }
 
 static void begin(struct swarm_pull *p)

@@ -42,6 +42,7 @@ struct swarm_pull {
     struct library_found found;
     bool compared; /* found is filled */
     size_t found_at;
+    uint64_t before_copy; /* bytes that were here before found_at was begun with */
     struct needed_search *search;
     struct swarm_item *item;
     struct transfer *transfer;

@@ -1,6 +1,7 @@
 """With another version of a model on the disk only what differs is fetched, and what that is, is told before."""
 import filecmp
 import os
+import shutil
 import tempfile
 
 import bulk_gguf
@@ -47,6 +48,25 @@ def _(t):
         t.check(filecmp.cmp(OLD, os.path.join(dest, "old.gguf"), shallow=False), "the old file was touched")
         t.note("%d bytes sent for %d (%.3f %%)%s" % (sent, TOTAL, 100 * sent / TOTAL,
                                                      "" if known else ", the old version was not known before"))
+
+
+@test("what another version only promises is fetched, and not told as copied")
+def _(t):
+    path, manifest = new_version(t, template="{{ messages }}" * 300)
+    peer, dest = t.own(FakePeer(manifest, path)), tempfile.mkdtemp(dir=t.folder)
+    copy = shutil.copy(OLD, os.path.join(dest, "old.gguf"))
+    when = os.stat(OLD).st_mtime_ns - 10**12
+    os.utime(copy, ns=(when, when))
+    manifest_of(copy)
+    with open(copy, "r+b") as f:
+        f.seek(OLD_MANIFEST["pieces"][11]["offset"])
+        f.write(b"a disk forgets")
+    os.utime(copy, ns=(when, when))
+    p = pull(t, manifest["id"], [peer], dest)
+    estimate, done = event(p, "estimate"), finish(t, p)
+    lost = OLD_MANIFEST["pieces"][11]["size"]
+    t.equal((done["event"], done["copied"], done["fetched"]), ("done", estimate["local"] - lost, estimate["fetch"] + lost))
+    t.check(filecmp.cmp(path, os.path.join(dest, "new.gguf"), shallow=False), "the file differs")
 
 
 @test("one changed tensor moves that tensor's pieces and no others")
