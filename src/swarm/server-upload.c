@@ -44,13 +44,19 @@ struct touch {
     int error; /* errno, 0: it is there; ESTALE: the file has changed */
 };
 
+/* An address, as long as anything is sent to it or waits there: whose turn it is is decided often, among many. */
+struct caller {
+    char address[64];
+    size_t uploads, slots; /* slots: those of them that have one */
+};
+
 struct upload {
     TAILQ_ENTRY(upload) entry; /* in active or waiting */
     struct swarm_server *server;
     struct served *served; /* NULL: it is given out no more, this one ends as it would */
     struct source *source;
     struct httpd_request *request;
-    char address[64];
+    struct caller *caller;
     int status;
     uint64_t len;     /* of the reply */
     uint64_t at, end; /* what the crew has not been asked for yet */
@@ -70,27 +76,44 @@ static void schedule(struct swarm_server *s);
 
 /* --- Lists --- */
 
-static size_t slots_of(const struct swarm_server *s, const char *address)
+static struct caller *caller_in(const struct upload_list *list, const char *address)
 {
     const struct upload *u;
-    size_t n = 0;
-    TAILQ_FOREACH(u, &s->active, entry)
-    n += strcmp(u->address, address) == 0;
-    return n;
+    TAILQ_FOREACH(u, list, entry)
+    {
+        if (strcmp(u->caller->address, address) == 0)
+            return u->caller;
+    }
+    return NULL;
 }
 
-static size_t waits_of(const struct swarm_server *s, const char *address)
+/* NULL: nothing is sent there, and nothing waits. */
+static struct caller *caller_of(const struct swarm_server *s, const char *address)
 {
-    const struct upload *u;
-    size_t n = 0;
-    TAILQ_FOREACH(u, &s->waiting, entry)
-    n += strcmp(u->address, address) == 0;
-    return n;
+    struct caller *c = caller_in(&s->active, address);
+    return c != NULL ? c : caller_in(&s->waiting, address);
+}
+
+static struct caller *caller_get(const struct swarm_server *s, const char *address)
+{
+    struct caller *c = caller_of(s, address);
+    if (c == NULL) {
+        c = xcalloc(1, sizeof(*c));
+        snprintf(c->address, sizeof(c->address), "%s", address);
+    }
+    c->uploads++;
+    return c;
+}
+
+static void caller_put(struct caller *c)
+{
+    if (--c->uploads == 0)
+        free(c);
 }
 
 /* Start-time fair queueing: the n-th request of one address has its turn with the n-th of any other, however many it
  * has sent at once, and who comes new begins with the turn that is on. */
-static uint64_t next_turn(const struct swarm_server *s, const char *address)
+static uint64_t next_turn(const struct swarm_server *s, const struct caller *caller)
 {
     const struct upload_list *const lists[] = {&s->active, &s->waiting};
     const struct upload *u;
@@ -98,7 +121,7 @@ static uint64_t next_turn(const struct swarm_server *s, const char *address)
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         TAILQ_FOREACH(u, lists[i], entry)
         {
-            if (strcmp(u->address, address) == 0 && u->turn >= turn)
+            if (u->caller == caller && u->turn >= turn)
                 turn = u->turn + 1;
         }
     }
@@ -112,7 +135,7 @@ static struct upload *next_waiting(const struct swarm_server *s, size_t *slots)
     *slots = SIZE_MAX;
     TAILQ_FOREACH(u, &s->waiting, entry)
     {
-        size_t n = slots_of(s, u->address);
+        size_t n = u->caller->slots;
         if (n < *slots || (n == *slots && u->turn < best->turn)) {
             *slots = n;
             best = u;
@@ -130,8 +153,9 @@ static void enlist(struct upload *u, bool active)
         s->turn = u->turn > s->turn ? u->turn : s->turn;
         TAILQ_INSERT_TAIL(&s->active, u, entry);
         s->n_active++;
+        u->caller->slots++;
     } else {
-        u->turn = next_turn(s, u->address);
+        u->turn = next_turn(s, u->caller);
         TAILQ_INSERT_TAIL(&s->waiting, u, entry);
         s->n_waiting++;
     }
@@ -141,10 +165,12 @@ static void delist(struct upload *u)
 {
     struct swarm_server *s = u->server;
     TAILQ_REMOVE(u->has_slot ? &s->active : &s->waiting, u, entry);
-    if (u->has_slot)
+    if (u->has_slot) {
         s->n_active--;
-    else
+        u->caller->slots--;
+    } else {
         s->n_waiting--;
+    }
     u->paced = false;
 }
 
@@ -155,6 +181,7 @@ static void destroy(struct upload *u)
     if (u->touch != NULL)
         u->touch->upload = NULL;
     source_put(u->source);
+    caller_put(u->caller);
     free(u);
 }
 
@@ -461,7 +488,7 @@ static void take_turns(struct swarm_server *s, int64_t now)
     size_t n = s->n_active, slots;
     for (u = TAILQ_FIRST(&s->active); u != NULL && n-- > 0 && next_waiting(s, &slots) != NULL; u = next) {
         next = TAILQ_NEXT(u, entry);
-        if (now - u->since_us < TURN_US || slots_of(s, u->address) < slots)
+        if (now - u->since_us < TURN_US || u->caller->slots < slots)
             continue;
         delist(u);
         enlist(u, false);
@@ -516,10 +543,10 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 
 static bool begins(struct swarm_server *s, struct httpd_request *r)
 {
-    size_t same = waits_of(s, httpd_peer(r)) + slots_of(s, httpd_peer(r));
+    const struct caller *c = caller_of(s, httpd_peer(r));
     if (s->leaving)
         httpd_reply_error(r, 503, NULL, "leaving", "this peer is leaving");
-    else if (s->n_waiting >= WAITING_MAX || same >= ADDRESS_MAX)
+    else if (s->n_waiting >= WAITING_MAX || (c != NULL && c->uploads >= ADDRESS_MAX))
         server_refuse(s, r, "too many requests wait here already");
     else
         return true;
@@ -562,7 +589,7 @@ void upload_reply(struct served *v, struct httpd_request *r, uint64_t offset, ui
     u->served = v;
     u->source = source;
     u->request = r;
-    snprintf(u->address, sizeof(u->address), "%s", httpd_peer(r));
+    u->caller = caller_get(s, httpd_peer(r));
     u->status = status;
     u->len = u->owed = len;
     u->at = offset + first;
