@@ -86,7 +86,8 @@ static void hash_begin(struct store_piece *p)
         abort(); /* no memory */
 }
 
-/* Hashes what is written behind the hashed part without a gap: bytes that came before those that they follow. */
+/* Hashes what is written behind the hashed part without a gap: bytes that came before those that they follow.  What
+ * could not be read has left the hash in between: it begins anew. */
 static int hash_on(struct store *s, struct store_piece *p)
 {
     uint64_t start = entry_of(s, p)->offset;
@@ -94,8 +95,12 @@ static int hash_on(struct store *s, struct store_piece *p)
     if (p->n_ranges == 0 || p->range[0].from > 0 || p->range[0].to <= p->hashed)
         return 0;
     hash_begin(p);
-    if (store_io_hash(p->hash, file_of(s), start + p->hashed, start + p->range[0].to, &s->stop) != 0)
+    if (store_io_hash(p->hash, file_of(s), start + p->hashed, start + p->range[0].to, &s->stop) != 0) {
+        EVP_MD_CTX_free(p->hash);
+        p->hash = NULL;
+        p->hashed = 0;
         return -1;
+    }
     p->hashed = p->range[0].to;
     return 0;
 }
@@ -145,13 +150,14 @@ static void write_op(struct store *s, struct store_piece *p, struct store_op *op
     p->full = op->result == STORE_FULL;
 }
 
-/* The whole piece is written: is it right? */
+/* The whole piece is written: is it right?  What can't be read is of no use: it is to be written anew. */
 static void judge(struct store *s, struct store_piece *p, struct store_op *op)
 {
     uint8_t hash[EVP_MAX_MD_SIZE];
 
     if (hash_on(s, p) != 0) {
         op->result = store_part_error(s->dir_fd, s->part, errno, "could not be read", &op->why);
+        forget(p);
         return;
     }
     EVP_DigestFinal_ex(p->hash, hash, NULL);

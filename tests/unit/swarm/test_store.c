@@ -286,6 +286,26 @@ static void wrong_bytes_never_count(void **state)
     free(lie);
 }
 
+/* A piece that the disk does not give back is written anew, and no part of its hash is left. */
+static void what_cannot_be_read_is_written_anew(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(open_again(f), STORE_OK);
+    assert_int_equal(write_part(f, 5, 1000, PIECE - 1000), STORE_OK);
+    assert_int_equal(truncate(path_of(f, "m.gguf.part"), TOTAL - 10), 0); /* stands for a bad place of the disk */
+    assert_int_equal(write_part(f, 5, 0, 1000), STORE_FAILED);
+    assert_int_equal(check(f, 5), STORE_FAILED);
+    assert_non_null(strstr(f->why, "could not be read"));
+    fill(f, 5);
+    assert_int_equal(write_part(f, 4, 1000, PIECE - 1000), STORE_OK);
+    assert_int_equal(truncate(path_of(f, "m.gguf.part"), TOTAL - PIECE - 10), 0);
+    assert_int_equal(write_part(f, 4, 0, 1000), STORE_FAILED);
+    assert_int_equal(truncate(path_of(f, "m.gguf.part"), TOTAL), 0); /* read again, it is another one: but whole */
+    assert_int_equal(check(f, 4), STORE_CORRUPT);
+    fill(f, 4);
+}
+
 static void nothing_is_written_outside_a_piece(void **state)
 {
     struct fixture *f = *state;
@@ -658,6 +678,7 @@ const struct CMUnitTest store_tests[] = {
     TEST(any_order_comes_together),
     TEST(many_calls_at_once_keep_their_order),
     TEST(wrong_bytes_never_count),
+    TEST(what_cannot_be_read_is_written_anew),
     TEST(nothing_is_written_outside_a_piece),
     TEST(the_disk_counts_and_not_the_map),
     TEST(only_one_works_on_it),
