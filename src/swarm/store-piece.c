@@ -147,7 +147,8 @@ static void write_op(struct store *s, struct store_piece *p, struct store_op *op
     }
     if (rc != 0)
         op->result = store_part_error(s->dir_fd, s->part, errno, "could not be written", &op->why);
-    p->full = op->result == STORE_FULL;
+    /* Until the piece is whole: a smaller write that still fits changes nothing. */
+    p->full |= op->result == STORE_FULL;
 }
 
 /* The whole piece is written: is it right?  What can't be read is of no use: it is to be written anew. */
@@ -178,6 +179,7 @@ static void check_op(struct store *s, struct store_piece *p, struct store_op *op
         op->why = xasprintf("%s: bytes of piece %zu are missing", s->part, p->index);
         return;
     }
+    p->full = false;
     judge(s, p, op);
     op->had = p->had;
     /* The map is a hint: where it can't be written the piece is here all the same. */

@@ -593,6 +593,8 @@ static void a_full_disk_loses_nothing(void **state)
     assert_int_equal(write_part(f, 2, 1000, PIECE - 1000), STORE_FULL);
     assert_non_null(strstr(f->why, "what has come is kept"));
     assert_int_equal(check(f, 2), STORE_FULL);
+    assert_int_equal(write_part(f, 2, 1100, 500), STORE_OK); /* that fits, and fills no gap */
+    assert_int_equal(check(f, 2), STORE_FULL);
     assert_int_equal(write_part(f, 4, 0, PIECE), STORE_FULL);
     assert_int_equal(check(f, 4), STORE_FULL);
     limit_files(RLIM_INFINITY);
