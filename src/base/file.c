@@ -12,12 +12,8 @@
 #include "base/cause.h"
 #include "base/mem.h"
 
-int file_read(const char *path, size_t max, struct buf *b, char **cause)
+static int read_all(int fd, size_t max, struct buf *b, char **cause)
 {
-    buf_init(b, max);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return cause_set(cause, "%s", errno == ENOENT ? "there is no such file" : strerror(errno));
     char chunk[16384];
     ssize_t n;
     int rc = 0;
@@ -27,8 +23,30 @@ int file_read(const char *path, size_t max, struct buf *b, char **cause)
         else if (n < 0 && errno != EINTR)
             rc = cause_set(cause, "%s", errno == EISDIR ? "it is a folder, not a file" : strerror(errno));
     }
+    return rc;
+}
+
+static int read_file(const char *path, bool plain, size_t max, struct buf *b, char **cause)
+{
+    struct stat st;
+    buf_init(b, max);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | (plain ? O_NONBLOCK : 0));
+    if (fd < 0)
+        return cause_set(cause, "%s", errno == ENOENT ? "there is no such file" : strerror(errno));
+    int rc = plain && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) ? cause_set(cause, "it is no plain file")
+                                                                    : read_all(fd, max, b, cause);
     close(fd);
     return rc;
+}
+
+int file_read(const char *path, size_t max, struct buf *b, char **cause)
+{
+    return read_file(path, false, max, b, cause);
+}
+
+int file_read_plain(const char *path, size_t max, struct buf *b, char **cause)
+{
+    return read_file(path, true, max, b, cause);
 }
 
 static bool write_all(int fd, const char *text, size_t len)
@@ -55,16 +73,13 @@ static void sync_folder(const char *folder)
     }
 }
 
-int file_replace(const char *path, const char *text, size_t len, mode_t mode, char **cause)
+static int replace(const char *real, const char *text, size_t len, mode_t mode, char **cause)
 {
-    char *real = realpath(path, NULL); /* the file behind a link, which keeps pointing there */
-    if (!real)
-        real = xstrdup(path);
     char *copy = xstrdup(real);
     const char *folder = dirname(copy);
     char *temp = xasprintf("%s.XXXXXX", real);
     struct stat st;
-    bool there = stat(real, &st) == 0;
+    bool there = lstat(real, &st) == 0 && S_ISREG(st.st_mode);
     int rc = 0;
     int fd = mkostemp(temp, O_CLOEXEC);
     if (fd < 0) {
@@ -88,6 +103,22 @@ int file_replace(const char *path, const char *text, size_t len, mode_t mode, ch
 out:
     free(temp);
     free(copy);
+    return rc;
+}
+
+int file_replace(const char *path, const char *text, size_t len, mode_t mode, char **cause)
+{
+    char *real = realpath(path, NULL); /* the file behind a link, which keeps pointing there */
+    int rc = replace(real ? real : path, text, len, mode, cause);
     free(real);
     return rc;
+}
+
+int file_replace_plain(const char *path, const char *text, size_t len, mode_t mode, char **cause)
+{
+    struct stat st;
+    if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        return cause_set(cause, "%s is there: remove it",
+                         S_ISLNK(st.st_mode) ? "a symbolic link" : "something that is no plain file");
+    return replace(path, text, len, mode, cause);
 }

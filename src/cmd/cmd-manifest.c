@@ -40,14 +40,10 @@ static void progress(void *arg, uint64_t *done, uint64_t *total)
 /* Where it was written to; NULL: the folder takes none.  Owned by the caller. */
 static char *place_of(const struct manifest *m, const char *model)
 {
-    char *path = manifest_path(model);
-    struct manifest *there = manifest_load(path, NULL);
+    struct manifest *there = manifest_load_beside(model, NULL);
     bool same = there != NULL && strcmp(there->id, m->id) == 0;
     manifest_destroy(there);
-    if (same)
-        return path;
-    free(path);
-    return NULL;
+    return same ? manifest_path(model) : NULL;
 }
 
 static void print_made(const struct creating *c, const struct manifest *m, uint64_t hashed, double seconds)

@@ -37,7 +37,7 @@ struct manifest *manifest_named(const char *path, bool *model, char **source, ch
     }
     char *beside = manifest_path(path);
     if (access(beside, F_OK) == 0)
-        m = manifest_load(beside, cause);
+        m = manifest_load_beside(path, cause);
     else
         cause_set(cause, "%s has no manifest; `tightwad manifest create` makes one", path);
     *source =

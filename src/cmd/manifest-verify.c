@@ -159,8 +159,10 @@ int manifest_verify(struct cmd_env *env, const struct cmd_args *args)
     bool model = true;
     (void)env;
     struct manifest *m;
-    if (given != NULL || access(beside, F_OK) == 0)
-        m = manifest_load(given != NULL ? given : beside, &cause);
+    if (given != NULL)
+        m = manifest_load(given, &cause);
+    else if (access(beside, F_OK) == 0)
+        m = manifest_load_beside(path, &cause);
     else
         m = manifest_named(path, &model, &source, &cause);
     free(beside);

@@ -155,9 +155,9 @@ static void save_beside(const struct manifest_making *m)
 {
     char *path = manifest_path(m->path), *text = manifest_text(m->m), *cause = NULL;
     struct buf there;
-    bool same = file_read(path, MANIFEST_TEXT_MAX, &there, NULL) == 0 && strcmp(there.data, text) == 0;
+    bool same = file_read_plain(path, MANIFEST_TEXT_MAX, &there, NULL) == 0 && strcmp(there.data, text) == 0;
     if (!same && manifest_save(m->m, path, &cause) != 0)
-        log_debug("the manifest is kept in the cache alone: %s", cause);
+        log_info("the manifest is kept in the cache alone: %s", cause);
     buf_finish(&there);
     free(cause);
     free(text);

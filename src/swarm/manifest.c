@@ -35,11 +35,11 @@ void manifest_destroy(struct manifest *m)
     free(m);
 }
 
-struct manifest *manifest_load(const char *path, char **cause)
+static struct manifest *load(const char *path, int (*read)(const char *, size_t, struct buf *, char **), char **cause)
 {
     struct buf text;
     struct manifest *m = NULL;
-    if (file_read(path, MANIFEST_TEXT_MAX, &text, cause) == 0)
+    if (read(path, MANIFEST_TEXT_MAX, &text, cause) == 0)
         m = manifest_parse(text.data, text.len, cause);
     buf_finish(&text);
     if (m == NULL)
@@ -47,10 +47,23 @@ struct manifest *manifest_load(const char *path, char **cause)
     return m;
 }
 
+struct manifest *manifest_load(const char *path, char **cause)
+{
+    return load(path, file_read, cause);
+}
+
+struct manifest *manifest_load_beside(const char *model, char **cause)
+{
+    char *path = manifest_path(model);
+    struct manifest *m = load(path, file_read_plain, cause);
+    free(path);
+    return m;
+}
+
 int manifest_save(const struct manifest *m, const char *path, char **cause)
 {
     char *text = manifest_text(m);
-    int rc = file_replace(path, text, strlen(text), 0644, cause);
+    int rc = file_replace_plain(path, text, strlen(text), 0644, cause);
     free(text);
     return rc == 0 ? 0 : cause_prefix(cause, "%s", path);
 }

@@ -1,5 +1,5 @@
 /* What a model file is made of: its pieces with their hashes, and what kind of model it is (doc/manifest.md).  Pure but
- * for manifest_load and manifest_save; how one is made from a file: manifest-make.h. */
+ * for manifest_load… and manifest_save; how one is made from a file: manifest-make.h. */
 #ifndef TIGHTWAD_SWARM_MANIFEST_H
 #define TIGHTWAD_SWARM_MANIFEST_H
 
@@ -56,7 +56,9 @@ struct manifest *manifest_keep(struct manifest *m); /* one more user, who calls 
 void manifest_destroy(struct manifest *m);          /* NULL is fine */
 
 struct manifest *manifest_load(const char *path, char **cause);
-/* Beside it and renamed: there is never half a one.  0, or -1 and a cause. */
+/* The one beside a model (manifest_path), a plain file, whoever else writes to that folder. */
+struct manifest *manifest_load_beside(const char *model, char **cause);
+/* Beside it and renamed: there is never half a one, and nothing is written through a link.  0, or -1 and a cause. */
 int manifest_save(const struct manifest *m, const char *path, char **cause);
 /* "MODEL.gguf.tightwad.manifest" beside the model.  Owned by the caller. */
 char *manifest_path(const char *model);

@@ -182,7 +182,7 @@ void store_part_save(const struct manifest *m, const char *model)
     char *cause = NULL, *path = manifest_path(model);
 
     if (manifest_save(m, path, &cause) != 0) /* of use, but no more */
-        log_warn("swarm: %s", cause);
+        log_warn("swarm: the manifest is kept in the cache alone: %s", cause);
     manifest_note(m, model);
     free(cause);
     free(path);

@@ -166,6 +166,20 @@ static void an_unchanged_file_is_not_hashed_again(void **state)
     free(beside);
 }
 
+/* A pipe of that name: it is neither read nor replaced, and nobody waits. */
+static void a_pipe_beside_it_is_left_alone(void **state)
+{
+    struct rig *r = *state;
+    char *beside = manifest_path(r->model);
+    struct stat st;
+    assert_int_equal(mkfifo(beside, 0600), 0);
+    make(r, &(struct manifest_make_opts){.path = r->model, .store = true});
+    assert_non_null(r->made);
+    assert_int_equal(lstat(beside, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    free(beside);
+}
+
 static void a_renamed_file_is_known(void **state)
 {
     struct rig *r = *state;
@@ -288,14 +302,10 @@ static void a_file_that_ends_early_is_told(void **state)
 #define MAKE_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 const struct CMUnitTest manifest_make_tests[] = {
-    MAKE_TEST(every_piece_has_its_hash),
-    MAKE_TEST(an_unchanged_file_is_not_hashed_again),
-    MAKE_TEST(a_renamed_file_is_known),
-    MAKE_TEST(a_changed_file_is_hashed),
-    MAKE_TEST(one_that_changes_just_now_gets_no_note),
-    MAKE_TEST(what_is_no_model_is_refused),
-    MAKE_TEST(a_blob_gets_a_name),
-    MAKE_TEST(ending_early_leaves_nothing),
-    MAKE_TEST(a_file_that_ends_early_is_told),
+    MAKE_TEST(every_piece_has_its_hash),       MAKE_TEST(an_unchanged_file_is_not_hashed_again),
+    MAKE_TEST(a_pipe_beside_it_is_left_alone), MAKE_TEST(a_renamed_file_is_known),
+    MAKE_TEST(a_changed_file_is_hashed),       MAKE_TEST(one_that_changes_just_now_gets_no_note),
+    MAKE_TEST(what_is_no_model_is_refused),    MAKE_TEST(a_blob_gets_a_name),
+    MAKE_TEST(ending_early_leaves_nothing),    MAKE_TEST(a_file_that_ends_early_is_told),
 };
 const size_t manifest_make_count = ARRAY_LEN(manifest_make_tests);

@@ -18,6 +18,7 @@
 #include <cmocka.h>
 
 #include "base/mem.h"
+#include "swarm/manifest-make.h"
 #include "swarm/store-io.h"
 #include "swarm/store.h"
 
@@ -448,6 +449,38 @@ static void other_files_are_left_alone(void **state)
     free(other);
 }
 
+/* In a folder that others write to nothing leads out of it, and nothing is waited for: the model lands, its manifest is
+ * kept in the cache. */
+static void what_is_planted_for_a_manifest_is_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const kinds[] = {"link", "dangling", "pipe", "folder"};
+
+    for (size_t k = 0; k < ARRAY_LEN(kinds); k++) {
+        char *beside = xstrdup(path_of(f, "m.gguf" MANIFEST_SUFFIX));
+
+        put_file(f, "else", "mine", 4);
+        unlink(path_of(f, "m.gguf"));
+        remove(beside);
+        assert_int_equal(open_again(f), STORE_OK);
+        for (size_t i = 0; i < PIECES; i++)
+            fill(f, i);
+        if (k < 2)
+            assert_int_equal(symlink(k == 0 ? "else" : "nowhere", beside), 0);
+        else
+            assert_int_equal(k == 2 ? mkfifo(beside, 0600) : mkdir(beside, 0700), 0);
+        assert_int_equal(land(f), STORE_OK);
+        assert_file(f, "else", "mine", 4);
+        assert_false(there(f, "nowhere"));
+        struct manifest *m = manifest_stored(path_of(f, "m.gguf")), *other;
+        assert_string_equal(m->id, f->m->id);
+        other = manifest_load_beside(path_of(f, "m.gguf"), NULL);
+        assert_null(other);
+        manifest_destroy(m);
+        free(beside);
+    }
+}
+
 /* A complete file without a manifest is hashed, through a link too; what a killed landing left goes. */
 static void a_complete_file_is_success(void **state)
 {
@@ -685,6 +718,7 @@ const struct CMUnitTest store_tests[] = {
     TEST(the_disk_counts_and_not_the_map),
     TEST(only_one_works_on_it),
     TEST(other_files_are_left_alone),
+    TEST(what_is_planted_for_a_manifest_is_left_alone),
     TEST(a_complete_file_is_success),
     TEST(pieces_of_local_files_are_copied),
     TEST(another_part_is_taken_over),
