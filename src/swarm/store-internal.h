@@ -86,9 +86,10 @@ struct store_opening {
     size_t next;          /* piece to verify next */
     size_t under_way;     /* of them */
     struct bits good;     /* verified: for the map */
-    struct manifest *old; /* of a .part that is replaced; NULL: none */
+    struct manifest *old; /* of a .part that is to be replaced; NULL: none */
     struct bits old_had;
-    int old_fd; /* locked */
+    int old_fd;     /* locked until it is replaced */
+    bool replacing; /* what is filled is beside it, and goes with the store unless that is settled */
 };
 
 struct store {
@@ -96,7 +97,7 @@ struct store {
     struct crew *crew;
     struct manifest *manifest; /* kept */
     struct bits want;
-    char *dir, *path, *part;               /* of the folder, the complete file, the .part */
+    char *dir, *path, *part, *part_new;    /* of the folder, the complete file, the .part, the one beside it */
     char *part_name, *map_name, *new_name; /* in the folder */
     int dir_fd, fd;                        /* fd: of what is filled, locked; -1: complete */
     struct store_map map;
@@ -104,6 +105,7 @@ struct store {
     bool complete;
     bool unsound; /* not all of it could be put on the disk: it never lands in this process */
     struct store_opening opening;
+    struct store_call settling;
     struct store_call landing;  /* done: NULL while none is under way */
     struct store_piece **piece; /* by index, NULL: nothing goes on */
     TAILQ_HEAD(, store_source) sources;
@@ -136,8 +138,9 @@ void store_source_free(struct store_source *src);
 /* The crew's. */
 void store_piece_run(struct store *s, struct store_piece *p, struct store_op *op);
 void store_piece_finish(struct store_piece *p); /* of either */
-void store_open_begin(void *store); /* folder, complete file or .part with its lock and map: fills opening */
-void store_open_end(void *store);   /* the map is written, an old .part replaced */
+void store_open_begin(void *store);  /* folder, complete file or .part with its lock and map: fills opening */
+void store_open_end(void *store);    /* the map is written, unless another manifest's .part is still there */
+void store_open_settle(void *store); /* that one is replaced */
 void store_look_room(void *store);
 
 #endif

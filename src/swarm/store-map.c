@@ -29,16 +29,29 @@ static char *map_text(const struct manifest *m, const struct bits *had, size_t *
     return text;
 }
 
-int store_map_write(struct store_map *map, int dir, const char *name, const struct manifest *m, const struct bits *had)
+static char *new_name(const char *name)
+{
+    return xasprintf("%s.new", name);
+}
+
+void store_map_drop_new(int dir, const char *name)
+{
+    char *beside = new_name(name);
+
+    unlinkat(dir, beside, 0);
+    free(beside);
+}
+
+int store_map_write_new(struct store_map *map, int dir, const char *name, const struct manifest *m,
+                        const struct bits *had)
 {
     size_t bits, len;
-    char *text = map_text(m, had, &bits, &len), *beside = xasprintf("%s.new", name);
+    char *text = map_text(m, had, &bits, &len), *beside = new_name(name);
     int error = 0, fd;
 
     unlinkat(dir, beside, 0); /* of a process that was killed; a link is not followed */
     fd = openat(dir, beside, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (fd < 0 || store_io_write(fd, text, len, 0) != 0 || fsync(fd) != 0 || renameat(dir, beside, dir, name) != 0 ||
-        fsync(dir) != 0)
+    if (fd < 0 || store_io_write(fd, text, len, 0) != 0 || fsync(fd) != 0)
         error = errno;
     if (error == 0) {
         store_map_close(map);
@@ -51,6 +64,31 @@ int store_map_write(struct store_map *map, int dir, const char *name, const stru
     free(beside);
     errno = error;
     return error == 0 ? 0 : -1;
+}
+
+int store_map_take_new(int dir, const char *name)
+{
+    char *beside = new_name(name);
+    int error = renameat(dir, beside, dir, name) == 0 && fsync(dir) == 0 ? 0 : errno;
+
+    free(beside);
+    errno = error;
+    return error == 0 ? 0 : -1;
+}
+
+int store_map_write(struct store_map *map, int dir, const char *name, const struct manifest *m, const struct bits *had)
+{
+    int error;
+
+    if (store_map_write_new(map, dir, name, m, had) != 0)
+        return -1;
+    if (store_map_take_new(dir, name) == 0)
+        return 0;
+    error = errno;
+    store_map_close(map);
+    store_map_drop_new(dir, name);
+    errno = error;
+    return -1;
 }
 
 int store_map_note(const struct store_map *map, size_t piece, bool had)
@@ -108,7 +146,7 @@ bool store_map_read(int dir, const char *name, const struct manifest *mine, stru
     bool ok = text != NULL && sscanf(text, FIRST_LINE "id %64[0-9a-f]\npieces %6zu\n%n", id, &n, &head) == 2 &&
               head > 0 && n <= MANIFEST_PIECES_MAX && read_bits(&found, text + head, n);
 
-    if (ok && strcmp(id, mine->id) != 0) {
+    if (ok && (!mine || strcmp(id, mine->id) != 0)) {
         const char *json = text + head + n + 1;
 
         m = manifest_parse(json, len - (size_t)(json - text), NULL);
@@ -125,4 +163,17 @@ bool store_map_read(int dir, const char *name, const struct manifest *mine, stru
     *had = found;
     *other = m;
     return true;
+}
+
+void store_map_find_new(int dir, const char *name)
+{
+    char *beside = new_name(name);
+    struct manifest *whose = NULL;
+    struct bits had = {0};
+
+    if (!store_map_read(dir, beside, NULL, &had, &whose) || store_map_take_new(dir, name) != 0)
+        unlinkat(dir, beside, 0);
+    bits_finish(&had);
+    manifest_destroy(whose);
+    free(beside);
 }

@@ -109,7 +109,10 @@ static int begin_replacing(struct store *s)
 {
     s->opening.old_fd = s->fd;
     s->fd = -1;
-    return open_part(s, s->new_name);
+    if (open_part(s, s->new_name) != 0)
+        return -1;
+    s->opening.replacing = true;
+    return 0;
 }
 
 static int set_size(struct store *s, const struct stat *st)
@@ -124,17 +127,37 @@ static int set_size(struct store *s, const struct stat *st)
     return failed(s, errno, "could not be made as long as the model");
 }
 
+/* Of a process that was killed; who has the lock of the .part owns it.  As long as there is a .part.new it had not
+ * replaced the .part, nor its map; with none a new map is that of the .part. */
+static void clear_up(struct store *s)
+{
+    struct stat st;
+
+    if (fstatat(s->dir_fd, s->new_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        store_map_find_new(s->dir_fd, s->map_name);
+        return;
+    }
+    store_map_drop_new(s->dir_fd, s->map_name); /* in that order */
+    unlinkat(s->dir_fd, s->new_name, 0);
+}
+
 static int prepare(struct store *s)
 {
     struct store_opening *o = &s->opening;
     struct bits had = {0};
     struct stat st;
     int rc = 0;
-    bool mapped = store_map_read(s->dir_fd, s->map_name, s->manifest, &had, &o->old);
+    bool mapped;
 
-    unlinkat(s->dir_fd, s->new_name, 0); /* of a process that was killed: who has the lock of the .part owns it */
+    clear_up(s);
+    mapped = store_map_read(s->dir_fd, s->map_name, s->manifest, &had, &o->old);
     if (fstat(s->fd, &st) != 0) {
         rc = failed(s, errno, "could not be looked at");
+    } else if (o->old && st.st_size == 0) { /* it was just made: the map is of one that is gone */
+        manifest_destroy(o->old);
+        o->old = NULL;
+        bits_finish(&had);
+        had = (struct bits){0};
     } else if (o->old) {
         o->old_had = had;
         had = (struct bits){0};
@@ -217,10 +240,27 @@ void store_open_end(void *store)
             store_part_save(s->manifest, s->path);
         return;
     }
-    if (store_map_write(&s->map, s->dir_fd, s->map_name, s->manifest, &s->opening.good) != 0)
+    if (!s->opening.replacing && store_map_write(&s->map, s->dir_fd, s->map_name, s->manifest, &s->opening.good) != 0)
         failed(s, errno, "the map beside it could not be written");
-    else if (s->opening.old && renameat(s->dir_fd, s->new_name, s->dir_fd, s->part_name) != 0)
-        failed(s, errno, "could not be renamed");
     else
         release_rest(s);
+}
+
+/* Wherever this is ended, the next start (clear_up) finds a .part with the map that belongs to it. */
+void store_open_settle(void *store)
+{
+    struct store *s = store;
+    struct store_call *c = &s->settling;
+
+    if (store_map_write_new(&s->map, s->dir_fd, s->map_name, s->manifest, &s->opening.good) != 0) {
+        c->result = store_part_error(s->dir_fd, s->part, errno, "the map beside it could not be written", &c->why);
+        return;
+    }
+    if (renameat(s->dir_fd, s->new_name, s->dir_fd, s->part_name) != 0) {
+        c->result = store_part_error(s->dir_fd, s->part, errno, "could not be replaced", &c->why);
+        return;
+    }
+    s->opening.replacing = false;
+    if (fsync(s->dir_fd) != 0 || store_map_take_new(s->dir_fd, s->map_name) != 0)
+        c->result = store_part_error(s->dir_fd, s->part, errno, "the map beside it could not be renamed", &c->why);
 }

@@ -60,6 +60,16 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+/* Another manifest's .part was not replaced: what was to take its place goes, while that one is still locked. */
+static void drop_new(struct store *s)
+{
+    if (!s->opening.replacing)
+        return;
+    s->opening.replacing = false;
+    store_map_drop_new(s->dir_fd, s->map_name);
+    unlinkat(s->dir_fd, s->new_name, 0);
+}
+
 /* No job uses them any more. */
 static void close_all(struct store *s)
 {
@@ -68,6 +78,7 @@ static void close_all(struct store *s)
     while ((src = TAILQ_FIRST(&s->sources)))
         store_source_free(src);
     store_map_close(&s->map);
+    drop_new(s);
     close_fd(&s->opening.old_fd);
     close_fd(&s->opening.whole_fd);
     close_fd(&s->fd);
@@ -92,10 +103,12 @@ static void unref(struct store *s)
     manifest_destroy(s->opening.old);
     manifest_destroy(s->manifest);
     free(s->opening.call.why);
+    free(s->settling.why);
     free(s->landing.why);
     free(s->dir);
     free(s->path);
     free(s->part);
+    free(s->part_new);
     free(s->part_name);
     free(s->map_name);
     free(s->new_name);
@@ -333,7 +346,11 @@ static void landed(void *arg)
 void store_land(struct store *s, store_cb *done, void *arg)
 {
     s->landing = (struct store_call){.result = STORE_OK, .done = done, .arg = arg};
-    if (!bits_full(&s->share->have)) {
+    if (s->opening.replacing) {
+        s->landing.result = STORE_FAILED;
+        cause_set(&s->landing.why, "%s is still that of another model", s->part);
+        store_run(s, NULL, landed, s);
+    } else if (!bits_full(&s->share->have)) {
         s->landing.result = STORE_FAILED;
         cause_set(&s->landing.why, "%s: pieces are missing", s->part);
         store_run(s, NULL, landed, s);
@@ -344,7 +361,7 @@ void store_land(struct store *s, store_cb *done, void *arg)
 
 void store_discard(struct store *s)
 {
-    if (s->complete || !s->share || s->share->have.count > 0)
+    if (s->complete || !s->share || s->share->have.count > 0 || s->opening.replacing)
         return;
     unlinkat(s->dir_fd, s->part_name, 0);
     unlinkat(s->dir_fd, s->map_name, 0);
@@ -375,7 +392,6 @@ static void opened(void *arg)
     struct store_call call = s->opening.call;
 
     s->opening.call = (struct store_call){.result = STORE_OK};
-    close_fd(&s->opening.old_fd);
     call.done(call.arg, call.result, call.why ? call.why : "");
     free(call.why);
 }
@@ -385,6 +401,28 @@ static void end_opening(struct store *s)
     bits_copy(&s->opening.good, &s->share->have);
     s->complete = s->opening.whole;
     store_run(s, store_open_end, opened, s);
+}
+
+static void settled(void *arg)
+{
+    struct store *s = arg;
+    struct store_call call = s->settling;
+
+    s->settling = (struct store_call){.result = STORE_OK};
+    if (!s->opening.replacing && s->opening.old_fd >= 0) {
+        close_fd(&s->opening.old_fd);
+        free(s->share->path);
+        s->share->path = xstrdup(s->part);
+    }
+    call.done(call.arg, call.result, call.why ? call.why : "");
+    free(call.why);
+}
+
+void store_settle(struct store *s, store_cb *done, void *arg)
+{
+    s->settling = (struct store_call){.result = STORE_OK, .done = done, .arg = arg};
+    bits_copy(&s->opening.good, &s->share->have);
+    store_run(s, s->opening.replacing ? store_open_settle : NULL, settled, s);
 }
 
 static void after_old(void *arg, enum store_result result, const char *why)
@@ -473,7 +511,7 @@ static void begun(void *arg)
         opened(s);
         return;
     }
-    s->share = share_create(s->manifest, o->whole ? s->path : s->part, fd);
+    s->share = share_create(s->manifest, o->whole ? s->path : o->replacing ? s->part_new : s->part, fd);
     if (o->whole && o->check.count == 0) { /* known to be right */
         for (size_t i = 0; i < s->manifest->n_pieces; i++)
             share_set_have(s->share, i);
@@ -502,6 +540,7 @@ struct store *store_open(struct event_base *base, struct crew *crew, struct mani
     s->dir = xstrdup(o->dir);
     s->path = xasprintf("%s/%s", o->dir, m->filename);
     s->part = xasprintf("%s.part", s->path);
+    s->part_new = xasprintf("%s.new", s->part);
     s->part_name = xasprintf("%s.part", m->filename);
     s->map_name = xasprintf("%s.part.map", m->filename);
     s->new_name = xasprintf("%s.part.new", m->filename);

@@ -29,17 +29,22 @@ struct store_opts {
 
 /* Opens DIR/FILENAME.part (or makes it, as long as the model, sparse) and its map DIR/FILENAME.part.map, which is only
  * ever a hint: every piece that it names is hashed again before it counts.  A .part of another manifest is not
- * touched: its pieces of the same hash are taken over and it is then replaced.  A complete file of that name
- * with the same content is success at once (store_complete); one with another content is an error that says so.
- * Two processes never work on one .part: the second gets an error that names the first (a lock that the kernel drops
- * with its holder).  done is called once, never before this returns; on anything but STORE_OK destroy the store. */
+ * touched: its pieces of the same hash are taken over into DIR/FILENAME.part.new, and store_settle then replaces it.  A
+ * complete file of that name with the same content is success at once (store_complete); one with another content is an
+ * error that says so.  Two processes never work on one .part: the second gets an error that names the first (a lock
+ * that the kernel drops with its holder).  done is called once, never before this returns; on anything but STORE_OK
+ * destroy the store. */
 struct store *store_open(struct event_base *base, struct crew *crew, struct manifest *m, const struct store_opts *o,
                          store_cb *done, void *arg);
+/* The pull is wanted: a .part of another manifest goes, and what is filled gets its name and its map.  Until then, and
+ * where it fails, that one is as it was, and all of this goes with the store.  Without it nothing lands.  Not while
+ * anything else is under way.  Where there is no such .part it does nothing. */
+void store_settle(struct store *s, store_cb *done, void *arg);
 /* Before it is destroyed, right after its opening: a .part that has no piece is removed with its map. */
 void store_discard(struct store *s);
 /* Waits for what the disk is doing, a block or so; a landing under way goes on by itself.  The .part and its map stay
- * otherwise.  Each store_write and store_check that has not been told of is told STORE_FAILED, inside this or later; of
- * all other calls nothing is heard.  NULL is fine; not inside a callback. */
+ * otherwise (see store_settle).  Each store_write and store_check that has not been told of is told STORE_FAILED,
+ * inside this or later; of all other calls nothing is heard.  NULL is fine; not inside a callback. */
 void store_destroy(struct store *s);
 
 struct share *store_share(struct store *s);    /* what is had so far; the store's, until store_destroy */

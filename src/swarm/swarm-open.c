@@ -115,6 +115,24 @@ static void copy_next(struct swarm_pull *p)
     store_take_local(p->item->store, from->manifest, from->path, &promised, on_copied, p);
 }
 
+static void take_store(struct swarm_pull *p)
+{
+    p->item = swarm_item_add(p->swarm, store_share(p->store), p->store);
+    p->item->pull = p;
+    p->store = NULL;
+    copy_next(p);
+}
+
+static void on_settled(void *arg, enum store_result result, const char *why)
+{
+    struct swarm_pull *p = arg;
+    if (result == STORE_OK)
+        pull_then(p, take_store);
+    else
+        pull_end(p, false, NULL, why);
+}
+
+/* While the head is read, which layers need what is not known, nor what it takes: another model's .part stays. */
 static void begin(struct swarm_pull *p)
 {
     struct swarm_estimate e;
@@ -126,10 +144,10 @@ static void begin(struct swarm_pull *p)
         free(why);
         return;
     }
-    p->item = swarm_item_add(p->swarm, store_share(p->store), p->store);
-    p->item->pull = p;
-    p->store = NULL;
-    copy_next(p);
+    if (p->head)
+        take_store(p);
+    else
+        store_settle(p->store, on_settled, p);
 }
 
 static void on_library(void *arg, struct library_found *found)

@@ -1,5 +1,6 @@
 """With another version of a model on the disk only what differs is fetched, and what that is, is told before."""
 import filecmp
+import hashlib
 import os
 import shutil
 import tempfile
@@ -100,11 +101,9 @@ def _(t):
     t.check(not os.path.exists(os.path.join(dest, "new.gguf")), "it is there")
 
 
-@test("the .part of another version is taken over, and replaced")
-def _(t):
-    path, manifest = new_version(t, name="old.gguf", template="another")
-    old, new = t.own(FakePeer(OLD_MANIFEST, OLD)), t.own(FakePeer(manifest, path))
-    dest = tempfile.mkdtemp(dir=t.folder)
+def part_of_old(t):
+    """A folder with a .part of the old version, the pieces that it has, and the peer that they came from."""
+    old, dest = t.own(FakePeer(OLD_MANIFEST, OLD)), tempfile.mkdtemp(dir=t.folder)
     old.limit = 60 * MIB
     p = pull(t, OLD_MANIFEST["id"], [old], dest, "--no-local")
     wait_until("a part of it", lambda: sum(old.sent.values()) >= 40 * MIB, 30)
@@ -112,6 +111,42 @@ def _(t):
     with open(os.path.join(dest, "old.gguf.part.map")) as f:
         had = {i for i, c in enumerate(f.read().split("\n")[3]) if c == "1"}
     t.check(had, "nothing was had at that moment")
+    return dest, had, old
+
+
+def contents(folder):
+    """By name, what is in the files of a folder."""
+    found = {}
+    for name in os.listdir(folder):
+        with open(os.path.join(folder, name), "rb") as f:
+            found[name] = hashlib.sha256(f.read()).hexdigest()
+    return found
+
+
+@test("an estimate leaves the .part of another version as it is, and its pull goes on from there")
+def _(t):
+    path, manifest = new_version(t, name="old.gguf", template="another")
+    new = t.own(FakePeer(manifest, path))
+    dest, had, old = part_of_old(t)
+    before = contents(dest)
+    for more in ([], ["--layers", "2-3"]):
+        p = pull(t, manifest["id"], [new], dest, "--no-local", "--estimate", *more)
+        estimate = event(p, "estimate")
+        t.equal(p.wait(20), 0)
+        t.check(more or estimate["have"] > 0, "nothing of the .part would be of use: %s" % estimate)
+        t.equal(contents(dest), before)
+    old.reset()
+    old.limit = None
+    t.equal(finish(t, pull(t, OLD_MANIFEST["id"], [old], dest, "--no-local"))["event"], "done")
+    t.equal(set(old.reset()) & had, set(), "pieces that were here came again")
+    t.check(filecmp.cmp(OLD, os.path.join(dest, "old.gguf"), shallow=False), "the file differs")
+
+
+@test("the .part of another version is taken over, and replaced")
+def _(t):
+    path, manifest = new_version(t, name="old.gguf", template="another")
+    new = t.own(FakePeer(manifest, path))
+    dest, had, _ = part_of_old(t)
     t.equal(finish(t, pull(t, manifest["id"], [new], dest, "--no-local"))["event"], "done")
     again = {manifest["pieces"][i]["sha256"] for i in new.reset()}
     t.equal(again & {OLD_MANIFEST["pieces"][i]["sha256"] for i in had}, set(), "pieces that were here came again")

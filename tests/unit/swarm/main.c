@@ -28,8 +28,8 @@ extern const struct CMUnitTest manifest_tests[], manifest_cut_tests[], manifest_
 extern const size_t manifest_count, manifest_cut_count, manifest_make_count;
 extern const struct CMUnitTest server_tests[];
 extern const size_t server_count;
-extern const struct CMUnitTest share_tests[], store_tests[];
-extern const size_t share_count, store_count;
+extern const struct CMUnitTest share_tests[], store_tests[], store_replace_tests[];
+extern const size_t share_count, store_count, store_replace_count;
 extern const struct CMUnitTest transfer_tests[];
 extern const size_t transfer_count;
 extern const struct CMUnitTest web_file_tests[], what_tests[];
@@ -61,6 +61,7 @@ int main(void)
     add(server_tests, server_count);
     add(share_tests, share_count);
     add(store_tests, store_count);
+    add(store_replace_tests, store_replace_count);
     add(transfer_tests, transfer_count);
     add(web_file_tests, web_file_count);
     add(what_tests, what_count);

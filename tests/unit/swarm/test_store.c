@@ -1,206 +1,9 @@
 /* A store with real files: what is written comes together, what is wrong never counts, and nothing else is touched. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "store-rig.h"
 
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <event2/event.h>
-#include <openssl/evp.h>
-
-#include <cmocka.h>
-
-#include "base/mem.h"
-#include "swarm/manifest-make.h"
-#include "swarm/store-io.h"
-#include "swarm/store.h"
-
-enum { PIECES = 6, PIECE = 96 * 1024 + 32, TOTAL = PIECES * PIECE };
-
-struct fixture {
-    struct event_base *base;
-    struct crew *crew;
-    char dir[128];
-    unsigned char *data; /* TOTAL bytes */
-    struct manifest *m;
-    struct store *s;
-    /* Of the last call. */
-    unsigned ended;
-    enum store_result result;
-    char why[512];
-};
-
-static unsigned char *some_bytes(size_t len, uint64_t seed)
-{
-    unsigned char *p = xmalloc(len);
-
-    for (size_t i = 0; i < len; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        p[i] = (unsigned char)(seed >> 56);
-    }
-    return p;
-}
-
-static struct manifest *manifest_of(const unsigned char *data, const char *name)
-{
-    struct manifest *m = xcalloc(1, sizeof(*m));
-
-    m->filename = xstrdup(name);
-    m->total_size = TOTAL;
-    m->piece_size = MANIFEST_PIECE_SIZE;
-    m->n_pieces = PIECES;
-    m->piece = xcalloc(PIECES, sizeof(*m->piece));
-    m->parameters = m->context_length = -1;
-    for (size_t i = 0; i < PIECES; i++) {
-        m->piece[i].offset = i * PIECE;
-        m->piece[i].size = PIECE;
-        EVP_Digest(data + i * PIECE, PIECE, m->piece[i].sha256, NULL, EVP_sha256(), NULL);
-    }
-    manifest_seal(m);
-    return m;
-}
-
-static int set_up(void **state)
-{
-    struct fixture *f = xcalloc(1, sizeof(*f));
-
-    f->base = event_base_new();
-    f->crew = crew_create(f->base, 2);
-    snprintf(f->dir, sizeof(f->dir), "/tmp/store-XXXXXX");
-    assert_non_null(mkdtemp(f->dir));
-    setenv("XDG_CACHE_HOME", f->dir, 1);
-    f->data = some_bytes(TOTAL, 1);
-    f->m = manifest_of(f->data, "m.gguf");
-    *state = f;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct fixture *f = *state;
-    char *command = xasprintf("rm -rf %s", f->dir);
-
-    store_destroy(f->s);
-    crew_destroy(f->crew);
-    event_base_free(f->base);
-    manifest_destroy(f->m);
-    assert_int_equal(system(command), 0);
-    free(command);
-    free(f->data);
-    free(f);
-    return 0;
-}
-
-static void ended(void *arg, enum store_result result, const char *why)
-{
-    struct fixture *f = arg;
-
-    f->ended++;
-    f->result = result;
-    snprintf(f->why, sizeof(f->why), "%s", why);
-    assert_int_equal(result == STORE_OK, why[0] == '\0');
-}
-
-/* The result of the n-th call from now. */
-static enum store_result wait_for(struct fixture *f, unsigned n)
-{
-    f->ended = 0;
-    while (f->ended < n)
-        assert_int_equal(event_base_loop(f->base, EVLOOP_ONCE), 0);
-    return f->result;
-}
-
-static enum store_result open_want(struct fixture *f, struct manifest *m, const struct bits *want)
-{
-    store_destroy(f->s);
-    f->s = store_open(f->base, f->crew, m, &(struct store_opts){.dir = f->dir, .want = want}, ended, f);
-    return wait_for(f, 1);
-}
-
-static enum store_result open_again(struct fixture *f)
-{
-    return open_want(f, f->m, NULL);
-}
-
-static enum store_result write_bytes(struct fixture *f, size_t piece, uint64_t at, const void *data, size_t len)
-{
-    store_write(f->s, piece, at, xmemdup(data, len), len, ended, f);
-    return wait_for(f, 1);
-}
-
-static enum store_result write_part(struct fixture *f, size_t piece, uint64_t at, size_t len)
-{
-    return write_bytes(f, piece, at, f->data + piece * PIECE + at, len);
-}
-
-static enum store_result check(struct fixture *f, size_t piece)
-{
-    store_check(f->s, piece, ended, f);
-    return wait_for(f, 1);
-}
-
-static void fill(struct fixture *f, size_t piece)
-{
-    assert_int_equal(write_part(f, piece, 0, PIECE), STORE_OK);
-    assert_int_equal(check(f, piece), STORE_OK);
-}
-
-static enum store_result land(struct fixture *f)
-{
-    store_land(f->s, ended, f);
-    return wait_for(f, 1);
-}
-
-static size_t have(const struct fixture *f)
-{
-    return store_share(f->s)->have.count;
-}
-
-static char *path_of(const struct fixture *f, const char *name)
-{
-    static char path[256];
-
-    snprintf(path, sizeof(path), "%s/%s", f->dir, name);
-    return path;
-}
-
-static bool there(const struct fixture *f, const char *name)
-{
-    struct stat st;
-
-    return lstat(path_of(f, name), &st) == 0;
-}
-
-static void put_file(const struct fixture *f, const char *name, const void *data, size_t len)
-{
-    int fd = open(path_of(f, name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-
-    assert_true(fd >= 0);
-    assert_int_equal(store_io_write(fd, data, len, 0), 0);
-    close(fd);
-}
-
-static void assert_file(const struct fixture *f, const char *name, const void *data, size_t len)
-{
-    unsigned char *now = xmalloc(len);
-    struct stat st;
-    int fd = open(path_of(f, name), O_RDONLY);
-
-    assert_true(fd >= 0);
-    assert_int_equal(fstat(fd, &st), 0);
-    assert_int_equal(st.st_size, len);
-    assert_int_equal(store_io_read(fd, now, len, 0), 0);
-    assert_memory_equal(now, data, len);
-    close(fd);
-    free(now);
-}
 
 /* Bytes in any order, in pieces of any order, twice over: the file is right, and stands under its name alone. */
 static void any_order_comes_together(void **state)
@@ -543,40 +346,6 @@ static void pieces_of_local_files_are_copied(void **state)
     free(old);
 }
 
-/* The .part of another version under the same name: what is of use of it is kept, then it is replaced. */
-static void another_part_is_taken_over(void **state)
-{
-    struct fixture *f = *state;
-    unsigned char *changed = xmemdup(f->data, TOTAL);
-    struct manifest *m;
-
-    memset(changed, 1, 100); /* the head is another one */
-    m = manifest_of(changed, "m.gguf");
-    assert_int_equal(open_again(f), STORE_OK);
-    fill(f, 0);
-    fill(f, 2);
-    fill(f, 3);
-    put_file(f, "m.gguf.part.new", "killed while it took over", 20);
-    assert_int_equal(open_want(f, m, NULL), STORE_OK);
-    assert_int_equal(have(f), 2);
-    assert_false(there(f, "m.gguf.part.new"));
-    assert_int_equal(write_bytes(f, 0, 0, changed, PIECE), STORE_OK);
-    assert_int_equal(check(f, 0), STORE_OK);
-    put_file(f, "m.gguf.part.new", "killed while it took over", 20);
-    assert_int_equal(open_want(f, m, NULL), STORE_OK);
-    assert_int_equal(have(f), 3);
-    assert_false(there(f, "m.gguf.part.new"));
-    fill(f, 1);
-    fill(f, 4);
-    fill(f, 5);
-    assert_int_equal(land(f), STORE_OK);
-    assert_file(f, "m.gguf", changed, TOTAL);
-    store_destroy(f->s);
-    f->s = NULL;
-    manifest_destroy(m);
-    free(changed);
-}
-
 static void some_pieces_never_land(void **state)
 {
     struct fixture *f = *state;
@@ -603,15 +372,6 @@ static void some_pieces_never_land(void **state)
     assert_int_equal(st.st_size, TOTAL);
     assert_true(st.st_blocks * 512 < 3 * PIECE); /* the rest is holes */
     bits_finish(&want);
-}
-
-static void limit_files(rlim_t bytes)
-{
-    struct rlimit limit;
-
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
-    limit.rlim_cur = bytes;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 }
 
 /* A limit on the size of files stands for a full disk: an error of the same kind, without a file system of our own. */
@@ -707,8 +467,6 @@ static void destroyed_while_it_lands(void **state)
     assert_file(f, "m.gguf", f->data, TOTAL);
 }
 
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
-
 const struct CMUnitTest store_tests[] = {
     TEST(any_order_comes_together),
     TEST(many_calls_at_once_keep_their_order),
@@ -721,7 +479,6 @@ const struct CMUnitTest store_tests[] = {
     TEST(what_is_planted_for_a_manifest_is_left_alone),
     TEST(a_complete_file_is_success),
     TEST(pieces_of_local_files_are_copied),
-    TEST(another_part_is_taken_over),
     TEST(some_pieces_never_land),
     TEST(a_full_disk_loses_nothing),
     TEST(folders_are_made),
