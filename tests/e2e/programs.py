@@ -244,9 +244,17 @@ class Worker(Process):
         return self
 
     def server_pid(self):
-        """The RPC server that runs now: the child of the one that listens."""
-        with open("/proc/%d/task/%d/children" % (self.pid, self.pid)) as f:
-            return int(f.read().split()[0])
+        """The RPC server that runs now: the child of the one that listens, but for the one that checks the cache, which is
+        nicer (after its first moment)."""
+        def child():
+            with open("/proc/%d/task/%d/children" % (self.pid, self.pid)) as f:
+                children = [int(word) for word in f.read().split()]
+            plain = []
+            for pid in children:
+                with contextlib.suppress(ProcessLookupError):
+                    plain += [pid] if os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, self.pid) else []
+            return plain[0] if len(plain) == 1 else None
+        return wait_until("the worker to have one server", child, 20)
 
 
 class LlamaServer(Server):
