@@ -57,6 +57,7 @@ struct swarm_peer {
     int64_t rtt_us;   /* least time to the first byte of a reply, -1 unknown */
     unsigned corrupt; /* wrong pieces */
     unsigned lies;    /* pieces that it said to have and had not */
+    unsigned stuck;   /* pieces that it held up while nobody else might send them */
     bool doubted;     /* had a part in a wrong piece with others: gets whole pieces alone, so that a liar is seen */
 };
 

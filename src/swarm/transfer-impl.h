@@ -42,7 +42,10 @@ struct part {
     struct swarm_peer *lead; /* who sends it from the front on; NULL: nobody now */
     bool alone;              /* all of it must come from one peer */
     bool checking;
-    uint32_t shun; /* serial of the peer that sent it wrong or went silent: others go first; 0 none */
+    uint32_t led;     /* serial of the last that led it; 0 none has */
+    int64_t moved_us; /* when the last block came, or another peer began to lead it */
+    unsigned stuck;   /* times that it was taken from one who held it up */
+    uint32_t shun;    /* serial of the peer that sent it wrong or went silent: others go first; 0 none */
     struct block block[PART_BLOCKS];
 };
 

@@ -2,13 +2,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "swarm/transfer-impl.h"
 
 enum {
-    FULL_RETRY_US = 3000000, /* how soon it is tried again whether the disk has room */
-    CORRUPT_MAX = 2,         /* wrong pieces, and its sender is banned */
+    FULL_RETRY_US = 3000000,  /* how soon it is tried again whether the disk has room */
+    CORRUPT_MAX = 2,          /* wrong pieces, and its sender is banned */
+    STUCK_LEAST_US = 5000000, /* without a block, and a piece is taken from its sender: four times what another would */
+    STUCK_MOST_US = 30000000, /* take for all of it, and each time that this happens to a piece twice as long */
+    STUCK_DOUBLED = 6,
 };
 
 uint64_t part_block_size(const struct part *part, unsigned block)
@@ -39,6 +43,7 @@ struct part *part_begin(struct transfer *t, size_t piece)
     part->transfer = t;
     part->piece = piece;
     part->serial = ++t->serial;
+    part->moved_us = clock_us();
     part->size = t->o.manifest->piece[piece].size;
     part->n = part->n_free = (unsigned)((part->size + BLOCK - 1) / BLOCK);
     TAILQ_INSERT_TAIL(&t->parts, part, entry);
@@ -71,6 +76,10 @@ void part_lead(struct part *part, struct swarm_peer *p)
         part_leave(p->part, p);
     part->lead = p;
     p->part = part;
+    if (part->led != p->serial) {
+        part->led = p->serial;
+        part->moved_us = clock_us();
+    }
     if (p->doubted)
         part->alone = true;
     tell_asked(part);
@@ -123,6 +132,8 @@ static void start_again(struct part *part)
     part->n_free = part->n;
     part->n_here = part->n_written = 0;
     part->checking = false;
+    part->led = 0;
+    part->moved_us = clock_us();
     part->serial = ++part->transfer->serial; /* writes that are still under way are of no account */
     if (part->lead && part->lead->part == part)
         part->lead->part = NULL;
@@ -300,6 +311,7 @@ void part_put(struct part *part, unsigned block, char *data, struct swarm_peer *
     }
     b->state = BLOCK_HERE;
     b->sender = from->serial;
+    part->moved_us = clock_us();
     part->n_here++;
     bool doubled = b->askers > 1;
     store_write(t->o.store, part->piece, (uint64_t)block * BLOCK, data, len, on_written, job_add(part, block, len));
@@ -321,22 +333,88 @@ static bool is_stranded(const struct part *part)
         part->n_fetches > 0)
         return false;
     TAILQ_FOREACH(p, &part->transfer->peers, entry)
-    if (p->state == SWARM_PEER_UP && p->serial != part->shun && only_of(part, p))
+    if (p->state == SWARM_PEER_UP && p->serial != part->shun && bits_has(&p->have, part->piece) && only_of(part, p))
         return false;
     return true;
 }
 
+/* A peer that has the piece and may not help whoever holds it: of several the one that has held up the fewest, then the
+ * fastest.  NULL: there is none. */
+static struct swarm_peer *rescuer(const struct part *part)
+{
+    struct swarm_peer *p, *best = NULL;
+    bool apart = part->alone || (part->lead && part->lead->doubted);
+    TAILQ_FOREACH(p, &part->transfer->peers, entry)
+    {
+        if (p->state != SWARM_PEER_UP || p == part->lead || !bits_has(&p->have, part->piece))
+            continue;
+        if (!(apart || p->doubted) || (p->serial == part->led && part_allows(part, p, false)))
+            continue;
+        if (!best || p->stuck < best->stuck || (p->stuck == best->stuck && p->speed > best->speed))
+            best = p;
+    }
+    return best;
+}
+
+/* For how long no block of it may come before it is given to that peer, microseconds. */
+static double stuck_us(const struct part *part, const struct swarm_peer *other)
+{
+    const struct transfer *t = part->transfer;
+    double us = other->speed > 0 ? 4e6 * (double)part->size / other->speed : STUCK_MOST_US;
+    us = us < STUCK_LEAST_US ? STUCK_LEAST_US : us > STUCK_MOST_US ? STUCK_MOST_US : us;
+    us *= 1u << (part->stuck < STUCK_DOUBLED ? part->stuck : STUCK_DOUBLED);
+    if (t->o.download_limit > 0)
+        us += 1e6 * BLOCK * (double)(t->n_fetches + 1) / (double)t->o.download_limit;
+    return us;
+}
+
+/* One that may come from one peer only, who sends nothing of it or next to nothing, whatever he says meanwhile. */
+static struct swarm_peer *is_stuck(const struct part *part, int64_t now)
+{
+    if (part->led == 0 || part->checking || part->n_here == part->n || part->n_here != part->n_written ||
+        now - part->moved_us < STUCK_LEAST_US)
+        return NULL;
+    struct swarm_peer *other = rescuer(part);
+    return other && (double)(now - part->moved_us) > stuck_us(part, other) ? other : NULL;
+}
+
+static void lose(struct part *part)
+{
+    struct transfer *t = part->transfer;
+    for (unsigned i = 0; i < part->n; i++)
+        t->wasted += part->block[i].state == BLOCK_HERE ? part_block_size(part, i) : 0;
+    store_forget(t->o.store, part->piece);
+    start_again(part);
+}
+
+static void hand_over(struct part *part, struct swarm_peer *to)
+{
+    struct swarm_peer *p;
+    uint32_t from = part->led;
+    TAILQ_FOREACH(p, &part->transfer->peers, entry)
+    if (p->serial == from) {
+        p->stuck++;
+        log_info("swarm: %s holds piece %zu of %s up", p->address, part->piece, part->transfer->o.manifest->filename);
+    }
+    part->shun = from;
+    part->stuck++;
+    lose(part);
+    if (!to->part || to->part->n_free == 0)
+        part_lead(part, to);
+}
+
 void part_tick(struct transfer *t)
 {
-    struct part *part;
-    TAILQ_FOREACH(part, &t->parts, entry)
-    {
-        if (!is_stranded(part))
-            continue;
-        for (unsigned i = 0; i < part->n; i++)
-            t->wasted += part->block[i].state == BLOCK_HERE ? part_block_size(part, i) : 0;
-        store_forget(t->o.store, part->piece);
-        start_again(part);
+    struct part *part, *next;
+    if (t->full || t->over)
+        return;
+    for (part = TAILQ_FIRST(&t->parts); part; part = next) {
+        next = TAILQ_NEXT(part, entry);
+        struct swarm_peer *other = is_stuck(part, t->tick_us);
+        if (other)
+            hand_over(part, other);
+        else if (is_stranded(part))
+            lose(part);
     }
 }
 
@@ -354,6 +432,9 @@ void part_retry(struct transfer *t)
     free(t->why);
     t->why = NULL;
     TAILQ_FOREACH(part, &t->parts, entry)
-    if (part->n_written == part->n && !part->checking)
-        check(part);
+    {
+        part->moved_us = t->tick_us; /* nobody was asked meanwhile */
+        if (part->n_written == part->n && !part->checking)
+            check(part);
+    }
 }

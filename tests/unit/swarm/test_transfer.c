@@ -36,6 +36,7 @@ enum manner {
     SHORT,   /* sends half of what it was asked for and hangs up */
     BUSY,    /* 429, twice; then honest */
     WHOLE,   /* does not know of ranges */
+    SPOILER, /* wrong bytes, then no answer; asked from the front again, the right ones, then 429 for ever */
 };
 
 struct fake {
@@ -47,7 +48,7 @@ struct fake {
     char *first; /* line instead of its hello */
     struct httpd_request *stream[STREAMS], *held[HELD];
     size_t n_held;
-    unsigned asked, streams;
+    unsigned asked, streams, fronts; /* fronts: requests from the first byte of a piece on */
     uint64_t sent;
 };
 
@@ -111,7 +112,7 @@ static void send_bytes(struct fake *f, struct httpd_request *r, int status, cons
 {
     char *copy = xmemdup(data, len);
     f->sent += len;
-    if (f->manner == CORRUPT)
+    if (f->manner == CORRUPT || (f->manner == SPOILER && f->fronts == 1))
         copy[len / 2] ^= 1;
     if (f->manner == SHORT) {
         httpd_file_start(r, status, "application/octet-stream", len);
@@ -136,11 +137,14 @@ static void on_request(struct httpd_request *r, void *arg)
     uint64_t base = piece ? m->piece[n].offset : 0;
     f->asked++;
     assert_true(n < m->n_pieces);
-    if (f->manner == BUSY && f->asked < 3) {
+    if (range && strncmp(range, "bytes=0-", 8) == 0)
+        f->fronts++;
+    bool spoils = f->manner == SPOILER && (f->asked == 1 || (f->fronts == 2 && strncmp(range, "bytes=0-", 8) == 0));
+    if ((f->manner == BUSY && f->asked < 3) || (f->manner == SPOILER && f->fronts > 1 && !spoils)) {
         httpd_reply_error(r, 429, NULL, "busy", "later");
     } else if (f->manner == LIAR || (piece && !bits_has(&f->have, n))) {
         httpd_reply_error(r, 404, NULL, "not_had", "not here");
-    } else if (f->manner == SILENT) {
+    } else if (f->manner == SILENT || (f->manner == SPOILER && !spoils)) {
         assert_true(f->n_held < HELD);
         f->held[f->n_held] = r;
         httpd_on_close(r, on_held_close, &f->held[f->n_held++]);
@@ -387,9 +391,32 @@ static void a_corrupt_peer_is_banned_after_two(void **state)
     rig_finish(r);
 }
 
+static bool one_is_asked(struct rig *r)
+{
+    return r->fake[0].asked > 0;
+}
+
 static bool first_is_had(struct rig *r)
 {
     return bits_has(&store_share(r->store)->have, 0);
+}
+
+/* One that is mixed up with an honest peer in a wrong piece, gets it to send alone, and then never goes on. */
+static void who_sends_alone_holds_nothing_up(void **state)
+{
+    struct rig *r = rig_start(2, 8 * MIB);
+    (void)state;
+    for (size_t i = 0; i < 2; i++)
+        bits_set(&fake_start(r, i, i == 0 ? SPOILER : HONEST)->have, 1, false);
+    transfer_start(r, 0);
+    transfer_add_peer(r->transfer, r->fake[0].address, true);
+    assert_true(run_until(r, one_is_asked));
+    transfer_add_peer(r->transfer, r->fake[1].address, true);
+    assert_true(run_until(r, first_is_had));
+    assert_int_equal(r->fake[0].fronts, 2); /* it did get it to send alone */
+    assert_int_equal(seen(r, 1)->state, SWARM_PEER_UP);
+    assert_int_equal(seen(r, 1)->corrupt, 0);
+    rig_finish(r);
 }
 
 static bool three_are_had(struct rig *r)
@@ -438,11 +465,6 @@ static bool one_is_up(struct rig *r)
 {
     const struct swarm_view_peer *p = seen(r, 0);
     return p && p->state == SWARM_PEER_UP;
-}
-
-static bool one_is_asked(struct rig *r)
-{
-    return r->fake[0].asked > 0;
 }
 
 /* What a silent peer has before it is asked of others at the end. */
@@ -721,6 +743,7 @@ const struct CMUnitTest transfer_tests[] = {
     cmocka_unit_test(nothing_to_do_is_done_later),
     cmocka_unit_test(a_corrupt_peer_is_banned_after_two),
     cmocka_unit_test(the_liar_among_senders_is_found),
+    cmocka_unit_test(who_sends_alone_holds_nothing_up),
     cmocka_unit_test(a_peer_without_what_it_says_is_banned),
     cmocka_unit_test(a_silent_peer_holds_nothing_up),
     cmocka_unit_test(broken_replies_are_asked_for_again),
