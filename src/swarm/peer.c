@@ -76,6 +76,7 @@ void swarm_peer_destroy(struct swarm_peer *p)
     close_stream(p);
     bits_finish(&p->have);
     bits_finish(&p->fetching);
+    free(p->at);
     free(p->url);
     free(p);
 }

@@ -27,6 +27,8 @@ struct swarm_peer {
     uint32_t serial;             /* never used twice in a transfer */
     char address[SWARM_ADDRESS]; /* "HOST:PORT"; of a web server what fits of its URL */
     char *url;                   /* of the file on a web server; NULL: a peer */
+    char *at;                    /* where that has redirected to; NULL: nowhere, or that did not work out */
+    unsigned redirects;          /* on the way there */
     char id[SWARM_PEER_ID + 1];  /* "" before its hello */
     bool given;                  /* by the user */
     bool local;                  /* a loopback address */

@@ -13,7 +13,8 @@ enum {
     REST_US = 500000,      /* a peer is left alone after a request that came to nothing; doubled each time */
     REST_DOUBLED = 5,
     TROUBLES_MAX = 6, /* such requests in a row, and the connection is given up */
-    LIES_MAX = 4,     /* pieces that it said to have and had not, and it is banned */
+    REDIRECTS_MAX = 20,
+    LIES_MAX = 4, /* pieces that it said to have and had not, and it is banned */
 };
 
 static uint64_t offset_of(const struct fetch *f)
@@ -38,6 +39,7 @@ static void free_fetch(struct fetch *f)
     for (unsigned i = f->given; i < f->n; i++)
         free(f->data[i]);
     t->wasted += f->len + (uint64_t)(f->at - f->given) * BLOCK;
+    free(f->url);
     free(f);
 }
 
@@ -156,11 +158,42 @@ static void rest(struct swarm_peer *p, int64_t now)
     p->troubles++;
 }
 
-/* What a request that came to nothing says of the peer. */
-static void on_trouble(struct swarm_peer *p, size_t piece, const struct httpc_result *r)
+/* True: what it was for is asked for again, where a web server says that it lies.  *why: where that can't be followed,
+ * else NULL. */
+static bool redirected(const struct fetch *f, const struct httpc_result *r, const char **why)
+{
+    struct swarm_peer *p = f->peer;
+    bool away = (r->status >= 301 && r->status <= 303) || r->status == 307 || r->status == 308;
+    if (!p->url || r->error != HTTPC_OK || !away)
+        return false;
+    char *location = httpc_header(f->call, "Location");
+    char *to = location && f->redirects < REDIRECTS_MAX ? httpc_redirect(f->url, location) : NULL;
+    free(location);
+    if (!to) {
+        *why =
+            f->redirects < REDIRECTS_MAX ? "it redirects to what is no http or https URL" : "it redirects in circles";
+        return false;
+    }
+    free(p->at);
+    p->at = to;
+    p->redirects = f->redirects + 1;
+    return true;
+}
+
+/* An address that a server redirects to may be good for some time only: it is asked for a new one. */
+static void forget_redirect(struct swarm_peer *p)
+{
+    free(p->at);
+    p->at = NULL;
+    p->redirects = 0;
+}
+
+/* What a request that came to nothing says of the peer.  moved: it was for where a web server redirects to; why: in
+ * words, NULL: as the reply says. */
+static void on_trouble(struct swarm_peer *p, size_t piece, const struct httpc_result *r, bool moved, const char *why)
 {
     int64_t now = clock_us();
-    if ((r->status == 404 && said(r, "not_had")) || r->status == 416) {
+    if (!moved && ((r->status == 404 && said(r, "not_had")) || r->status == 416)) {
         swarm_peer_lacks(p, piece);
         if (++p->lies >= LIES_MAX)
             swarm_peer_ban(p, "it has not the pieces that it says it has");
@@ -177,12 +210,13 @@ static void on_trouble(struct swarm_peer *p, size_t piece, const struct httpc_re
         swarm_peer_ban(p, "it does not give parts of files");
         return;
     }
-    const char *why = r->error == HTTPC_OK ? "it does not answer as it should" : r->message;
+    if (!why)
+        why = r->error == HTTPC_OK ? "it does not answer as it should" : r->message;
     snprintf(p->why, sizeof p->why, "%.100s", why);
-    if (r->status == 401 || r->status == 403 || p->troubles > TROUBLES_MAX)
-        swarm_peer_down(p, r->status == 401   ? "it wants another token"
-                           : r->status == 403 ? "it does not serve this machine"
-                                              : why);
+    if (!moved && (r->status == 401 || r->status == 403))
+        swarm_peer_down(p, r->status == 401 ? "it wants another token" : "it does not serve this machine");
+    else if (p->troubles > TROUBLES_MAX)
+        swarm_peer_down(p, why);
 }
 
 static void on_done(void *arg, const struct httpc_result *r)
@@ -191,15 +225,22 @@ static void on_done(void *arg, const struct httpc_result *r)
     struct swarm_peer *p = f->peer;
     struct transfer *t = p->transfer;
     size_t piece = f->part->piece;
-    bool ok = r->error == HTTPC_OK && f->at == f->n;
+    bool ok = r->error == HTTPC_OK && f->at == f->n, moved = f->redirects > 0;
+    const char *why = NULL;
+    bool elsewhere = redirected(f, r, &why);
+    if (!ok && moved && !elsewhere) {
+        elsewhere = !p->at || strcmp(f->url, p->at) != 0; /* another request has told of it already */
+        if (!elsewhere)
+            forget_redirect(p);
+    }
     give_blocks(f);
     free_fetch(f);
     if (ok) {
         p->why[0] = '\0';
         if (p->most > 0 && ++p->most > PEER_FETCHES)
             p->most = 0; /* it has room again */
-    } else {
-        on_trouble(p, piece, r);
+    } else if (!elsewhere) {
+        on_trouble(p, piece, r, moved, why);
     }
     transfer_kick(t);
 }
@@ -216,22 +257,23 @@ void fetch_start(struct swarm_peer *p, struct part *part, unsigned first, unsign
     part_ask(part, first, n);
 
     uint64_t from = offset_of(f) + (p->url ? t->o.manifest->piece[part->piece].offset : 0);
-    char *url = p->url ? xstrdup(p->url)
-                       : xasprintf("http://%s/v1/swarm/%s/piece/%zu", p->address, t->o.manifest->id, part->piece);
+    f->redirects = p->redirects;
+    f->url = p->url ? xstrdup(p->at ? p->at : p->url)
+                    : xasprintf("http://%s/v1/swarm/%s/piece/%zu", p->address, t->o.manifest->id, part->piece);
     char range[80];
     snprintf(range, sizeof range, "Range: bytes=%llu-%llu", (unsigned long long)from,
              (unsigned long long)(from + size_of(f) - 1));
     const char *const headers[] = {range, NULL};
-    f->call = httpc_start(t->o.http, &(struct httpc_opts){.url = url,
+    f->call = httpc_start(t->o.http, &(struct httpc_opts){.url = f->url,
                                                           .headers = headers,
                                                           .bearer = p->url ? NULL : t->o.token,
                                                           .max_reply = 64 * 1024,
+                                                          .keep_head = p->url != NULL,
                                                           .receive = RECEIVE,
                                                           .take = on_take,
                                                           .on_data = on_data,
                                                           .on_done = on_done,
                                                           .arg = f});
-    free(url);
 }
 
 static bool is_silent(const struct fetch *f, int64_t now)
@@ -275,6 +317,7 @@ void fetch_tick(struct transfer *t, int64_t now)
         }
         if (!silent)
             continue;
+        forget_redirect(p);
         if (p->part)
             part_give_up(p->part, p);
         rest(p, now);

@@ -55,6 +55,8 @@ struct fetch {
     struct swarm_peer *peer;
     struct part *part;
     struct httpc_call *call;
+    char *url;                /* that was asked; owned */
+    unsigned redirects;       /* on the way there */
     unsigned first, n;        /* blocks */
     unsigned at;              /* the one that is coming, counted from first */
     unsigned given;           /* before it, given to the part */

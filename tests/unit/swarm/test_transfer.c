@@ -48,6 +48,8 @@ struct fake {
     char *first; /* line instead of its hello */
     struct httpd_request *stream[STREAMS], *held[HELD];
     size_t n_held;
+    const char *to;                  /* where its file lies: it redirects there */
+    uint64_t expires;                /* when it has sent so many bytes, it answers 403 once; 0: never */
     unsigned asked, streams, fronts; /* fronts: requests from the first byte of a piece on */
     uint64_t sent;
 };
@@ -137,6 +139,16 @@ static void on_request(struct httpd_request *r, void *arg)
     uint64_t base = piece ? m->piece[n].offset : 0;
     f->asked++;
     assert_true(n < m->n_pieces);
+    if (f->to) {
+        httpd_add_header(r, "Location", f->to);
+        httpd_reply_text(r, 302, "text/plain", "", 0);
+        return;
+    }
+    if (f->expires > 0 && f->sent >= f->expires) {
+        f->expires = 0;
+        httpd_reply_error(r, 403, NULL, NULL, "too late");
+        return;
+    }
     if (range && strncmp(range, "bytes=0-", 8) == 0)
         f->fronts++;
     bool spoils = f->manner == SPOILER && (f->asked == 1 || (f->fronts == 2 && strncmp(range, "bytes=0-", 8) == 0));
@@ -678,6 +690,12 @@ static bool no_ranges_is_told(struct rig *r)
     return r->view.n_peers == 1 && strstr(r->view.peer[0].why, "parts of files") != NULL;
 }
 
+static bool circles_are_told(struct rig *r)
+{
+    look(r);
+    return strstr(r->view.peer[0].why, "in circles") != NULL;
+}
+
 static void a_web_server_helps_out(void **state)
 {
     struct rig *r = rig_start(6, 300 * 1024);
@@ -696,6 +714,42 @@ static void a_web_server_helps_out(void **state)
     arrives(r);
     assert_int_equal(r->fake[0].streams, 0);
     assert_int_equal(r->fake[0].sent, r->m->total_size);
+    rig_finish(r);
+}
+
+/* A server that has its files elsewhere, at addresses that are good for some time only. */
+static void a_web_server_redirects(void **state)
+{
+    struct rig *r = rig_start(6, 300 * 1024);
+    (void)state;
+    for (size_t i = 0; i < 2; i++)
+        fake_start(r, i, HONEST);
+    char *url = xasprintf("http://%s/m.gguf", r->fake[0].address);
+    char *to = xasprintf("//%s/m.gguf?key=1", r->fake[1].address);
+    r->fake[0].to = to;
+    r->fake[1].expires = r->m->total_size / 2;
+    transfer_start(r, 0);
+    transfer_add_web(r->transfer, url);
+    arrives(r);
+    assert_int_equal(r->fake[0].sent, 0);
+    assert_true(r->fake[0].asked >= 2 && r->fake[0].asked < r->fake[1].asked);
+    assert_int_equal(r->model.wasted, 0);
+    free(url);
+    free(to);
+    rig_finish(r);
+}
+
+static void redirects_in_circles_end(void **state)
+{
+    struct rig *r = rig_start(2, 1000);
+    (void)state;
+    char *url = xasprintf("http://%s/m.gguf", fake_start(r, 0, HONEST)->address);
+    r->fake[0].to = "/m.gguf";
+    transfer_start(r, 0);
+    transfer_add_web(r->transfer, url);
+    assert_true(run_until(r, circles_are_told));
+    assert_in_range(r->fake[0].asked, 20, 100);
+    free(url);
     rig_finish(r);
 }
 
@@ -756,6 +810,8 @@ const struct CMUnitTest transfer_tests[] = {
     cmocka_unit_test(news_of_a_peer_are_used),
     cmocka_unit_test(a_limit_is_kept),
     cmocka_unit_test(a_web_server_helps_out),
+    cmocka_unit_test(a_web_server_redirects),
+    cmocka_unit_test(redirects_in_circles_end),
     cmocka_unit_test(it_can_be_ended_at_any_time),
     cmocka_unit_test(nobody_there_is_told),
 };
