@@ -38,7 +38,7 @@ static bool stands_back(const struct transfer *t, const struct swarm_peer *p, si
     int rank = rank_of(p);
     if (rank == 0)
         return false;
-    double rate = 0;
+    double rate = 0; /* bytes a second */
     bool any = false, unknown = false;
     const struct swarm_peer *other;
     TAILQ_FOREACH(other, &t->peers, entry)
@@ -52,10 +52,11 @@ static bool stands_back(const struct transfer *t, const struct swarm_peer *p, si
             rate += other->speed;
     }
     uint64_t size = t->o.manifest->piece[piece].size;
+    double left_us = rate > 0 ? (double)t->missing * 1e6 / rate : INFINITY;
     if (any && p->url)
-        return unknown || isnan(p->speed) || rate * 4 >= p->speed;
+        return unknown || (left_us <= PATIENCE_MOST_US && !(p->speed > rate * 4));
     if (any)
-        return (unknown && rate <= 0) || (double)t->missing * 1e6 / rate <= patience_us(p, size);
+        return (unknown && rate <= 0) || left_us <= patience_us(p, size);
     if (t->pick.coming[piece] == 0)
         return false;
     return (double)(now - t->start_us) - t->coming_ms[piece] * 1e3 <= patience_us(p, size);

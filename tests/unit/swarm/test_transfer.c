@@ -335,6 +335,14 @@ static void arrives(struct rig *r)
     free(got);
 }
 
+/* Before the first peer's silence is taken for what it is. */
+static void arrives_soon(struct rig *r)
+{
+    int64_t start = clock_us();
+    arrives(r);
+    assert_true(clock_us() - start < 20000000);
+}
+
 static void from_many_at_once(void **state)
 {
     struct rig *r = rig_start(12, 700 * 1024);
@@ -717,6 +725,23 @@ static void a_web_server_helps_out(void **state)
     rig_finish(r);
 }
 
+/* The only peer with the pieces is asked, and gives nothing. */
+static void a_web_server_is_asked_where_peers_are_too_slow(void **state)
+{
+    struct rig *r = rig_start(12, 300 * 1024);
+    (void)state;
+    fake_start(r, 0, SILENT);
+    fake_start(r, 1, HONEST);
+    char *url = xasprintf("http://%s/m.gguf", r->fake[1].address);
+    transfer_start(r, 0);
+    transfer_add_peer(r->transfer, r->fake[0].address, true);
+    assert_true(run_until(r, one_is_asked));
+    transfer_add_web(r->transfer, url);
+    arrives_soon(r);
+    free(url);
+    rig_finish(r);
+}
+
 /* A server that has its files elsewhere, at addresses that are good for some time only. */
 static void a_web_server_redirects(void **state)
 {
@@ -810,6 +835,7 @@ const struct CMUnitTest transfer_tests[] = {
     cmocka_unit_test(news_of_a_peer_are_used),
     cmocka_unit_test(a_limit_is_kept),
     cmocka_unit_test(a_web_server_helps_out),
+    cmocka_unit_test(a_web_server_is_asked_where_peers_are_too_slow),
     cmocka_unit_test(a_web_server_redirects),
     cmocka_unit_test(redirects_in_circles_end),
     cmocka_unit_test(it_can_be_ended_at_any_time),
