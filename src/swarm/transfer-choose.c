@@ -45,11 +45,10 @@ static bool stands_back(const struct transfer *t, const struct swarm_peer *p, si
     {
         if (rank_of(other) >= rank || !is_ready(other, now))
             continue;
-        any = any || bits_has(&other->have, piece);
-        if (isnan(other->speed))
-            unknown = true;
-        else
-            rate += other->speed;
+        bool has = bits_has(&other->have, piece);
+        any = any || has;
+        unknown = unknown || (has && isnan(other->speed));
+        rate += isnan(other->speed) ? 0 : other->speed;
     }
     uint64_t size = t->o.manifest->piece[piece].size;
     double left_us = rate > 0 ? (double)t->missing * 1e6 / rate : INFINITY;

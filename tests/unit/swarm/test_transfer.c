@@ -742,6 +742,30 @@ static void a_web_server_is_asked_where_peers_are_too_slow(void **state)
     rig_finish(r);
 }
 
+static bool others_are_up(struct rig *r)
+{
+    const struct swarm_view_peer *p = seen(r, 2);
+    return one_is_asked(r) && p && p->state == SWARM_PEER_UP;
+}
+
+/* Nor by a peer that has nothing, and whose speed is therefore unknown. */
+static void a_seeder_is_asked_where_others_give_nothing(void **state)
+{
+    struct rig *r = rig_start(12, 300 * 1024);
+    (void)state;
+    bits_set(&fake_start(r, 0, SILENT)->have, 3, false);
+    fake_start(r, 1, HONEST);
+    bits_finish(&fake_start(r, 2, HONEST)->have);
+    bits_init(&r->fake[2].have, 12);
+    transfer_start(r, 0);
+    transfer_add_peer(r->transfer, r->fake[2].address, true);
+    transfer_add_peer(r->transfer, r->fake[0].address, true);
+    assert_true(run_until(r, others_are_up));
+    transfer_add_peer(r->transfer, r->fake[1].address, true);
+    arrives_soon(r);
+    rig_finish(r);
+}
+
 /* A server that has its files elsewhere, at addresses that are good for some time only. */
 static void a_web_server_redirects(void **state)
 {
@@ -836,6 +860,7 @@ const struct CMUnitTest transfer_tests[] = {
     cmocka_unit_test(a_limit_is_kept),
     cmocka_unit_test(a_web_server_helps_out),
     cmocka_unit_test(a_web_server_is_asked_where_peers_are_too_slow),
+    cmocka_unit_test(a_seeder_is_asked_where_others_give_nothing),
     cmocka_unit_test(a_web_server_redirects),
     cmocka_unit_test(redirects_in_circles_end),
     cmocka_unit_test(it_can_be_ended_at_any_time),
