@@ -238,11 +238,6 @@ static void on_line(void *arg, const char *data, size_t len)
     char *cause = NULL;
     if (p->verdict != PEER_FINE)
         return;
-    p->line_bytes -= (int64_t)len;
-    if (p->line_bytes < 0) {
-        swarm_peer_ban(p, "it floods");
-        return;
-    }
     if (message_parse(&m, data, len, p->transfer->pick.n, &cause) != 0) {
         snprintf(p->why, sizeof p->why, "it talks nonsense: %.90s", cause);
         free(cause);
@@ -259,6 +254,11 @@ static void on_line(void *arg, const char *data, size_t len)
 static bool on_data(void *arg, const char *data, size_t len)
 {
     struct swarm_peer *p = arg;
+    p->line_bytes -= (int64_t)len;
+    if (p->line_bytes < 0) {
+        swarm_peer_ban(p, "it floods");
+        return true;
+    }
     p->feeding = true;
     bool fine = lines_feed(p->lines, data, len);
     p->feeding = false;
