@@ -15,7 +15,8 @@ enum {
     RETRY_US = 500000,            /* to the next attempt to connect, doubled each time … */
     RETRY_MOST_US = 20000000,     /* … up to this */
     LATE_US = 2000000,            /* without a byte of the first reply: counts as slow */
-    TWIN_US = 60000000,           /* to the next look at an address of a peer that is connected already */
+    TWIN_US = 60000000,           /* to the next look at an address of a peer that is connected already … */
+    FRESH_US = 10000000,          /* … and has given something, or has had so long to; else to the next after this */
     LINE_BYTES = 4 << 20,         /* that a stream may send at once */
     LINE_BYTES_SECOND = 64 << 10, /* and all the time */
 };
@@ -159,14 +160,15 @@ static void drops_piece(struct swarm_peer *p, size_t piece)
 }
 
 /* Another peer that goes by the same id and is connected: mostly a second address of one process.  But an id is only
- * what a peer says, so nobody is kept away by it whom the user named, or whose double was banned. */
+ * what a peer says, so nobody is kept away by it whom the user named, or whose double was banned, or gives nothing. */
 static struct swarm_peer *twin_of(const struct swarm_peer *p)
 {
     struct swarm_peer *other;
     if (p->given)
         return NULL;
     TAILQ_FOREACH(other, &p->transfer->peers, entry)
-    if (other != p && strcmp(other->id, p->id) == 0 && other->state == SWARM_PEER_UP)
+    if (other != p && strcmp(other->id, p->id) == 0 && other->state == SWARM_PEER_UP &&
+        (other->fetched > 0 || clock_us() - other->up_us < FRESH_US))
         return other;
     return NULL;
 }
@@ -268,8 +270,9 @@ static bool on_data(void *arg, const char *data, size_t len)
         swarm_peer_ban(p, p->why);
     else if (p->verdict == PEER_DROP)
         swarm_peer_down(p, p->why);
-    if (p->verdict == PEER_DROP && p->id[0] != '\0' && twin_of(p))
-        p->next_try_us = clock_us() + TWIN_US;
+    const struct swarm_peer *twin = p->verdict == PEER_DROP && p->id[0] != '\0' ? twin_of(p) : NULL;
+    if (twin)
+        p->next_try_us = clock_us() + (twin->fetched > 0 ? TWIN_US : FRESH_US);
     transfer_kick(p->transfer);
     return true;
 }
