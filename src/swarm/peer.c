@@ -21,6 +21,12 @@ enum {
     LINE_BYTES_SECOND = 64 << 10, /* and all the time */
 };
 
+static bool is_here(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0 ||
+           strncmp(address, "localhost:", 10) == 0;
+}
+
 struct swarm_peer *swarm_peer_create(struct transfer *t, const char *address, const char *url, bool given)
 {
     struct swarm_peer *p = xcalloc(1, sizeof *p);
@@ -33,8 +39,7 @@ struct swarm_peer *swarm_peer_create(struct transfer *t, const char *address, co
                              .speed = NAN,
                              .rtt_us = -1};
     snprintf(p->address, sizeof p->address, "%.63s", address);
-    p->local =
-        strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 || strncmp(address, "localhost", 9) == 0;
+    p->local = is_here(address);
     TAILQ_INIT(&p->fetches);
     bits_init(&p->have, t->pick.n);
     bits_init(&p->fetching, t->pick.n);
@@ -292,17 +297,11 @@ static void on_done(void *arg, const struct httpc_result *r)
     swarm_peer_down(p, why);
 }
 
-static bool is_here(const char *address)
-{
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0 ||
-           strncmp(address, "localhost:", 10) == 0;
-}
-
 static void connect_to(struct swarm_peer *p)
 {
     struct transfer *t = p->transfer;
     char *url = xasprintf("http://%s/v1/swarm/%s/events?peer=%s&port=%d", p->address, t->o.manifest->id, t->o.peer,
-                          t->o.local_only && !is_here(p->address) ? 0 : t->o.port);
+                          t->o.local_only && !p->local ? 0 : t->o.port);
     p->state = SWARM_PEER_CONNECTING;
     p->verdict = PEER_FINE;
     p->lines = lines_create(LINES_NDJSON, SWARM_LINE_MAX, on_line, p);
