@@ -424,7 +424,8 @@ void part_retry(struct transfer *t)
     uint64_t missing;
     int64_t room;
     store_room(t->o.store, &missing, &room);
-    if (room >= 0 && room < BLOCK) {
+    const struct manifest *m = t->o.manifest;
+    if (room >= 0 && (uint64_t)room < (missing < m->piece_size ? missing : m->piece_size)) { /* reserved at once */
         t->full_until_us = t->tick_us + FULL_RETRY_US;
         return;
     }
