@@ -42,10 +42,20 @@ static void note_transfer(struct swarm_pull *p)
     transfer_fill(p->transfer, &m, v);
     p->fetched += m.fetched;
     p->wasted += m.wasted;
-    p->alone = true;
-    for (size_t i = 0; i < v->n_peers; i++)
-        p->alone = p->alone && !(v->peer[i].state == SWARM_PEER_UP && v->peer[i].share >= 1);
     free(v);
+}
+
+/* Whether nobody else has all of it: seen at the end of the transfer, before its peers are let go. */
+static bool is_alone(const struct swarm_pull *p)
+{
+    struct swarm_view *v = xcalloc(1, sizeof(*v));
+    struct swarm_view_model m = {0};
+    bool alone = true;
+    transfer_fill(p->transfer, &m, v);
+    for (size_t i = 0; i < v->n_peers; i++)
+        alone = alone && !(v->peer[i].state == SWARM_PEER_UP && v->peer[i].share >= 1);
+    free(v);
+    return alone;
 }
 
 /* All but p itself, its manifest and what a result names; it is in no list of the swarm any more. */
@@ -209,6 +219,7 @@ static void fetched(struct swarm_pull *p)
 static void on_transferred(void *arg, bool ok, const char *why)
 {
     struct swarm_pull *p = arg;
+    p->alone = is_alone(p);
     if (ok)
         pull_then(p, fetched);
     else

@@ -58,9 +58,9 @@ static void on_kick(evutil_socket_t fd, short what, void *arg)
     transfer_done_cb *done = t->done;
     t->done = NULL;
     event_del(t->tick);
-    hang_up(t);
-    if (done)
+    if (done) /* who may look at the peers once more */
         done(t->arg, t->ok, t->why);
+    hang_up(t);
 }
 
 static size_t peers_in(const struct transfer *t, enum swarm_peer_state a, enum swarm_peer_state b)

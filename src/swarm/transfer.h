@@ -32,8 +32,8 @@ struct transfer_opts {
 };
 
 /* The transfer goes on by itself until done is called, once: all that is wanted is had and checked (ok), or it can
- * never be (why).  Want of peers or of room on the disk is no end: transfer_fill tells of it, and it goes on when there
- * are some. */
+ * never be (why); its peers can be seen for the last time then.  Want of peers or of room on the disk is no end:
+ * transfer_fill tells of it, and it goes on when there are some. */
 typedef void transfer_done_cb(void *arg, bool ok, const char *why);
 struct transfer *transfer_create(const struct transfer_opts *o, transfer_done_cb *done, void *arg);
 void transfer_destroy(struct transfer *t); /* not inside its callback; NULL is fine */

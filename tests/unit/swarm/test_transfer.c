@@ -65,6 +65,7 @@ struct rig {
     struct transfer *transfer;
     struct fake fake[FAKES];
     bool opened, done, ok;
+    size_t peers_at_end; /* connected when it ended */
     char why[256];
     struct swarm_view_model model;
     struct swarm_view view;
@@ -264,11 +265,19 @@ static void rig_finish(struct rig *r)
     free(r);
 }
 
+static void look(struct rig *r)
+{
+    r->view.n_peers = r->view.peers_in_all = 0;
+    transfer_fill(r->transfer, &r->model, &r->view);
+}
+
 static void on_transfer(void *arg, bool ok, const char *why)
 {
     struct rig *r = arg;
     assert_false(r->done);
     r->done = true;
+    look(r);
+    r->peers_at_end = r->model.peers;
     r->ok = ok;
     snprintf(r->why, sizeof r->why, "%s", why);
     event_base_loopbreak(r->base);
@@ -285,12 +294,6 @@ static void transfer_start(struct rig *r, int64_t limit)
                                                           .download_limit = limit,
                                                           .seed = 7},
                                   on_transfer, r);
-}
-
-static void look(struct rig *r)
-{
-    r->view.n_peers = r->view.peers_in_all = 0;
-    transfer_fill(r->transfer, &r->model, &r->view);
 }
 
 static const struct swarm_view_peer *seen(struct rig *r, size_t i)
@@ -355,6 +358,8 @@ static void from_many_at_once(void **state)
     arrives(r);
     assert_int_equal(r->model.fetched, r->m->total_size);
     assert_int_equal(r->model.wasted, 0);
+    assert_int_equal(r->peers_at_end, 3);
+    assert_int_equal(r->model.peers, 0);
     for (size_t i = 0; i < 3; i++)
         assert_in_range(r->fake[i].sent, 1, r->m->total_size - 1);
     rig_finish(r);
