@@ -13,6 +13,8 @@
 #include "swarm/transfer-impl.h"
 
 enum {
+    FAILURES_ROOM = 3,  /* … and makes room for another in a full table */
+    HOST_MAX = 8,       /* addresses of one host that others told of, this machine's own aside */
     FAILURES_MAX = 6,   /* in a row: an address that others told of is forgotten */
     AGAIN_US = 1000000, /* an address that is told of again is tried soon */
     ALLOWANCE_MS = 200, /* of the download limit that may come at once */
@@ -223,7 +225,7 @@ static bool make_room(struct transfer *t)
     {
         if (p->given || p->url)
             continue;
-        if (p->state == SWARM_PEER_DOWN && p->failures > (worst ? worst->failures : 0))
+        if (p->state == SWARM_PEER_DOWN && p->failures >= FAILURES_ROOM && p->failures > (worst ? worst->failures : 0))
             worst = p;
         if (p->state == SWARM_PEER_BANNED && !banned)
             banned = p;
@@ -237,14 +239,27 @@ static bool make_room(struct transfer *t)
     return true;
 }
 
+/* Whether others told of many ports of that host already, so that it can't take the whole table. */
+static bool is_crowded(const struct transfer *t, const char *address)
+{
+    const struct swarm_peer *p;
+    const char *port = strrchr(address, ':');
+    size_t len = port ? (size_t)(port - address) + 1 : strlen(address), n = 0;
+    TAILQ_FOREACH(p, &t->peers, entry)
+    n += !p->given && !p->local && strncmp(p->address, address, len) == 0;
+    return n >= HOST_MAX;
+}
+
 static void add(struct transfer *t, const char *address, const char *url, bool given)
 {
-    if (t->over || !make_room(t))
+    if (t->over || (!given && is_crowded(t, address)) || !make_room(t))
         return;
+    bool now = given || peers_in(t, SWARM_PEER_UP, SWARM_PEER_CONNECTING) < PEERS_UP;
     struct swarm_peer *p = swarm_peer_create(t, address, url, given);
     TAILQ_INSERT_TAIL(&t->peers, p, entry);
     t->n_peers++;
-    swarm_peer_tick(p, clock_us());
+    if (now) /* else when there are fewer */
+        swarm_peer_tick(p, clock_us());
 }
 
 void transfer_add_peer(struct transfer *t, const char *address, bool given)

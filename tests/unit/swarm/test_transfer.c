@@ -626,6 +626,29 @@ static void peers_tell_of_others(void **state)
     rig_finish(r);
 }
 
+/* A host that is told of under many ports takes a few places, and what nobody has tried yet stays. */
+static void nobody_fills_the_table(void **state)
+{
+    struct rig *r = rig_start(2, 1000);
+    char address[SWARM_ADDRESS];
+    (void)state;
+    transfer_start(r, 0);
+    for (int i = 0; i < 100; i++) {
+        snprintf(address, sizeof address, "192.0.2.1:%d", 2000 + i);
+        transfer_add_peer(r->transfer, address, false);
+    }
+    look(r);
+    assert_int_equal(r->view.peers_in_all, 8);
+    for (int i = 0; i < 100; i++) {
+        snprintf(address, sizeof address, "198.51.100.%d:9192", i);
+        transfer_add_peer(r->transfer, address, false);
+    }
+    look(r);
+    assert_int_equal(r->view.peers_in_all, 64);
+    assert_string_equal(r->view.peer[0].address, "192.0.2.1:2000");
+    rig_finish(r);
+}
+
 static bool first_has_answered(struct rig *r)
 {
     return r->fake[0].streams > 0 && seen(r, 0) == NULL;
@@ -869,6 +892,7 @@ const struct CMUnitTest transfer_tests[] = {
     cmocka_unit_test(nonsense_is_banned),
     cmocka_unit_test(a_flood_is_banned),
     cmocka_unit_test(peers_tell_of_others),
+    cmocka_unit_test(nobody_fills_the_table),
     cmocka_unit_test(itself_and_twins_are_left_alone),
     cmocka_unit_test(pieces_from_elsewhere_count),
     cmocka_unit_test(news_of_a_peer_are_used),
