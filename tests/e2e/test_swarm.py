@@ -6,6 +6,7 @@ import base64
 import bulk_gguf
 from cmdline import *
 from cmdline import Terminal as Pseudo
+from fake_peer import FakePeer
 from swarms import *
 
 MIB = 1 << 20
@@ -162,20 +163,48 @@ def _(t):
     t.check(given["sent"] > 0, "the first has given nothing: %r" % given)
 
 
+class Half(FakePeer):
+    """Has each second piece, from `first` on."""
+
+    def __init__(self, *args, first, **kw):
+        self.first = first
+        super().__init__(*args, **kw)
+
+    def pieces(self):
+        return set(range(self.first, len(self.manifest["pieces"]), 2))
+
+    def have(self):
+        n = len(self.manifest["pieces"])
+        return bytes(sum(0x80 >> i % 8 for i in self.pieces() if i // 8 == at) for at in range((n + 7) // 8))
+
+
 @test("a pull that is done stays while others get from it what nobody else has, then it ends")
 def _(t):
     model = one_model(t, 8 * MIB)
-    s = there(t, [model], "--upload-limit", "3MB")
-    slow = t.own(Puller(t, s.id, "--peer", s.address, "--upload-limit", "1MB", name="slow"))
-    other = t.own(Puller(t, s.id, "--peer", s.address, "--peer", slow.address, name="other"))
-
-    wait_until("both together to have all of it", lambda: len(slow.had(s.id) | other.had(s.id)) == len(s.manifest()["pieces"]), 60)
-    s.kill()
+    manifest = there(t, [model]).manifest()
+    halves = [t.own(Half(manifest, model, first=i, peer="%032x" % i)) for i in range(2)]
+    slow = t.own(Puller(t, model + ".tightwad.manifest", "--peer", halves[0].address, "--upload-limit", "1MB", name="slow"))
+    wait_until("one half", lambda: halves[0].pieces() <= slow.had(manifest["id"]), 60)
+    halves[0].close()
+    other = t.own(Puller(t, model + ".tightwad.manifest", "--peer", halves[1].address, "--peer", slow.address, name="other"))
     slow.event("done"), other.event("done")
     for p in (slow, other):
         p.expected_end = True
         t.equal(p.wait(30), 0)
         same(t, os.path.join(p.dest, "bulk-1.gguf"), model)
+
+
+@test("a pull that is done leaves others to whoever has all of it too")
+def _(t):
+    model = one_model(t, 8 * MIB)
+    s = there(t, [model], "--upload-limit", "3MB")
+    first = t.own(Puller(t, s.id, "--peer", s.address, "--upload-limit", "1MB", name="first"))
+    other = t.own(Puller(t, s.id, "--peer", s.address, "--peer", first.address, "--download-limit", "300kB", name="other"))
+    first.expected_end = True
+    first.event("done")
+    t.equal(first.wait(5), 0)
+    t.equal("done" in [json.loads(l)["event"] for l in other.output.splitlines() if l.startswith("{")], False)
+    other.kill()
 
 
 @test("on the local network nobody has to be named")
