@@ -359,9 +359,9 @@ void store_land(struct store *s, store_cb *done, void *arg)
     }
 }
 
-void store_discard(struct store *s)
+void store_discard(struct store *s, bool all)
 {
-    if (s->complete || !s->share || s->share->have.count > 0 || s->opening.replacing)
+    if (s->complete || !s->share || (s->share->have.count > 0 && !all) || s->opening.replacing)
         return;
     unlinkat(s->dir_fd, s->part_name, 0);
     unlinkat(s->dir_fd, s->map_name, 0);

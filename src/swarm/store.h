@@ -40,8 +40,9 @@ struct store *store_open(struct event_base *base, struct crew *crew, struct mani
  * where it fails, that one is as it was, and all of this goes with the store.  Without it nothing lands.  Not while
  * anything else is under way.  Where there is no such .part it does nothing. */
 void store_settle(struct store *s, store_cb *done, void *arg);
-/* Before it is destroyed, right after its opening: a .part that has no piece is removed with its map. */
-void store_discard(struct store *s);
+/* Before it is destroyed, while nothing is written: a .part that has no piece, or any (all), is removed with its map.
+ */
+void store_discard(struct store *s, bool all);
 /* Waits for what the disk is doing, a block or so; a landing under way goes on by itself.  The .part and its map stay
  * otherwise (see store_settle).  Each store_write and store_check that has not been told of is told STORE_FAILED,
  * inside this or later; of all other calls nothing is heard.  NULL is fine; not inside a callback. */

@@ -28,14 +28,16 @@ static void on_web_done(void *arg, struct manifest *m, const char *path, const c
     struct swarm_pull *p = arg;
     struct swarm_view_model v = {0};
     web_fill(p->web, &v);
-    p->fetched = v.fetched;
-    if (m != NULL)
+    p->fetched += v.fetched;
+    if (m != NULL) {
         swarm_share(p->swarm, path, NULL, NULL, NULL);
-    p->m = m;
+        manifest_destroy(p->m);
+        p->m = m;
+    }
     pull_end(p, m != NULL, path, m != NULL ? "" : why);
 }
 
-static void download(struct swarm_pull *p)
+void pull_download(struct swarm_pull *p)
 {
     struct swarm *s = p->swarm;
     if (p->only_estimate) {
@@ -51,6 +53,8 @@ static void download(struct swarm_pull *p)
         return;
     }
     p->web = web_download(s->base, s->http, s->crew, p->web_url, p->dir, on_web_done, p);
+    if (p->m != NULL)
+        web_expect(p->web, p->m);
     web_set_limit(p->web, swarm_pull_limit(s));
 }
 
@@ -60,7 +64,7 @@ static void on_web_manifest(void *arg, struct manifest *m, const char *why)
     if (m != NULL)
         take(p, m);
     else if (why[0] == '\0' && p->what.kind != WHAT_MANIFEST_URL && !p->layers)
-        pull_then(p, download);
+        pull_then(p, pull_download);
     else if (why[0] == '\0' && p->layers)
         pull_end(p, false, NULL, "layers can be picked by a manifest alone, and there is none beside that URL");
     else

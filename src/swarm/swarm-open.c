@@ -139,7 +139,7 @@ static void begin(struct swarm_pull *p)
     char *why = NULL;
     estimate(p, &e);
     if (!p->head && p->calls.on_estimate != NULL && !p->calls.on_estimate(p->calls.arg, p->m, &e, &why)) {
-        store_discard(p->store);
+        store_discard(p->store, false);
         pull_end(p, false, NULL, why != NULL ? why : "what it would have taken was not wanted");
         free(why);
         return;

@@ -216,12 +216,27 @@ static void fetched(struct swarm_pull *p)
     }
 }
 
+/* Nothing is kept of what is here: the server sends all of it. */
+static void whole(struct swarm_pull *p)
+{
+    struct swarm_item *item = p->item;
+    note_transfer(p);
+    transfer_destroy(p->transfer);
+    p->transfer = NULL;
+    p->item = NULL;
+    store_discard(item->store, true);
+    swarm_item_remove(item);
+    pull_download(p);
+}
+
 static void on_transferred(void *arg, bool ok, const char *why)
 {
     struct swarm_pull *p = arg;
     p->alone = is_alone(p);
     if (ok)
         pull_then(p, fetched);
+    else if (transfer_gives_whole(p->transfer) && p->web_url != NULL)
+        pull_then(p, whole);
     else
         pull_end(p, false, NULL, why);
 }

@@ -16,7 +16,7 @@ enum pull_phase {
     PULL_FETCHING,
     PULL_READING, /* the head, for which pieces hold the layers */
     PULL_LANDING,
-    PULL_WEB, /* a URL without a manifest: web does everything */
+    PULL_WEB, /* a URL without a manifest, or of a server that gives no parts of files: web does everything */
     PULL_ENDED,
 };
 
@@ -61,7 +61,9 @@ void pull_then(struct swarm_pull *p, void (*step)(struct swarm_pull *p));
 /* It ends on the next turn.  why: "" when ok. */
 void pull_end(struct swarm_pull *p, bool ok, const char *path, const char *why);
 
-void pull_look(struct swarm_pull *p);  /* swarm-look.c: finds the manifest, then pull_open */
+void pull_look(struct swarm_pull *p); /* swarm-look.c: finds the manifest, then pull_open */
+/* All of web_url, hashed as it comes; where the manifest is known it must be what that says. */
+void pull_download(struct swarm_pull *p);
 void pull_open(struct swarm_pull *p);  /* swarm-open.c: opens the store, compares, copies, then pull_fetch */
 void pull_fetch(struct swarm_pull *p); /* swarm-pull.c */
 /* What of the store is here is given out from now on. */

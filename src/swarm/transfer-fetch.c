@@ -207,6 +207,7 @@ static void on_trouble(struct swarm_peer *p, size_t piece, const struct httpc_re
         return;
     }
     if (p->url && r->status == 200) {
+        p->transfer->whole_us = now;
         swarm_peer_ban(p, "it does not give parts of files");
         return;
     }

@@ -98,8 +98,11 @@ struct transfer {
     double allowance; /* bytes that may be read now, with a download limit */
     bool over;        /* done was or will be called */
     bool ok;
-    char *why; /* of the end, or of what is waited for; owned */
-    bool full; /* no room on the disk */
+    char *why;        /* of the end, or of what is waited for; owned */
+    bool partial;     /* not all pieces are wanted */
+    int64_t whole_us; /* when a web server turned out to give no parts of files; 0: none has */
+    bool whole;       /* it has ended for that */
+    bool full;        /* no room on the disk */
     int64_t full_until_us;
     uint64_t missing;                  /* bytes that are wanted and not here */
     uint64_t fetched, counted, wasted; /* bytes */

@@ -13,11 +13,13 @@
 #include "swarm/transfer-impl.h"
 
 enum {
-    FAILURES_ROOM = 3,  /* … and makes room for another in a full table */
-    HOST_MAX = 8,       /* addresses of one host that others told of, this machine's own aside */
-    FAILURES_MAX = 6,   /* in a row: an address that others told of is forgotten */
-    AGAIN_US = 1000000, /* an address that is told of again is tried soon */
-    ALLOWANCE_MS = 200, /* of the download limit that may come at once */
+    FAILURES_ROOM = 3,       /* … and makes room for another in a full table */
+    HOST_MAX = 8,            /* addresses of one host that others told of, this machine's own aside */
+    FAILURES_MAX = 6,        /* in a row: an address that others told of is forgotten */
+    AGAIN_US = 1000000,      /* an address that is told of again is tried soon */
+    ALLOWANCE_MS = 200,      /* of the download limit that may come at once */
+    WHOLE_US = 2000000,      /* before a web server is asked for all of it, peers may still come; */
+    WHOLE_HAD_US = 30000000, /* longer, where pieces are here: they would come once more */
 };
 
 void transfer_kick(struct transfer *t)
@@ -94,6 +96,19 @@ static void tick_peers(struct transfer *t, int64_t now, double seconds)
     }
 }
 
+/* A web server gives no parts of files, and is all there is. */
+static bool is_whole_only(const struct transfer *t, int64_t now)
+{
+    int64_t wait = t->share->have.count > 0 ? WHOLE_HAD_US : WHOLE_US;
+    return t->whole_us > 0 && !t->partial && now - t->whole_us >= wait &&
+           peers_in(t, SWARM_PEER_UP, SWARM_PEER_UP) == 0;
+}
+
+bool transfer_gives_whole(const struct transfer *t)
+{
+    return t->whole;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct transfer *t = arg;
@@ -115,6 +130,10 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     part_tick(t);
     if (t->full && now >= t->full_until_us)
         part_retry(t);
+    if (!t->over && is_whole_only(t, now)) {
+        t->whole = true;
+        transfer_end(t, false, "the server gives no parts of files, and no peer has it");
+    }
     transfer_ask(t, now);
 }
 
@@ -143,6 +162,7 @@ struct transfer *transfer_create(const struct transfer_opts *o, transfer_done_cb
     t->o.peer = xstrdup(o->peer);
     t->o.token = xstrdup(o->token);
     t->o.want = NULL;
+    t->partial = o->want != NULL;
     TAILQ_INIT(&t->peers);
     TAILQ_INIT(&t->parts);
     TAILQ_INIT(&t->jobs);

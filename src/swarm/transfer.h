@@ -33,10 +33,12 @@ struct transfer_opts {
 
 /* The transfer goes on by itself until done is called, once: all that is wanted is had and checked (ok), or it can
  * never be (why); its peers can be seen for the last time then.  Want of peers or of room on the disk is no end:
- * transfer_fill tells of it, and it goes on when there are some. */
+ * transfer_fill tells of it, and it goes on when there are some.  A web server that gives no parts of files ends it
+ * where nobody else has been there for a while and all is wanted: transfer_gives_whole. */
 typedef void transfer_done_cb(void *arg, bool ok, const char *why);
 struct transfer *transfer_create(const struct transfer_opts *o, transfer_done_cb *done, void *arg);
-void transfer_destroy(struct transfer *t); /* not inside its callback; NULL is fine */
+bool transfer_gives_whole(const struct transfer *t); /* it has ended since a web server has it, but whole alone */
+void transfer_destroy(struct transfer *t);           /* not inside its callback; NULL is fine */
 
 /* An address to try: "HOST:PORT".  given: by the user, so it is tried however often it fails. */
 void transfer_add_peer(struct transfer *t, const char *address, bool given);

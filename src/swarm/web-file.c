@@ -250,10 +250,27 @@ static enum store_result has_room(struct web_file *f, uint64_t total, char **why
     return result;
 }
 
+/* It is not the model that its manifest names. */
+static enum store_result other_model(struct web_file *f, const char *how, char **why)
+{
+    unlinkat(f->dir_fd, f->part_name, 0);
+    unlinkat(f->dir_fd, f->map_name, 0);
+    cause_set(why, "what is at %s is not what the manifest says that lies beside it: %s", f->url, how);
+    return STORE_FAILED;
+}
+
 enum store_result web_file_begin(struct web_file *f, const char *validator, uint64_t total, char **why)
 {
-    enum store_result result = has_room(f, total, why);
+    enum store_result result;
 
+    if (f->size > 0 && total > 0 && total != f->size) {
+        char *how = xasprintf("%" PRIu64 " bytes, not %" PRIu64, total, f->size);
+
+        result = other_model(f, how, why);
+        free(how);
+        return result;
+    }
+    result = has_room(f, total, why);
     if (result == STORE_OK) /* first: a map must never tell of bytes that have gone */
         result = write_map(f, validator, total, 0, 0, why);
     if (result != STORE_OK)
@@ -390,6 +407,13 @@ enum store_result web_file_land(struct web_file *f, char **why)
     if (result != STORE_OK)
         return result;
     manifest_seal(f->manifest);
+    if (f->id[0] != '\0' && strcmp(f->id, f->manifest->id) != 0) {
+        char *how = xasprintf("its id is %s, not %s", f->manifest->id, f->id);
+
+        result = other_model(f, how, why);
+        free(how);
+        return result;
+    }
     result = store_part_sync(f->dir_fd, f->part, f->fd, why);
     return result == STORE_OK ? store_part_land(&n, f->fd, f->manifest, why) : result;
 }

@@ -17,6 +17,8 @@ struct web_file {
     char *url;                /* without its query */
     char *validator;          /* of the reply that it comes from (ETag or Last-Modified); NULL: can't be resumed */
     uint64_t total;           /* bytes, 0: not known yet */
+    char id[MANIFEST_ID + 1]; /* that it must have; "": any */
+    uint64_t size;            /* likewise, 0: any */
     _Atomic uint64_t written; /* bytes, from the start */
     uint64_t synced;          /* of them certainly on the disk */
     int dir_fd, fd, map_fd;
@@ -38,7 +40,8 @@ enum store_result web_file_open(struct web_file *f, char **why);
 enum store_result web_file_begin(struct web_file *f, const char *validator, uint64_t total, char **why);
 /* STORE_FULL: none of it counts, and it may be given again. */
 enum store_result web_file_write(struct web_file *f, const void *data, size_t len, char **why);
-/* All is here: hashed, onto the disk, to its own name.  The manifest is f's. */
+/* All is here: hashed, onto the disk, to its own name.  The manifest is f's.  Another id than it must have (or another
+ * size, as it begins) is STORE_FAILED, and nothing is kept. */
 enum store_result web_file_land(struct web_file *f, char **why);
 
 #endif

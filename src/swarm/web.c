@@ -596,6 +596,14 @@ struct web *web_download(struct event_base *base, struct httpc *http, struct cre
     return w;
 }
 
+void web_expect(struct web *w, const struct manifest *m)
+{
+    if (!w->file)
+        return;
+    snprintf(w->file->id, sizeof(w->file->id), "%s", m->id);
+    w->file->size = m->total_size;
+}
+
 void web_set_limit(struct web *w, int64_t bytes_a_second)
 {
     w->limit = bytes_a_second;

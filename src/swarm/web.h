@@ -25,6 +25,8 @@ struct web *web_manifest(struct httpc *http, struct crew *crew, const char *url,
  * gone for a while is waited for (web_fill tells of it); done is never called before this returns. */
 struct web *web_download(struct event_base *base, struct httpc *http, struct crew *crew, const char *url,
                          const char *dir, web_done_cb *done, void *arg);
+/* Right after web_download: what comes must be the model of that manifest, else it is no success, and not kept. */
+void web_expect(struct web *w, const struct manifest *m);
 void web_set_limit(struct web *w, int64_t bytes_a_second);      /* of a download; 0: none */
 void web_fill(const struct web *w, struct swarm_view_model *m); /* of a download */
 /* Either, in the end as well: it stays after its callback, and must not be freed inside it.  What has come stays on the

@@ -258,6 +258,23 @@ def _(t):
     t.equal((web.asked, os.listdir(dest)), ([], []))
 
 
+@test("with a manifest beside it and no ranges all of it comes at once; what has another id is refused")
+def _(t):
+    web, dest = t.own(Web()), folder(t)
+    with open(MODEL + SUFFIX, "rb") as f:
+        web.beside["/models/model.gguf" + SUFFIX] = f.read()
+    web.ranges, whole = False, bytes(web.data)
+    t.equal(get_it(t, web, dest, "--no-local")["id"], MANIFEST["id"])
+    check_whole(t, dest)
+    t.equal(web.asked[-1][0], None)
+
+    for data, words in ((whole[:-1] + bytes([whole[-1] ^ 1]), "its id is "), (whole + b"x", "%d bytes, not %d" % (TOTAL + 1, TOTAL))):
+        web.data, dest = data, folder(t)
+        failed = get_it(t, web, dest, "--no-local")
+        t.check("is not what the manifest says that lies beside it" in failed.get("why", "") and words in failed["why"], failed)
+        t.equal(os.listdir(dest), [])
+
+
 @test("no room is said before the transfer; a disk that fills up is waited out, with what has come")
 def _(t):
     dest = folder(t)

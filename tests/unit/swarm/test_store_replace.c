@@ -102,7 +102,7 @@ static void another_part_stays_until_that_is_settled(void **state)
         assert_int_equal(open_again(&second), STORE_FAILED);
         assert_non_null(strstr(second.why, "is working on it"));
         if (discarded)
-            store_discard(f->s);
+            store_discard(f->s, false);
         store_destroy(f->s);
         f->s = NULL;
         assert_untouched(f);
@@ -185,7 +185,7 @@ static void a_map_alone_is_nothing(void **state)
     assert_int_equal(unlink(path_of(f, "m.gguf.part")), 0);
     assert_int_equal(open_want(f, m, NULL), STORE_OK);
     assert_int_equal(have(f), 0);
-    store_discard(f->s);
+    store_discard(f->s, false);
     store_destroy(f->s);
     f->s = NULL;
     assert_false(there(f, "m.gguf.part"));
