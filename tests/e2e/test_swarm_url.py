@@ -165,8 +165,7 @@ def _(t):
 @test("killed in the middle it goes on where it was; of a file that has changed nothing is kept")
 def _(t):
     web, dest = t.own(Web()), folder(t)
-    for stop in (8 * MIB, 20 * MIB):
-        web.limit = stop + 12 * MIB
+    for stop, web.limit in ((8 * MIB, 16 * MIB), (20 * MIB, 36 * MIB)):
         p = pull(t, web.model, [], dest)
         wait_until("%d bytes" % stop, lambda: written(dest) >= stop, 30)
         p.kill()
