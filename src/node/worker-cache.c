@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/fnv.h"
 #include "base/folders.h"
 #include "base/mem.h"
 
@@ -97,15 +98,13 @@ void worker_cache_look(const char *dir, struct worker_cache_report *out)
 /* Whether the content is what the name says; a file that is gone, or can't be read, is not. */
 static bool check(int folder, const struct entry *entry, unsigned char *block)
 {
-    uint64_t hash = 0xcbf29ce484222325u, wanted = strtoull(entry->name, NULL, 16);
+    uint64_t hash = FNV_INIT, wanted = strtoull(entry->name, NULL, 16);
     int fd = openat(folder, entry->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     ssize_t n;
     if (fd < 0)
         return false;
-    while ((n = read(fd, block, BLOCK)) > 0) {
-        for (ssize_t i = 0; i < n; i++)
-            hash = (hash ^ block[i]) * 0x100000001b3u;
-    }
+    while ((n = read(fd, block, BLOCK)) > 0)
+        hash = fnv_add(hash, block, (size_t)n);
     bool right = n == 0 && hash == wanted;
     /* On the disk first: the mark must not outlive the content. */
     if (right && fsync(fd) == 0)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cause.h"
+#include "base/fnv.h"
 #include "base/folders.h"
 #include "base/mem.h"
 #include "swarm/rpc-names.h"
@@ -53,14 +54,6 @@ struct rpc_cache {
     atomic_bool cancelled;
     char *why; /* NULL: well so far */
 };
-
-uint64_t rpc_cache_hash(uint64_t hash, const void *data, size_t len)
-{
-    const unsigned char *p = data;
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ p[i]) * 0x100000001b3u;
-    return hash;
-}
 
 /* ---- on the crew: one tensor ---- */
 
@@ -111,7 +104,7 @@ static int pass_over(struct item *x, int fd, uint64_t to, uint64_t *hash)
     struct rpc_cache *c = x->cache;
     char *block = xmalloc(BLOCK);
     uint64_t at = 0, from = x->counted;
-    *hash = RPC_CACHE_HASH_INIT;
+    *hash = FNV_INIT;
     while (x->why == NULL && at < x->size) {
         size_t len = x->size - at < BLOCK ? (size_t)(x->size - at) : BLOCK;
         ssize_t n = pread(c->file, block, len, (off_t)(x->offset + at));
@@ -125,7 +118,7 @@ static int pass_over(struct item *x, int fd, uint64_t to, uint64_t *hash)
         } else if (fd >= 0 && write_all(fd, block, (size_t)n) != 0) {
             cause_set(&x->why, "%s can't be written: %s", c->folder_path, strerror(errno));
         } else {
-            *hash = rpc_cache_hash(*hash, block, (size_t)n);
+            *hash = fnv_add(*hash, block, (size_t)n);
             at += (uint64_t)n;
             count_to(x, from + (uint64_t)((double)(to - from) * ((double)at / (double)x->size)));
         }

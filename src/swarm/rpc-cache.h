@@ -21,10 +21,6 @@ enum {
     RPC_CACHE_NAME = 16,        /* hex digits */
 };
 
-#define RPC_CACHE_HASH_INIT 0xcbf29ce484222325u
-/* FNV-1a 64 (Fowler, Noll, Vo) of more bytes; begins with RPC_CACHE_HASH_INIT. */
-uint64_t rpc_cache_hash(uint64_t hash, const void *data, size_t len);
-
 struct rpc_cache_opts {
     const char *model;    /* the file, or a .part that has all pieces of these layers */
     const char *id;       /* of its manifest: hashes of its tensors are remembered under it; NULL: they are not */
