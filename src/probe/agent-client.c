@@ -183,12 +183,6 @@ struct agent_call *agent_client_pulls(struct httpc *http, const struct agent_whe
     return start(http, at, "/v1/agent/pulls", NULL, cb, arg);
 }
 
-struct agent_call *agent_client_pull_stop(struct httpc *http, const struct agent_where *at, const char *what,
-                                          agent_answer_cb *cb, void *arg)
-{
-    return start(http, at, "/v1/agent/pull/stop", json_pack("{s:s}", "what", what), cb, arg);
-}
-
 struct agent_call *agent_client_preseed(struct httpc *http, const struct agent_where *at, json_t *order,
                                         agent_answer_cb *cb, void *arg)
 {

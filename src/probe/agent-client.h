@@ -51,13 +51,11 @@ struct agent_call *agent_client_log(struct httpc *http, const struct agent_where
                                     agent_answer_cb *cb, void *arg);
 
 /* POST /v1/agent/pull: what it is to pull, where to ask (n_peers of "HOST[:PORT]"), and the token of the swarm (NULL:
- * none).  The answer is the pull.  GET /v1/agent/pulls: "swarm", "folder", "pulls".  POST /v1/agent/pull/stop. */
+ * none).  The answer is the pull.  GET /v1/agent/pulls: "swarm", "folder", "pulls". */
 struct agent_call *agent_client_pull(struct httpc *http, const struct agent_where *at, const char *what,
                                      const char *const *peers, size_t n_peers, const char *token, agent_answer_cb *cb,
                                      void *arg);
 struct agent_call *agent_client_pulls(struct httpc *http, const struct agent_where *at, agent_answer_cb *cb, void *arg);
-struct agent_call *agent_client_pull_stop(struct httpc *http, const struct agent_where *at, const char *what,
-                                          agent_answer_cb *cb, void *arg);
 
 /* POST /v1/agent/preseed: the order (taken over) as doc/agent-protocol.md has it; the answer's body is the work, with
  * its "number".  GET /v1/agent/preseed?number=N: how it goes.  POST /v1/agent/preseed/stop. */

@@ -145,6 +145,5 @@ void transfer_ask(struct transfer *t, int64_t now);
 
 /* transfer.c */
 bool transfer_may_ask(const struct transfer *t, const struct swarm_peer *from, const char *address);
-struct swarm_peer *transfer_find_peer(const struct transfer *t, uint32_t serial);
 
 #endif
