@@ -221,3 +221,13 @@ char *raw_post(const char *path, const char *body)
                      "%zu\r\n\r\n%s",
                      path, strlen(body), body);
 }
+
+void has_line(const char *text, const char *line)
+{
+    char *whole = NULL;
+    assert_true(asprintf(&whole, "%s\n", line) > 0);
+    const char *at = strstr(text, whole);
+    if (at == NULL || (at != text && at[-1] != '\n'))
+        fail_msg("no line \"%s\" in:\n%s", line, text);
+    free(whole);
+}

@@ -60,4 +60,7 @@ char *raw_post(const char *path, const char *body); /* the text of a request; ow
 void run_until(struct fixture *fx, bool (*done)(void *arg), void *arg);
 void run_for(struct fixture *fx, int ms);
 
+/* Fails unless it is one of the lines of text. */
+void has_line(const char *text, const char *line);
+
 #endif

@@ -6,16 +6,6 @@
 
 #include "api/metrics-modes.h"
 
-static void has(const char *text, const char *line)
-{
-    char *whole = NULL;
-    assert_true(asprintf(&whole, "%s\n", line) > 0);
-    const char *at = strstr(text, whole);
-    if (at == NULL || (at != text && at[-1] != '\n'))
-        fail_msg("no line \"%s\" in:\n%s", line, text);
-    free(whole);
-}
-
 static char *write_modes(const struct snapshot *s)
 {
     struct buf out;
@@ -50,18 +40,18 @@ static void consensus_is_counted(void **state)
                                                .error = 0.0625,
                                                .target_passes = 21};
     char *text = write_modes(s);
-    has(text, "tightwad_consensus_tokens_total{outcome=\"accepted\"} 80\n"
-              "tightwad_consensus_tokens_total{outcome=\"fallback\"} 160");
-    has(text, "tightwad_consensus_windows_total{outcome=\"skipped\"} 10\n"
-              "tightwad_consensus_windows_total{outcome=\"verified\"} 20");
-    has(text, "tightwad_consensus_audited_total 4");
-    has(text, "tightwad_consensus_wrong_total 1");
-    has(text, "tightwad_consensus_audited_tokens_total 32");
-    has(text, "tightwad_consensus_wrong_tokens_total 2");
-    has(text, "tightwad_consensus_error_ratio 0.0625");
-    has(text, "tightwad_consensus_max_error_ratio 0.02");
-    has(text, "tightwad_consensus_suspended 1");
-    has(text, "tightwad_consensus_target_passes_total 21");
+    has_line(text, "tightwad_consensus_tokens_total{outcome=\"accepted\"} 80\n"
+                   "tightwad_consensus_tokens_total{outcome=\"fallback\"} 160");
+    has_line(text, "tightwad_consensus_windows_total{outcome=\"skipped\"} 10\n"
+                   "tightwad_consensus_windows_total{outcome=\"verified\"} 20");
+    has_line(text, "tightwad_consensus_audited_total 4");
+    has_line(text, "tightwad_consensus_wrong_total 1");
+    has_line(text, "tightwad_consensus_audited_tokens_total 32");
+    has_line(text, "tightwad_consensus_wrong_tokens_total 2");
+    has_line(text, "tightwad_consensus_error_ratio 0.0625");
+    has_line(text, "tightwad_consensus_max_error_ratio 0.02");
+    has_line(text, "tightwad_consensus_suspended 1");
+    has_line(text, "tightwad_consensus_target_passes_total 21");
     free(text);
     s->consensus.error = NAN; /* nothing was audited: no sample */
     text = write_modes(s);
@@ -116,28 +106,28 @@ static void the_gate_is_counted_by_verdict_and_agent(void **state)
                                           .answer_ms = NAN,
                                           .tokens_per_second = NAN};
     char *text = write_modes(s);
-    has(text, "tightwad_gate_on 1");
-    has(text, "tightwad_gate_requests_total{verdict=\"approved\"} 3\n"
-              "tightwad_gate_requests_total{verdict=\"corrected\"} 4\n"
-              "tightwad_gate_requests_total{verdict=\"rejected\"} 5\n"
-              "tightwad_gate_requests_total{verdict=\"direct\"} 6\n"
-              "tightwad_gate_requests_total{verdict=\"unreviewed\"} 7\n"
-              "tightwad_gate_requests_total{verdict=\"cached\"} 8\n"
-              "tightwad_gate_requests_total{verdict=\"error\"} 9");
-    has(text, "tightwad_gate_tokens_total{by=\"agent\"} 10\ntightwad_gate_tokens_total{by=\"target\"} 11");
-    has(text, "tightwad_gate_retries_total 12");
-    has(text, "tightwad_gate_unreadable_total 13");
-    has(text, "tightwad_gate_saved_seconds -1.5");
+    has_line(text, "tightwad_gate_on 1");
+    has_line(text, "tightwad_gate_requests_total{verdict=\"approved\"} 3\n"
+                   "tightwad_gate_requests_total{verdict=\"corrected\"} 4\n"
+                   "tightwad_gate_requests_total{verdict=\"rejected\"} 5\n"
+                   "tightwad_gate_requests_total{verdict=\"direct\"} 6\n"
+                   "tightwad_gate_requests_total{verdict=\"unreviewed\"} 7\n"
+                   "tightwad_gate_requests_total{verdict=\"cached\"} 8\n"
+                   "tightwad_gate_requests_total{verdict=\"error\"} 9");
+    has_line(text, "tightwad_gate_tokens_total{by=\"agent\"} 10\ntightwad_gate_tokens_total{by=\"target\"} 11");
+    has_line(text, "tightwad_gate_retries_total 12");
+    has_line(text, "tightwad_gate_unreadable_total 13");
+    has_line(text, "tightwad_gate_saved_seconds -1.5");
     assert_null(strstr(text, "saved_joules"));
-    has(text, "# TYPE tightwad_gate_agent_verdicts_total counter\n"
-              "tightwad_gate_agent_verdicts_total{name=\"lap\\\"top\",kind=\"node\",verdict=\"approved\"} 23\n"
-              "tightwad_gate_agent_verdicts_total{name=\"b\",kind=\"ollama\",verdict=\"approved\"} 0\n"
-              "tightwad_gate_agent_verdicts_total{name=\"lap\\\"top\",kind=\"node\",verdict=\"corrected\"} 24\n"
-              "tightwad_gate_agent_verdicts_total{name=\"b\",kind=\"ollama\",verdict=\"corrected\"} 0\n"
-              "tightwad_gate_agent_verdicts_total{name=\"lap\\\"top\",kind=\"node\",verdict=\"rejected\"} 25");
-    has(text, "tightwad_gate_agent_round_trip_seconds{name=\"lap\\\"top\",kind=\"node\"} 0.002");
-    has(text, "tightwad_gate_agent_answer_seconds{name=\"lap\\\"top\",kind=\"node\"} 1.5");
-    has(text, "tightwad_gate_agent_false_approved_total{name=\"lap\\\"top\",kind=\"node\"} 27");
+    has_line(text, "# TYPE tightwad_gate_agent_verdicts_total counter\n"
+                   "tightwad_gate_agent_verdicts_total{name=\"lap\\\"top\",kind=\"node\",verdict=\"approved\"} 23\n"
+                   "tightwad_gate_agent_verdicts_total{name=\"b\",kind=\"ollama\",verdict=\"approved\"} 0\n"
+                   "tightwad_gate_agent_verdicts_total{name=\"lap\\\"top\",kind=\"node\",verdict=\"corrected\"} 24\n"
+                   "tightwad_gate_agent_verdicts_total{name=\"b\",kind=\"ollama\",verdict=\"corrected\"} 0\n"
+                   "tightwad_gate_agent_verdicts_total{name=\"lap\\\"top\",kind=\"node\",verdict=\"rejected\"} 25");
+    has_line(text, "tightwad_gate_agent_round_trip_seconds{name=\"lap\\\"top\",kind=\"node\"} 0.002");
+    has_line(text, "tightwad_gate_agent_answer_seconds{name=\"lap\\\"top\",kind=\"node\"} 1.5");
+    has_line(text, "tightwad_gate_agent_false_approved_total{name=\"lap\\\"top\",kind=\"node\"} 27");
     assert_null(strstr(text, "tightwad_gate_agent_up{name=\"b\""));
     assert_null(strstr(text, "tightwad_gate_agent_tokens_per_second"));
     free(text);

@@ -9,16 +9,6 @@
 #define ID_A "aaaaaaaaaaaaaaaa0000000000000000000000000000000000000000000000"
 #define LABELS "{id=\"aaaaaaaaaaaaaaaa\",model=\"qwen\\\"3\"}"
 
-static void has(const char *text, const char *line)
-{
-    char *whole = NULL;
-    assert_true(asprintf(&whole, "%s\n", line) > 0);
-    const char *at = strstr(text, whole);
-    if (at == NULL || (at != text && at[-1] != '\n'))
-        fail_msg("no line \"%s\" in:\n%s", line, text);
-    free(whole);
-}
-
 static char *write_swarm(const struct snapshot *s)
 {
     struct buf out;
@@ -54,15 +44,15 @@ static void the_swarm_is_counted(void **state)
     v->models_in_all = 20;
     v->peers_in_all = 5;
     char *text = write_swarm(s);
-    has(text, "# TYPE tightwad_swarm_fetched_bytes_total counter\ntightwad_swarm_fetched_bytes_total 5000000000");
-    has(text, "tightwad_swarm_sent_bytes_total 7");
-    has(text, "tightwad_swarm_download_bytes_per_second 1000");
+    has_line(text, "# TYPE tightwad_swarm_fetched_bytes_total counter\ntightwad_swarm_fetched_bytes_total 5000000000");
+    has_line(text, "tightwad_swarm_sent_bytes_total 7");
+    has_line(text, "tightwad_swarm_download_bytes_per_second 1000");
     assert_null(strstr(text, "tightwad_swarm_upload_bytes_per_second"));
-    has(text, "tightwad_swarm_uploads 3");
-    has(text, "tightwad_swarm_uploads_waiting 2");
-    has(text, "tightwad_swarm_models 20");
-    has(text, "tightwad_swarm_peers 5");
-    has(text, "tightwad_swarm_slowest_callback_seconds 0.004");
+    has_line(text, "tightwad_swarm_uploads 3");
+    has_line(text, "tightwad_swarm_uploads_waiting 2");
+    has_line(text, "tightwad_swarm_models 20");
+    has_line(text, "tightwad_swarm_peers 5");
+    has_line(text, "tightwad_swarm_slowest_callback_seconds 0.004");
     assert_null(strstr(text, "tightwad_swarm_model_"));
     free(text);
     free(s);
@@ -96,32 +86,32 @@ static void each_model_has_its_series(void **state)
         .name = "wanted", .state = SWARM_FINDING, .down = NAN, .up = NAN, .eta = NAN, .availability = NAN};
     v->model[2] = v->model[1]; /* the same once more: no two series are alike */
     char *text = write_swarm(s);
-    has(text, "tightwad_swarm_model_info{id=\"aaaaaaaaaaaaaaaa\",model=\"qwen\\\"3\",state=\"fetching\"} 1\n"
-              "tightwad_swarm_model_info{id=\"\",model=\"wanted\",state=\"finding\"} 1\n"
-              "# HELP tightwad_swarm_model_complete 1 when all of it is here.\n"
-              "# TYPE tightwad_swarm_model_complete gauge\n"
-              "tightwad_swarm_model_complete" LABELS " 0\n"
-              "tightwad_swarm_model_complete{id=\"\",model=\"wanted\"} 0");
-    has(text, "tightwad_swarm_model_size_bytes" LABELS " 100");
-    has(text, "tightwad_swarm_model_wanted_bytes" LABELS " 50");
-    has(text, "tightwad_swarm_model_have_bytes" LABELS " 0");
-    has(text, "tightwad_swarm_model_pieces" LABELS " 4");
-    has(text, "tightwad_swarm_model_pieces_have" LABELS " 1");
-    has(text, "tightwad_swarm_model_fetched_bytes_total" LABELS " 11");
-    has(text, "tightwad_swarm_model_copied_bytes_total" LABELS " 12");
-    has(text, "tightwad_swarm_model_wasted_bytes_total" LABELS " 13");
-    has(text, "tightwad_swarm_model_sent_bytes_total" LABELS " 14");
-    has(text, "tightwad_swarm_model_download_bytes_per_second" LABELS " 15");
-    has(text, "tightwad_swarm_model_upload_bytes_per_second" LABELS " 0");
-    has(text, "tightwad_swarm_model_left_seconds" LABELS " 16");
-    has(text, "tightwad_swarm_model_availability" LABELS " 1.5");
-    has(text, "tightwad_swarm_model_peers" LABELS " 3");
+    has_line(text, "tightwad_swarm_model_info{id=\"aaaaaaaaaaaaaaaa\",model=\"qwen\\\"3\",state=\"fetching\"} 1\n"
+                   "tightwad_swarm_model_info{id=\"\",model=\"wanted\",state=\"finding\"} 1\n"
+                   "# HELP tightwad_swarm_model_complete 1 when all of it is here.\n"
+                   "# TYPE tightwad_swarm_model_complete gauge\n"
+                   "tightwad_swarm_model_complete" LABELS " 0\n"
+                   "tightwad_swarm_model_complete{id=\"\",model=\"wanted\"} 0");
+    has_line(text, "tightwad_swarm_model_size_bytes" LABELS " 100");
+    has_line(text, "tightwad_swarm_model_wanted_bytes" LABELS " 50");
+    has_line(text, "tightwad_swarm_model_have_bytes" LABELS " 0");
+    has_line(text, "tightwad_swarm_model_pieces" LABELS " 4");
+    has_line(text, "tightwad_swarm_model_pieces_have" LABELS " 1");
+    has_line(text, "tightwad_swarm_model_fetched_bytes_total" LABELS " 11");
+    has_line(text, "tightwad_swarm_model_copied_bytes_total" LABELS " 12");
+    has_line(text, "tightwad_swarm_model_wasted_bytes_total" LABELS " 13");
+    has_line(text, "tightwad_swarm_model_sent_bytes_total" LABELS " 14");
+    has_line(text, "tightwad_swarm_model_download_bytes_per_second" LABELS " 15");
+    has_line(text, "tightwad_swarm_model_upload_bytes_per_second" LABELS " 0");
+    has_line(text, "tightwad_swarm_model_left_seconds" LABELS " 16");
+    has_line(text, "tightwad_swarm_model_availability" LABELS " 1.5");
+    has_line(text, "tightwad_swarm_model_peers" LABELS " 3");
     assert_null(strstr(text, "have_bytes{id=\"\"")); /* not known yet */
     assert_null(strstr(text, "left_seconds{id=\"\""));
     free(text);
     v->model[0].state = SWARM_SEEDING;
     text = write_swarm(s);
-    has(text, "tightwad_swarm_model_complete" LABELS " 1");
+    has_line(text, "tightwad_swarm_model_complete" LABELS " 1");
     free(text);
     free(s);
 }

@@ -256,15 +256,6 @@ static void history_keeps_ten_minutes(void **state)
     reply_finish(&r);
 }
 
-static void has_line(const char *text, const char *line)
-{
-    char *whole = NULL;
-    assert_true(asprintf(&whole, "\n%s\n", line) > 0);
-    if (!strstr(text, whole))
-        fail_msg("no line \"%s\" in:\n%s", line, text);
-    free(whole);
-}
-
 static void metrics_use_base_units(void **state)
 {
     struct snapshot *s = calloc(1, sizeof(*s));
